@@ -1,0 +1,1 @@
+"""Language models hosted for many sequences at once (transformers, a slot cache, one forward)."""

@@ -1,0 +1,169 @@
+"""One forward for rows at different positions with different numbers of new tokens.
+
+Theory
+------
+Rows are sorted into groups by the power of two that holds their number of new tokens, so that a
+prompt chunk does not pad a hundred decoding rows to its own length; each group is one call of the
+model. Inside a group short rows are padded behind their end: padding occupies positions that its
+own sequence has not reached, so it is written where the next token will cover it, and no valid
+token attends to it. Masked keys are given the dtype's smallest number: its exponential is exactly
+zero, and a row is never NaN. Only a row's last new token goes through the output layer.
+
+Legend: B rows, T new tokens, C attended context, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from actors.models.numerics import Numerics
+from actors.models.slots import SlotCache, as_indices
+from costeer.errors import ConfigError
+
+
+class HostedModel:
+    """A causal language model with the cache of all its sequences.
+
+    Args:
+        model: a causal language model of transformers, in the numerics' dtype.
+        numerics: arithmetic; ``BATCH_INVARIANT`` rounds the logits to the bf16 grid.
+        vocab_size: logits that are kept; the rest is the padding of the output layer.
+        max_context: tokens that one sequence may have.
+        name: what error messages call it.
+    """
+
+    def __init__(
+        self, model: Any, numerics: Numerics, *, vocab_size: int, max_context: int, name: str
+    ) -> None:
+        config = model.config.get_text_config()
+        self._numerics = numerics
+        self._decoder = model.get_decoder()
+        head = model.get_output_embeddings()
+        self._head_weight_VH: torch.Tensor = head.weight[:vocab_size]
+        self._head_bias_V: torch.Tensor | None = None if head.bias is None else head.bias[:vocab_size]
+        self._dtype: torch.dtype = head.weight.dtype
+        self._device: torch.device = head.weight.device
+        kinds = set(getattr(config, "layer_types", None) or ())
+        self._window: int | None = config.sliding_window if "sliding_attention" in kinds else None
+        heads = int(config.num_attention_heads)
+        self.cache = SlotCache(
+            int(config.num_hidden_layers),
+            int(getattr(config, "num_key_value_heads", None) or heads),
+            int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+            dtype=self._dtype,
+            device=self._device,
+        )
+        self.vocab_size = vocab_size
+        self.max_context = max_context
+        self.name = name
+
+    def forward(
+        self, slots: Sequence[int], starts: Sequence[int], tokens: Sequence[Sequence[int]]
+    ) -> npt.NDArray[np.float32]:
+        """Extend slots by new tokens and return the logits after each one's last, (B, V).
+
+        A start before the end of a slot forgets the slot's tokens from there on.
+
+        Args:
+            slots: one distinct slot per row.
+            starts: position of each row's first new token.
+            tokens: at least one new token id per row.
+
+        Raises:
+            ConfigError: a row would be longer than the model allows.
+            LocalProtocolError: a slot is not in use, occurs twice, or is shorter than its start.
+        """
+        slots_B, starts_B = as_indices(slots), as_indices(starts)
+        counts_B = as_indices([len(run) for run in tokens])
+        self._check_context(starts_B, counts_B)
+        logits_BV = np.empty((len(slots_B), self.vocab_size), dtype=np.float32)
+        if int(counts_B.max()) == 1:
+            groups = [np.argsort(slots_B)]
+        else:
+            ceilings_B = np.ceil(np.log2(counts_B)).astype(np.int64)
+            order_B = np.lexsort((slots_B, ceilings_B))
+            groups = np.split(order_B, np.flatnonzero(np.diff(ceilings_B[order_B])) + 1)
+        with torch.inference_mode():
+            for rows in groups:
+                padded_BT = _padded([tokens[row] for row in rows.tolist()], counts_B[rows])
+                logits_BV[rows] = self._group(
+                    slots_B[rows], starts_B[rows], counts_B[rows], padded_BT
+                )
+        return logits_BV
+
+    def _check_context(
+        self, starts_B: npt.NDArray[np.int64], counts_B: npt.NDArray[np.int64]
+    ) -> None:
+        longest = int((starts_B + counts_B).max())
+        if longest > self.max_context:
+            raise ConfigError(
+                f"model {self.name}: a session needs {longest} tokens of context, the limit is "
+                f"{self.max_context}; shorten the prompt, lower workload.max_new_tokens, or "
+                "choose a model with a longer context"
+            )
+
+    def _group(
+        self,
+        slots_B: npt.NDArray[np.int64],
+        starts_B: npt.NDArray[np.int64],
+        counts_B: npt.NDArray[np.int64],
+        padded_BT: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.float32]:
+        attended = self.cache.plan(slots_B, starts_B, counts_B)
+        positions_BT = torch.from_numpy(
+            starts_B[:, None] + np.arange(padded_BT.shape[1], dtype=np.int64)
+        ).to(self._device)
+        hidden = self._decoder(
+            input_ids=torch.from_numpy(padded_BT).to(self._device),
+            position_ids=positions_BT,
+            attention_mask=self._mask(positions_BT, attended),
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state
+        if padded_BT.shape[1] == 1:
+            last_BH = hidden[:, 0]
+        else:
+            last = torch.from_numpy(counts_B - 1).to(self._device)
+            last_BH = hidden[torch.arange(len(slots_B), device=self._device), last]
+        logits_BV = torch.nn.functional.linear(last_BH, self._head_weight_VH, self._head_bias_V)
+        if self._numerics is Numerics.BATCH_INVARIANT:
+            logits_BV = logits_BV.to(torch.bfloat16)
+        return logits_BV.to(torch.float32).cpu().numpy()
+
+    def _mask(self, positions_BT: torch.Tensor, attended: int) -> object:
+        """Additive (B, 1, T, C) mask, or one per kind of layer where kinds differ."""
+        keys_C = torch.arange(attended, device=self._device)
+        queries_B1T1 = positions_BT[:, None, :, None]
+        causal = keys_C <= queries_B1T1
+        if self._window is None:
+            return self._additive(causal)
+        near = causal & (keys_C > queries_B1T1 - self._window)
+        return {
+            "full_attention": self._additive(causal),
+            "sliding_attention": self._additive(near),
+        }
+
+    def _additive(self, admitted: torch.Tensor) -> torch.Tensor:
+        lowest = torch.finfo(self._dtype).min
+        return torch.zeros(admitted.shape, dtype=self._dtype, device=self._device).masked_fill_(
+            ~admitted, lowest
+        )
+
+
+def _padded(
+    runs: list[Sequence[int]], counts_B: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    longest = int(counts_B.max())
+    total = int(counts_B.sum())
+    flat = np.fromiter(chain.from_iterable(runs), dtype=np.int64, count=total)
+    if total == longest * len(runs):
+        return flat.reshape(len(runs), longest)
+    padded_BT = np.zeros((len(runs), longest), dtype=np.int64)
+    padded_BT[np.arange(longest) < counts_B[:, None]] = flat
+    return padded_BT

@@ -1,0 +1,54 @@
+"""The arithmetic in which a model is run: a named choice.
+
+Theory
+------
+``BATCH_INVARIANT`` is what makes deferred batching, exact drafts and ``live equals virtual`` hold.
+The order in which a matrix product adds its terms depends on the batch's shape, so two
+compositions of the same rows differ by rounding noise. In float64 throughout (weights, cache,
+norms, rotary tables; nothing passes through float32) that noise is some 1e-14 in a logit, and
+the logits are then rounded to the bf16 grid that the wire uses anyway, whose spacing is
+2^-8 of the value: all compositions give the same bits unless a logit lies within 1e-14 of a
+midpoint of the grid, about once in 10^9 rows of 4,096 logits. ``FP32`` has no such guarantee
+(FACTS section 5: 99.96 % of the logits equal on the grid); there the margin of each choice is
+recorded instead.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from costeer.errors import ConfigError
+
+
+class Numerics(Enum):
+    """How weights, cache and logits are held."""
+
+    FP32 = "fp32"
+    """float32 throughout; logits as they come."""
+    BF16 = "bf16"
+    """bfloat16 throughout; logits as they come (already on the bf16 grid)."""
+    BATCH_INVARIANT = "batch-invariant"
+    """float64 throughout; logits rounded to the bf16 grid."""
+
+    @property
+    def dtype_name(self) -> str:
+        """Name of the torch dtype of weights and cache."""
+        return {"fp32": "float32", "bf16": "bfloat16", "batch-invariant": "float64"}[self.value]
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of one weight or cached value."""
+        return {"fp32": 4, "bf16": 2, "batch-invariant": 8}[self.value]
+
+
+def numerics_named(name: str) -> Numerics:
+    """Return the numerics of that name.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    for numerics in Numerics:
+        if numerics.value == name:
+            return numerics
+    known = ", ".join(numerics.value for numerics in Numerics)
+    raise ConfigError(f"numerics: {name!r} is not known; choose one of {known}")

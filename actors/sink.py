@@ -1,0 +1,344 @@
+"""Writes a run directory, in pieces that survive whatever stops the run.
+
+Rules
+-----
+* ``manifest.json`` is written first with ``complete: false`` and last with the truth: whoever
+  finds a directory can tell whether its run ended.
+* Rows are committed in pieces. A piece is a folder with one file per table; it is written beside
+  and renamed into ``pieces/``, so that it is there with both tables or not at all.
+* While ``pieces/`` exists it is the truth. Closing merges it into ``tokens.parquet`` and
+  ``requests.parquet`` and then renames it away in one step.
+* Nothing is ever overwritten: a directory that holds a run is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.records import ByteMeter, RequestRow, TokenRow
+from costeer.errors import ConfigError, LocalProtocolError
+from costeer.machine import STAGES
+
+SCHEMA_VERSION = 1
+"""Version of the run directory: names and meanings of its files and columns."""
+
+CENSORED = "censored"
+"""The ``reason`` of a request that the end of the run cut off."""
+
+STAGE_COLUMNS = tuple(f"stage_{stage}_ns" for stage in STAGES)
+"""Columns of ``tokens`` whose sum is ``latency_ns``."""
+
+METER_COLUMNS = tuple(item.name for item in fields(ByteMeter))
+"""Columns of both tables that hold bytes and packets."""
+
+TOKEN_COLUMNS = (
+    "arm",
+    "device",
+    "request",
+    "session",
+    "position",
+    "token",
+    "chosen_at_ns",
+    "latency_ns",
+    *STAGE_COLUMNS,
+    "busy_edge_ns",
+    "rounds",
+    "certified",
+    "margin",
+    *METER_COLUMNS,
+)
+"""Columns of ``tokens`` that every run has; the arm's keys come after them."""
+
+REQUEST_COLUMNS = (
+    "arm",
+    "device",
+    "request",
+    "session",
+    "prompt_id",
+    "link_class",
+    "device_class",
+    "arrival_ns",
+    "finished_ns",
+    "tokens",
+    "reason",
+    "failed",
+    "censored",
+    *METER_COLUMNS,
+)
+"""Columns of ``requests`` that every run has; the arm's keys and the extra columns come after."""
+
+_TEXT = {"prompt_id", "link_class", "device_class", "reason"}
+_FLAG = {"certified", "failed", "censored"}
+
+Columns = dict[str, list[Any]]
+
+
+def token_columns(arm: int, keys: Mapping[str, str], rows: Sequence[TokenRow]) -> Columns:
+    """Return an arm's token rows column by column.
+
+    Args:
+        arm: index of the arm in its run.
+        keys: what distinguishes the arm (method, codec, ...), repeated in every row.
+        rows: the rows, in any order.
+    """
+    _refuse_reserved(keys, TOKEN_COLUMNS, "arm keys")
+    columns: Columns = {name: [] for name in TOKEN_COLUMNS}
+    for row in rows:
+        record = row.record
+        values = (
+            arm,
+            row.device,
+            row.request,
+            record.session,
+            record.position,
+            record.token,
+            row.chosen_at_ns,
+            record.latency_ns,
+            *record.stages_ns,
+            record.busy_edge_ns,
+            record.rounds,
+            record.certified,
+            record.margin,
+            *(getattr(row.moved, name) for name in METER_COLUMNS),
+        )
+        for name, value in zip(TOKEN_COLUMNS, values, strict=True):
+            columns[name].append(value)
+    for name, value in keys.items():
+        columns[name] = [value] * len(rows)
+    return columns
+
+
+def request_columns(
+    arm: int,
+    keys: Mapping[str, str],
+    rows: Sequence[RequestRow],
+    extra: Mapping[int, Mapping[str, Any]] | None = None,
+) -> Columns:
+    """Return an arm's request rows column by column.
+
+    Args:
+        arm: index of the arm in its run.
+        keys: what distinguishes the arm, repeated in every row.
+        rows: the rows, in any order.
+        extra: session -> further columns (``text``, ``prompt``, ``reference``, ``rouge_l``, ...);
+            a session without one has null there.
+    """
+    extra = extra or {}
+    names = list(dict.fromkeys(name for row in rows for name in extra.get(row.session, ())))
+    _refuse_reserved(keys, REQUEST_COLUMNS, "arm keys")
+    _refuse_reserved(names, (*REQUEST_COLUMNS, *keys), "extra columns")
+    columns: Columns = {name: [] for name in REQUEST_COLUMNS}
+    for row in rows:
+        values = (
+            arm,
+            row.device,
+            row.request,
+            row.session,
+            row.prompt_id,
+            row.link_class,
+            row.device_class,
+            row.arrival_ns,
+            row.finished_ns,
+            list(row.tokens),
+            row.reason,
+            row.failed,
+            row.reason == CENSORED,
+            *(getattr(row.moved, name) for name in METER_COLUMNS),
+        )
+        for name, value in zip(REQUEST_COLUMNS, values, strict=True):
+            columns[name].append(value)
+    for name, value in keys.items():
+        columns[name] = [value] * len(rows)
+    for name in names:
+        columns[name] = [extra.get(row.session, {}).get(name) for row in rows]
+    return columns
+
+
+def _refuse_reserved(
+    names: Mapping[str, str] | Sequence[str], taken: Sequence[str], what: str
+) -> None:
+    clash = sorted(set(names) & set(taken))
+    if clash:
+        raise LocalProtocolError(f"{what}: {', '.join(clash)} would overwrite columns of that name")
+
+
+def _type_of(name: str, text: frozenset[str]) -> pa.DataType | None:
+    """Return a column's type; None where it is left to its values."""
+    if name in text or name in _TEXT:
+        return pa.string()
+    if name in _FLAG:
+        return pa.bool_()
+    if name == "margin":
+        return pa.float64()
+    if name == "tokens":
+        return pa.list_(pa.int64())
+    if name in TOKEN_COLUMNS or name in REQUEST_COLUMNS:
+        return pa.int64()
+    return None
+
+
+def _table(columns: Columns, keys: Mapping[str, str]) -> pa.Table:
+    text = frozenset(keys)
+    return pa.table({name: pa.array(col, _type_of(name, text)) for name, col in columns.items()})
+
+
+class RunSink:
+    """A run directory being written; use it as a context manager.
+
+    Leaving the block by an exception (Ctrl-C too) closes the directory as incomplete. Leaving it
+    without one and without ``close`` does the same: only ``close(complete=True)`` says complete.
+
+    Args:
+        out_dir: the directory; made with its parents where it does not exist.
+        scenario: text of the resolved scenario.
+        manifest: versions, git commit, seed, hardware, argv, ...; ``schema_version`` and
+            ``complete`` are added here.
+
+    Raises:
+        ConfigError: the directory cannot be written or holds a run already.
+    """
+
+    def __init__(self, out_dir: Path | str, scenario: str, manifest: Mapping[str, Any]) -> None:
+        self.path = Path(out_dir)
+        self._manifest: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **manifest}
+        self._count = 0
+        self._closed = False
+        if (self.path / "manifest.json").exists():
+            raise ConfigError(
+                f"{self.path}: holds a run already; choose another --out or remove it first"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._write_manifest(complete=False)
+            self.write_text("scenario.yaml", scenario)
+            self._pieces.mkdir(exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigError(
+                f"{self.path}: cannot be written ({reason}); choose another --out"
+            ) from error
+
+    @property
+    def _pieces(self) -> Path:
+        return self.path / "pieces"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._closed:
+            self.close(complete=False)
+
+    def write(
+        self,
+        arm: int,
+        keys: Mapping[str, str],
+        tokens: Sequence[TokenRow],
+        requests: Sequence[RequestRow],
+        extra: Mapping[int, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Commit rows of one arm; both tables' rows appear together or not at all.
+
+        Args:
+            arm: index of the arm in its run.
+            keys: what distinguishes the arm (method, codec, ...).
+            tokens: token rows, in any order.
+            requests: request rows, in any order.
+            extra: session -> further columns of ``requests``.
+        """
+        if not tokens and not requests:
+            return
+        name = f"{self._count:06d}"
+        self._count += 1
+        piece = self.path / f".piece-{name}"
+        piece.mkdir()
+        if tokens:
+            columns = token_columns(arm, keys, tokens)
+            pq.write_table(_table(columns, keys), piece / "tokens.parquet")
+        if requests:
+            columns = request_columns(arm, keys, requests, extra)
+            pq.write_table(_table(columns, keys), piece / "requests.parquet")
+        piece.rename(self._pieces / name)
+
+    def log(self, **entry: Any) -> None:
+        """Append one line to ``log.jsonl``."""
+        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a further file of the run, whole or not at all; returns its path."""
+        return write_atomically(self.path / name, text)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> Path:
+        """Write ``summary.json``; returns its path."""
+        return self.write_text("summary.json", _json(summary))
+
+    def close(self, *, complete: bool, **more: Any) -> None:
+        """Merge the pieces and write the manifest for the last time; a second call does nothing.
+
+        Args:
+            complete: whether the run reached its end.
+            more: further manifest entries, known only now.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._manifest.update(more)
+        for torn in self.path.glob(".piece-*"):
+            shutil.rmtree(torn)
+        pieces = sorted(self._pieces.iterdir())
+        for table in ("tokens", "requests"):
+            _merge(pieces, table, self.path)
+        merged = self.path / ".pieces-merged"
+        self._pieces.rename(merged)
+        shutil.rmtree(merged)
+        self._write_manifest(complete=complete)
+
+    def _write_manifest(self, *, complete: bool) -> None:
+        self.write_text("manifest.json", _json({**self._manifest, "complete": complete}))
+
+
+def write_atomically(path: Path, text: str) -> Path:
+    """Write a text file so that readers see the old or the new one, never a part."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+    return path
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+
+
+def _merge(pieces: Sequence[Path], table: str, out_dir: Path) -> None:
+    """Merge one table's pieces, a piece at a time; a column that a piece lacks is null there."""
+    files = [piece / f"{table}.parquet" for piece in pieces]
+    files = [file for file in files if file.exists()]
+    empty = token_columns(0, {}, ()) if table == "tokens" else request_columns(0, {}, ())
+    schema = pa.unify_schemas(
+        [_table(empty, {}).schema, *(pq.read_schema(file) for file in files)],
+        promote_options="permissive",
+    )
+    partial = out_dir / f".{table}.parquet.partial"
+    with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        for file in files:
+            piece = pq.read_table(file)
+            writer.write_table(
+                pa.concat_tables([schema.empty_table(), piece], promote_options="permissive")
+            )
+    os.replace(partial, out_dir / f"{table}.parquet")

@@ -1,0 +1,225 @@
+"""A codec put together from its four choices, and the seam for a codec of one's own.
+
+Payload, after the entropy stage has been undone (little endian):
+
+    kind u8 (0 sparse, 1 dense) · logsumexp f32 · row parameters of the values · body of the layout
+
+Rules
+-----
+1. "The" logits of a row are `rounded(row)`: ranks, floor, logsumexp and the full-vocabulary
+   reference all refer to it.
+2. `encode(row, first, last)` sends ranks [first, last). A sparse body that would not be smaller
+   than the dense one is sent dense: the device then knows more for fewer bytes. A payload stands
+   for itself: decoding needs no earlier one.
+3. `decode` takes any bytes: SparseLogits or CodecError, within `max_payload_bytes` in, one row out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from costeer.codec.config import CodecConfig, CustomCodecConfig, TopKConfig, ZstdConfig
+from costeer.codec.entropy import Entropy, Plain, Zstd
+from costeer.codec.layout import Layout, Naive
+from costeer.codec.select import Dense, Select, TopK, ranked_ids
+from costeer.codec.sparse import SparseLogits, checked
+from costeer.codec.values import Bf16, Fp16, Fp32, Values
+from costeer.errors import CodecError, ConfigError, LocalProtocolError
+
+F32: TypeAlias = npt.NDArray[np.float32]
+Range: TypeAlias = tuple[int, int | None]
+
+FORMAT = 1  # of the payload; part of the fingerprint
+_SPARSE, _DENSE = 0, 1
+_PREFIX = struct.Struct("<Bf")
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """What the machines ask of a codec; a user's own class has the same. Pickles; one per thread."""
+
+    @property
+    def name(self) -> str:
+        """Short stable id for tables, such as `top64-fp16-naive-zstd3`."""
+
+    @property
+    def fingerprint(self) -> int:
+        """u32 that two sides compare in OPEN: configuration, vocabulary and format."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Width of a row (tokens)."""
+
+    @property
+    def first_k(self) -> int:
+        """Ranks of a position's first payload (the largest number, if it depends on the row)."""
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """A payload longer than this is not ours."""
+
+    def rounded(self, logits_V: F32) -> F32:
+        """ "The" logits: the row as the device would know it if everything were sent."""
+
+    def error_bound(self, logits_V: F32) -> npt.NDArray[np.float64]:
+        """Largest |rounded(x) − x| for each x; 0 for a lossless codec."""
+
+    def encode(self, logits_V: F32, first_rank: int = 0, last_rank: int | None = None) -> bytes:
+        """Payload of ranks [first_rank, last_rank); None: as many as the codec's selection says.
+
+        Raises LocalProtocolError for a row or range that cannot be sent.
+        """
+
+    def encode_batch(self, logits_BV: F32, ranges: Sequence[Range]) -> list[bytes]:
+        """One payload per row, the same bytes as row by row."""
+
+    def decode(self, payload: bytes) -> SparseLogits:
+        """What a payload says. Raises CodecError, and nothing else, on hostile bytes."""
+
+
+def build_codec(config: CodecConfig | CustomCodecConfig, vocab_size: int) -> Codec:
+    """The codec of a configuration for rows of `vocab_size` tokens. Raises ConfigError."""
+    if not 0 < vocab_size < 2**31:
+        raise ConfigError(f"codec: a vocabulary of {vocab_size} tokens is not possible")
+    if isinstance(config, CustomCodecConfig):
+        return _load(config, vocab_size)
+    return ComposedCodec(config, vocab_size)
+
+
+class ComposedCodec:
+    """select × values × layout × entropy stage."""
+
+    def __init__(self, config: CodecConfig, vocab_size: int) -> None:
+        self._config = config
+        self._vocab_size = vocab_size
+        self._select: Select = (
+            TopK(config.select.k, vocab_size)
+            if isinstance(config.select, TopKConfig)
+            else Dense(vocab_size)
+        )
+        self._values: Values = {"fp32": Fp32, "fp16": Fp16, "bf16": Bf16}[config.values]()
+        self._layout: Layout = Naive(self._values, vocab_size)
+        self._entropy: Entropy = (
+            Zstd(config.entropy.level) if isinstance(config.entropy, ZstdConfig) else Plain()
+        )
+        self._prefix_bytes = _PREFIX.size + self._values.param_bytes
+        self._dense_bytes = vocab_size * self._values.word.itemsize
+        self._max_body_bytes = self._prefix_bytes + self._dense_bytes
+
+    def __reduce__(self) -> tuple[object, tuple[CodecConfig, int]]:
+        return ComposedCodec, (self._config, self._vocab_size)
+
+    @property
+    def name(self) -> str:
+        """The four names, the entropy stage only if there is one."""
+        parts = (self._select.name, self._values.name, self._layout.name, self._entropy.name)
+        return "-".join(part for part in parts if part)
+
+    @property
+    def fingerprint(self) -> int:
+        """CRC-32 of format, vocabulary and name, which spells out every choice."""
+        return zlib.crc32(f"{FORMAT}/{self._vocab_size}/{self.name}".encode())
+
+    @property
+    def vocab_size(self) -> int:
+        """Width of a row (tokens)."""
+        return self._vocab_size
+
+    @property
+    def first_k(self) -> int:
+        """Ranks of a position's first payload."""
+        return self._select.first_k
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """Size of a dense payload, whatever the entropy stage makes of it."""
+        return self._entropy.bound(self._max_body_bytes)
+
+    def rounded(self, logits_V: F32) -> F32:
+        """The row on the grid of the values."""
+        return self._values.round(self._finite(logits_V))[0]
+
+    def error_bound(self, logits_V: F32) -> npt.NDArray[np.float64]:
+        """The values' bound."""
+        return self._values.error_bound(logits_V)
+
+    def encode(self, logits_V: F32, first_rank: int = 0, last_rank: int | None = None) -> bytes:
+        """One payload: round the row, rank it, write what was asked for."""
+        rounded_V, params = self._values.round(self._finite(logits_V))
+        lse = row_logsumexp(rounded_V)
+        last = self._select.count(rounded_V, lse) if last_rank is None else last_rank
+        if not 0 <= first_rank < last <= self._vocab_size:
+            raise LocalProtocolError(
+                f"ranks [{first_rank}, {last}) are not within a vocabulary of {self._vocab_size}"
+            )
+        kind, body = _SPARSE, b""
+        if last - first_rank < self._vocab_size:
+            ids_K = ranked_ids(rounded_V, first_rank, last)
+            words_K = self._values.words(rounded_V[ids_K], params)
+            body = self._layout.write_sparse(ids_K, words_K)
+        if not 0 < len(body) < self._dense_bytes:
+            kind, body = _DENSE, self._layout.write_dense(self._values.words(rounded_V, params))
+        return self._entropy.pack(_PREFIX.pack(kind, lse) + params + body)
+
+    def encode_batch(self, logits_BV: F32, ranges: Sequence[Range]) -> list[bytes]:
+        """Row by row."""
+        if logits_BV.ndim != 2 or len(logits_BV) != len(ranges):
+            raise LocalProtocolError(f"{len(ranges)} ranges for a batch of shape {logits_BV.shape}")
+        return [self.encode(row, *span) for row, span in zip(logits_BV, ranges, strict=True)]
+
+    def decode(self, payload: bytes) -> SparseLogits:
+        """Undo the stages, checking each."""
+        body = self._entropy.unpack(payload, self._max_body_bytes)
+        if len(body) <= self._prefix_bytes:
+            raise CodecError(f"payload body of {len(body)} bytes has no room for logits")
+        kind, lse = _PREFIX.unpack_from(body)
+        params = body[_PREFIX.size : self._prefix_bytes]
+        rest = memoryview(body)[self._prefix_bytes :]
+        if kind == _DENSE:
+            ids_K = np.arange(self._vocab_size, dtype=np.int32)
+            words_K = self._layout.read_dense(rest)
+        elif kind == _SPARSE and len(rest) < self._dense_bytes:
+            ids_K, words_K = self._layout.read_sparse(rest)
+        else:
+            raise CodecError(f"payload of kind {kind} with {len(rest)} bytes is not one of ours")
+        return checked(ids_K, self._values.restore(words_K, params), lse, self._vocab_size)
+
+    def _finite(self, logits_V: F32) -> F32:
+        if logits_V.shape != (self._vocab_size,) or logits_V.dtype != np.float32:
+            raise LocalProtocolError(
+                f"codec expects float32 of shape ({self._vocab_size},), "
+                f"not {logits_V.dtype} of shape {logits_V.shape}"
+            )
+        # Minimum and maximum carry NaN, so two reductions see every value that is not finite.
+        if not (math.isfinite(logits_V.min()) and math.isfinite(logits_V.max())):
+            raise LocalProtocolError("a row of logits holds NaN or infinity and cannot be sent")
+        return np.ascontiguousarray(logits_V)
+
+
+def row_logsumexp(logits_V: F32) -> float:
+    """log Σ exp of a finite row in nats, rounded to float32 and never below the largest logit."""
+    high = logits_V.max()
+    with np.errstate(over="ignore", under="ignore"):
+        shifted_V = np.exp(logits_V - high)
+    return float(np.float32(float(high) + math.log(float(shifted_V.sum(dtype=np.float64)))))
+
+
+def _load(config: CustomCodecConfig, vocab_size: int) -> Codec:
+    module_name, _, class_name = config.kind.partition(":")
+    try:
+        made = getattr(importlib.import_module(module_name), class_name)(
+            vocab_size=vocab_size, **config.options
+        )
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ConfigError(f"codec {config.kind!r} cannot be built: {error}") from error
+    if not isinstance(made, Codec):
+        raise ConfigError(f"codec {config.kind!r} lacks what costeer.codec.Codec asks for")
+    return made

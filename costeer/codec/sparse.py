@@ -1,0 +1,96 @@
+"""What a device knows of a row of logits after decoding: some ids, their logits, a bound on the rest.
+
+Rules
+-----
+1. `ids_K` are strictly ascending, `logits_K` finite, both read-only.
+2. The ranked part of the support is an upper set under (logit descending, id ascending): no unsent
+   token has a logit above `floor`, and one that equals it has a higher id than every ranked token
+   with that logit.
+3. Ranks and bounds refer to the row as the codec's values round it (`Codec.rounded`): those are
+   "the" logits on both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from costeer.errors import CodecError
+
+F32: TypeAlias = npt.NDArray[np.float32]
+Ids: TypeAlias = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseLogits:
+    """Known logits of a row: K of V tokens, the floor of the ranked ones, the row's logsumexp (nats).
+
+    `floor` bounds every unsent logit from above. `logsumexp` is the full row's, so that
+    exp(logit − logsumexp) is the true probability and 1 − Σ the unsent mass.
+    """
+
+    ids_K: Ids
+    logits_K: F32
+    floor: float
+    logsumexp: float
+    vocab_size: int
+
+    @property
+    def dense(self) -> bool:
+        """Whether every token of the vocabulary is known."""
+        return self.ids_K.size == self.vocab_size
+
+    @property
+    def unsent_mass(self) -> float:
+        """Probability of the tokens that were not sent, at least 0."""
+        sent = np.exp(self.logits_K.astype(np.float64) - self.logsumexp).sum()
+        return 0.0 if self.dense else max(0.0, 1.0 - float(sent))
+
+
+def checked(ids_K: Ids, logits_K: F32, logsumexp: float, vocab_size: int) -> SparseLogits:
+    """SparseLogits from what a peer sent, all of it ranked. Raises CodecError where a rule is broken."""
+    if not 0 < ids_K.size <= vocab_size or ids_K.shape != logits_K.shape:
+        raise CodecError(f"payload holds {ids_K.size} tokens of a vocabulary of {vocab_size}")
+    if int(ids_K[0]) < 0 or int(ids_K[-1]) >= vocab_size or np.any(ids_K[1:] <= ids_K[:-1]):
+        raise CodecError(f"payload ids are not ascending within a vocabulary of {vocab_size}")
+    low, high = float(logits_K.min()), float(logits_K.max())
+    if not np.isfinite([low, high, logsumexp]).all():
+        raise CodecError("payload holds a logit or logsumexp that is not finite")
+    if np.any(np.signbit(logits_K[logits_K == 0.0])):
+        raise CodecError("payload holds a negative zero, which no encoder writes")
+    if logsumexp < high:
+        raise CodecError(f"payload logsumexp {logsumexp} is below its largest logit {high}")
+    ids_K.flags.writeable = False
+    logits_K.flags.writeable = False
+    return SparseLogits(ids_K, logits_K, low, logsumexp, vocab_size)
+
+
+def merge(known: SparseLogits, more: SparseLogits) -> SparseLogits:
+    """What is known after a refinement round: `more` holds the ranks that follow those of `known`.
+
+    A dense `more` replaces `known`. Raises CodecError if the two cannot come from one row.
+    """
+    if known.vocab_size != more.vocab_size or known.logsumexp != more.logsumexp:
+        raise CodecError("refinement is of another row: vocabulary or logsumexp differ")
+    if more.dense:
+        if not np.array_equal(more.logits_K[known.ids_K], known.logits_K):
+            raise CodecError("refinement contradicts logits that were already sent")
+        return more
+    ids_M = np.concatenate((known.ids_K, more.ids_K))
+    order = np.argsort(ids_M, kind="stable")
+    ids_M = ids_M[order]
+    if np.any(ids_M[1:] == ids_M[:-1]):
+        raise CodecError("refinement repeats ids that were already sent")
+    if float(more.logits_K.max()) > known.floor:
+        raise CodecError("refinement holds a logit above those that were already sent")
+    at_floor = known.ids_K[known.logits_K == known.floor]
+    tied = more.ids_K[more.logits_K == known.floor]
+    if at_floor.size and tied.size and tied[0] < at_floor[-1]:
+        raise CodecError("refinement breaks the tie rule: lowest id first")
+    logits_M = np.concatenate((known.logits_K, more.logits_K))[order]
+    ids_M.flags.writeable = False
+    logits_M.flags.writeable = False
+    return SparseLogits(ids_M, logits_M, more.floor, known.logsumexp, known.vocab_size)

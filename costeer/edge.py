@@ -1,0 +1,376 @@
+"""The device's half of a session, as a machine without I/O.
+
+Theory of operation
+-------------------
+A session decides tokens at positions 0, 1, 2, … . For a steered method the device, at each
+position, waits for two things at once: LOGITS from the cloud and its own small model. When both
+are there it steers, certifies and chooses, or asks for MORE ranks. The chosen token goes up as
+TOKEN and into the small model at the same time. A streamed method only listens; a local method
+only computes.
+
+Frames are taken by (session, epoch, position, round); whatever is repeated, late or early beyond
+use is dropped here, never by a driver. Streamed tokens that overtook an earlier one are kept until
+it is there.
+
+============  ==============================  ===========================================
+waits for     event                           then
+============  ==============================  ===========================================
+logits        LOGITS of this round            decode
+logits, slm   both done                       steer
+steer         choice, certified               record, TOKEN + forward | CLOSE and finish
+steer         choice, not certified           MORE | accept at the ladder's end
+============  ==============================  ===========================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from costeer.errors import CosteerError, FrameError, LocalProtocolError
+from costeer.machine import (
+    STAGES,
+    Choice,
+    CloudTrace,
+    Command,
+    Compute,
+    ComputeDone,
+    EdgeChoose,
+    EdgeDecode,
+    EdgeForward,
+    EdgeSteer,
+    Emit,
+    Event,
+    Finish,
+    FrameArrived,
+    Release,
+    Send,
+    Start,
+    TokenRecord,
+)
+from costeer.messages import (
+    Frame,
+    FrameKind,
+    Open,
+    Role,
+    decode_error,
+    decode_frame,
+    decode_token,
+    encode_frame,
+    encode_open,
+    encode_token,
+)
+from costeer.methods import CloudRole, Method, Prompt
+from costeer.refinement import Ladder
+
+_NO_TRACE = CloudTrace(0, 0, 0, 0)
+_ROLES = {CloudRole.LOGITS: Role.LOGITS, CloudRole.STREAM: Role.STREAM}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """What one session is to do.
+
+    Args:
+        session: id, unique in the run.
+        method: who sees what and who chooses.
+        public: prompt ids without the private context.
+        personal: prompt ids with it.
+        max_new_tokens: the most tokens to generate, resumed ones included.
+        eos: ids that end a text.
+        codec_fingerprint: of the codec that LOGITS come in.
+        ladder: ranks per refinement round.
+        epoch: 0, and one more after each resumption.
+        chosen: tokens that an earlier epoch chose.
+    """
+
+    session: int
+    method: Method
+    public: tuple[int, ...]
+    personal: tuple[int, ...]
+    max_new_tokens: int
+    eos: frozenset[int]
+    codec_fingerprint: int
+    ladder: Ladder
+    epoch: int = 0
+    chosen: tuple[int, ...] = ()
+
+    def prompt(self, which: Prompt) -> tuple[int, ...]:
+        """Return one of the two prompts."""
+        return self.public if which is Prompt.PUBLIC else self.personal
+
+
+class EdgeSession:
+    """One session at the device; see the module's table."""
+
+    __slots__ = (
+        "_arrived_ns",
+        "_branch_lengths",
+        "_busy_ns",
+        "_decoded",
+        "_downlink_ns",
+        "_early",
+        "_finished",
+        "_forward_done",
+        "_forward_ns",
+        "_position",
+        "_received",
+        "_refine_from_ns",
+        "_round",
+        "_since_ns",
+        "_spec",
+        "_steer_from_ns",
+        "_steer_ns",
+        "_trace",
+        "_wait_from_ns",
+        "_wait_ns",
+    )
+
+    def __init__(self, spec: SessionSpec) -> None:
+        """Make a session that waits for ``Start``."""
+        self._spec = spec
+        self._position = len(spec.chosen)
+        self._round = 0
+        self._received = False
+        self._branch_lengths = [0] * len(spec.method.edge_branches)
+        self._finished = False
+        self._since_ns = -1
+        self._early: dict[int, tuple[int, FrameArrived]] = {}
+        self._clear_step()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the session is over."""
+        return self._finished
+
+    def handle(self, event: Event, now_ns: int) -> list[Command]:
+        """Advance by one event.
+
+        Raises:
+            LocalProtocolError: an event that this session cannot have asked for.
+        """
+        if self._finished:
+            return []
+        if isinstance(event, FrameArrived):
+            return self._on_frame(event, now_ns)
+        if isinstance(event, ComputeDone):
+            return self._on_computed(event, now_ns)
+        if isinstance(event, Start) and self._since_ns < 0:
+            return self._on_start(now_ns)
+        raise LocalProtocolError(f"session {self._spec.session}: unexpected {event}")
+
+    # ------------------------------------------------------------------ start
+
+    def _on_start(self, now_ns: int) -> list[Command]:
+        spec = self._spec
+        self._since_ns = now_ns
+        commands: list[Command] = []
+        if spec.method.cloud_prompt is not None:
+            body = Open(
+                role=_ROLES[spec.method.cloud],
+                max_new_tokens=spec.max_new_tokens,
+                codec_fingerprint=spec.codec_fingerprint if spec.method.steered else 0,
+                prompt=spec.prompt(spec.method.cloud_prompt),
+                chosen=spec.chosen,
+            )
+            commands.append(self._send(FrameKind.OPEN, encode_open(body)))
+        if spec.method.edge_branches:
+            commands.append(
+                self._forward(
+                    tuple(spec.prompt(branch) + spec.chosen for branch in spec.method.edge_branches)
+                )
+            )
+        return commands
+
+    # ------------------------------------------------------------------ frames
+
+    def _on_frame(self, event: FrameArrived, now_ns: int) -> list[Command]:
+        spec = self._spec
+        try:
+            frame = decode_frame(event.frame)
+            if frame.session != spec.session or frame.epoch != spec.epoch:
+                return []
+            if frame.kind is FrameKind.LOGITS:
+                return self._on_logits(frame, event, now_ns)
+            if frame.kind is FrameKind.STREAM:
+                return self._on_stream(frame, event, now_ns)
+        except FrameError as error:
+            return self._fail(str(error))
+        if frame.kind is FrameKind.ERROR:
+            return self._fail(f"cloud: {decode_error(frame.body)}", tell=False)
+        return self._fail(f"{frame.kind.name} frame came down")
+
+    def _on_logits(self, frame: Frame, event: FrameArrived, now_ns: int) -> list[Command]:
+        if not self._spec.method.steered:
+            return self._fail("LOGITS came in a session that did not ask for them")
+        if frame.position != self._position or frame.round != self._round or self._received:
+            return []
+        self._received = True
+        if frame.round == 0:
+            self._arrived_ns = now_ns
+            self._downlink_ns = event.transit_ns
+            self._trace = event.trace or _NO_TRACE
+        return [
+            Compute(EdgeDecode(self._spec.session, self._position, self._round, frame.body)),
+        ]
+
+    def _on_stream(self, frame: Frame, event: FrameArrived, now_ns: int) -> list[Command]:
+        if self._spec.method.cloud is not CloudRole.STREAM:
+            return self._fail("STREAM came in a session that did not ask for it")
+        if not self._position <= frame.position < self._spec.max_new_tokens:
+            return []
+        self._early.setdefault(frame.position, (decode_token(frame.body), event))
+        commands: list[Command] = []
+        while not self._finished and self._position in self._early:
+            token, arrived = self._early.pop(self._position)
+            trace = arrived.trace or _NO_TRACE
+            stages = critical_path(
+                now_ns - self._since_ns, (*_cloud_stages(trace), arrived.transit_ns)
+            )
+            commands += self._accept(Choice(token, certified=True, margin=0.0), stages, now_ns)
+        return commands
+
+    # ------------------------------------------------------------------ computations
+
+    def _on_computed(self, event: ComputeDone, now_ns: int) -> list[Command]:
+        op = event.op
+        if isinstance(op, EdgeForward):
+            self._forward_done = True
+            self._forward_ns = event.duration_ns
+            if not self._spec.method.steered:
+                self._wait_ns = now_ns - self._since_ns
+                self._steer_from_ns = now_ns
+                return [Compute(EdgeChoose(self._spec.session, self._position))]
+            return self._steer_when_ready(now_ns)
+        if isinstance(op, EdgeDecode):
+            self._decoded = True
+            if self._round == 0:
+                self._wait_from_ns = now_ns
+            return self._steer_when_ready(now_ns)
+        if isinstance(op, EdgeSteer | EdgeChoose):
+            return self._on_choice(event.value, now_ns)
+        raise LocalProtocolError(f"session {self._spec.session}: no operation of a device: {op}")
+
+    def _steer_when_ready(self, now_ns: int) -> list[Command]:
+        if not (self._decoded and self._forward_done):
+            return []
+        if self._round == 0:
+            self._wait_ns = now_ns - self._wait_from_ns
+            self._steer_from_ns = now_ns
+        return [Compute(EdgeSteer(self._spec.session, self._position, self._round))]
+
+    def _on_choice(self, value: object, now_ns: int) -> list[Command]:
+        if isinstance(value, CosteerError):
+            return self._fail(str(value))
+        if not isinstance(value, Choice):
+            raise LocalProtocolError(f"session {self._spec.session}: not a choice: {value!r}")
+        if self._round == 0:
+            self._steer_ns = now_ns - self._steer_from_ns
+            self._refine_from_ns = now_ns
+        next_round = self._round + 1
+        if not value.certified and self._spec.method.steered and self._spec.ladder.has(next_round):
+            self._round = next_round
+            self._received = self._decoded = False
+            return [self._send(FrameKind.MORE)]
+        decode_ns = self._wait_from_ns - self._arrived_ns
+        stages = critical_path(
+            now_ns - self._since_ns,
+            (
+                *_cloud_stages(self._trace),
+                self._downlink_ns,
+                decode_ns,
+                self._wait_ns,
+                self._steer_ns,
+                now_ns - self._refine_from_ns,
+            ),
+        )
+        self._busy_ns = max(0, self._forward_ns - self._wait_ns)
+        return self._accept(value, stages, now_ns)
+
+    # ------------------------------------------------------------------ tokens
+
+    def _accept(self, choice: Choice, stages: tuple[int, ...], now_ns: int) -> list[Command]:
+        spec = self._spec
+        record = TokenRecord(
+            spec.session,
+            self._position,
+            choice.token,
+            now_ns - self._since_ns,
+            stages,
+            self._busy_ns,
+            self._round,
+            choice.certified,
+            choice.margin,
+        )
+        commands: list[Command] = [Emit(record)]
+        last = self._position + 1 == spec.max_new_tokens
+        if choice.token in spec.eos or last:
+            reason = "eos" if choice.token in spec.eos else "length"
+            commands += self._end(reason, failed=False, tell=spec.method.steered)
+            return commands
+        if spec.method.steered:
+            commands.append(self._send(FrameKind.TOKEN, encode_token(choice.token)))
+        self._position += 1
+        self._since_ns = now_ns
+        self._clear_step()
+        if spec.method.edge_branches:
+            commands.append(self._forward(((choice.token,),) * len(spec.method.edge_branches)))
+        return commands
+
+    def _fail(self, reason: str, *, tell: bool = True) -> list[Command]:
+        return self._end(
+            reason, failed=True, tell=tell and self._spec.method.cloud_prompt is not None
+        )
+
+    def _end(self, reason: str, *, failed: bool, tell: bool) -> list[Command]:
+        self._finished = True
+        commands: list[Command] = [self._send(FrameKind.CLOSE)] if tell else []
+        if self._spec.method.edge_branches:
+            commands.append(Release(self._spec.session))
+        commands.append(Finish(self._spec.session, reason, failed=failed))
+        return commands
+
+    # ------------------------------------------------------------------ helpers
+
+    def _forward(self, tokens: tuple[tuple[int, ...], ...]) -> Compute:
+        starts = tuple(self._branch_lengths)
+        for branch, run in enumerate(tokens):
+            self._branch_lengths[branch] += len(run)
+        return Compute(EdgeForward(self._spec.session, tokens, starts))
+
+    def _send(self, kind: FrameKind, body: bytes = b"") -> Send:
+        spec = self._spec
+        frame = Frame(kind, spec.session, spec.epoch, self._position, self._round, body)
+        return Send(spec.session, encode_frame(frame))
+
+    def _clear_step(self) -> None:
+        self._round = 0
+        self._received = self._decoded = self._forward_done = False
+        self._trace = _NO_TRACE
+        self._downlink_ns = self._forward_ns = self._busy_ns = 0
+        self._arrived_ns = self._wait_from_ns = self._wait_ns = 0
+        self._steer_from_ns = self._steer_ns = self._refine_from_ns = 0
+
+
+def _cloud_stages(trace: CloudTrace) -> tuple[int, int, int, int]:
+    return trace.uplink_ns, trace.queue_ns, trace.compute_ns, trace.select_ns
+
+
+def critical_path(latency_ns: int, stages_ns: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the part of each stage that a token's latency consists of.
+
+    The stages are walked back from the token's instant until the latency is used up: in a stream
+    the cloud had begun before the previous token arrived, and that part belongs to its past. What
+    the stages do not explain is ``overhead``, so the result always sums to ``latency_ns``.
+
+    Args:
+        latency_ns: since the previous token.
+        stages_ns: durations in the order of ``STAGES``; missing ones at the end are 0.
+    """
+    left_ns = latency_ns
+    path = [0] * len(STAGES)
+    for index in range(len(stages_ns) - 1, -1, -1):
+        part_ns = min(stages_ns[index], left_ns)
+        path[index] = part_ns
+        left_ns -= part_ns
+    path[-1] = left_ns
+    return tuple(path)

@@ -1,0 +1,336 @@
+"""Events in, commands out: the vocabulary between the machines and whoever drives them.
+
+Rules
+-----
+* A machine has one entry, ``handle(event, now_ns) -> list[Command]``. It reads no clock, draws no
+  random number and does no I/O; ``now_ns`` is any monotone integer clock in nanoseconds.
+* An operation (``Op``) is work for a model host. The machine asks for it with ``Compute(op)`` and
+  is told by ``ComputeDone(op, value)``. Whether its duration was measured or charged, and whether
+  it was executed alone or in a batch with others, is the driver's business.
+* A session has at most one operation of each kind outstanding, so (session, kind) names one.
+* The instants of the two parties are never compared. What an interval cost travels beside the
+  frame as durations (``transit_ns``, ``CloudTrace``); it is the laboratory's side channel, is not
+  on the wire and is not counted.
+
+Legend: B batch rows, V vocabulary, K sent ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+NEVER_NS = 2**62
+"""An instant that no run reaches."""
+
+
+# --------------------------------------------------------------------------- operations
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeForward:
+    """Extend the small model's branches; value None (the logits stay with the host).
+
+    Args:
+        session: session id.
+        tokens: one run of new token ids per branch of the method, in the method's order.
+        starts: tokens already in the cache, per branch.
+    """
+
+    session: int
+    tokens: tuple[tuple[int, ...], ...]
+    starts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeDecode:
+    """Decode a LOGITS payload and merge it with this position's earlier rounds; value None."""
+
+    session: int
+    position: int
+    round: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSteer:
+    """Steer the decoded logits with Δ, certify and choose; value ``Choice``."""
+
+    session: int
+    position: int
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeChoose:
+    """Choose from the small model's own logits; value ``Choice``."""
+
+    session: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloudRow:
+    """One row of a cloud forward.
+
+    Args:
+        session: session id.
+        tokens: the new tokens (a prompt chunk, or one token).
+        start: tokens already in this session's cache.
+    """
+
+    session: int
+    tokens: tuple[int, ...]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloudForward:
+    """One batched forward of the large model; value None (the logits stay with the host)."""
+
+    rows: tuple[CloudRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeItem:
+    """Ranks [first_rank, last_rank) of a session's newest logits, to be sent."""
+
+    session: int
+    position: int
+    first_rank: int
+    last_rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloudSelect:
+    """After a forward: encode logits for steered sessions, choose tokens for streamed ones.
+
+    Value ``Selected``.
+
+    Args:
+        encode: what is to be encoded.
+        choose: (session, position) pairs whose next token the cloud chooses.
+    """
+
+    encode: tuple[EncodeItem, ...]
+    choose: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Value of ``CloudSelect``: payloads and tokens in the order asked."""
+
+    payloads: tuple[bytes, ...]
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A chosen token.
+
+    Args:
+        token: its id.
+        certified: proven to be the full-vocabulary choice.
+        margin: nats between the best and the second-best candidate (steered scores).
+    """
+
+    token: int
+    certified: bool
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A session is over: its slots are free. Takes no time; done in order with operations."""
+
+    session: int
+
+
+EdgeOp = EdgeForward | EdgeDecode | EdgeSteer | EdgeChoose
+CloudOp = CloudForward | CloudSelect
+Op = EdgeOp | CloudOp
+
+
+# --------------------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class CloudTrace:
+    """How long the cloud's part of an exchange took, told beside the frame that answers it.
+
+    Args:
+        uplink_ns: transit of the frame that asked.
+        queue_ns: from its arrival until the answer was ready, less the two below.
+        compute_ns: forwards that contained this session's row.
+        select_ns: select and encode (or choose).
+    """
+
+    uplink_ns: int
+    queue_ns: int
+    compute_ns: int
+    select_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The device's user asked: the request's intended arrival is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameArrived:
+    """Bytes from the peer.
+
+    Args:
+        frame: one whole frame.
+        transit_ns: how long it was under way.
+        trace: the cloud's durations, on the way down; None on the way up.
+    """
+
+    frame: bytes
+    transit_ns: int
+    trace: CloudTrace | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeDone:
+    """An operation finished.
+
+    Args:
+        op: the operation.
+        value: its result; None where the host keeps it.
+        duration_ns: how long it ran, its wait for a batch not included.
+    """
+
+    op: Op
+    value: object
+    duration_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer that the machine had set is due."""
+
+    timer: Timer
+    session: int
+
+
+Event = Start | FrameArrived | ComputeDone | TimerFired
+
+
+# --------------------------------------------------------------------------- commands
+
+
+class Timer(Enum):
+    """The timers of the cloud engine."""
+
+    STEP = "step"
+    """Plan the next forward: after all arrivals of the same instant."""
+    IDLE = "idle"
+    """A session may have been silent for too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put a frame on the session's link.
+
+    Args:
+        session: session id (names the link).
+        frame: the whole frame.
+        payload_bytes: its codec payload; 0 for control frames.
+        trace: the cloud's durations, on the way down.
+    """
+
+    session: int
+    frame: bytes
+    payload_bytes: int = 0
+    trace: CloudTrace | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Have an operation carried out."""
+
+    op: Op
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Fire ``TimerFired(timer, session)`` at an instant (now is allowed)."""
+
+    at_ns: int
+    timer: Timer
+    session: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """A token was chosen or arrived: its record."""
+
+    record: TokenRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The session is over.
+
+    Args:
+        session: session id.
+        reason: ``eos``, ``length``, or an error's text.
+        failed: whether the session ended by an error.
+    """
+
+    session: int
+    reason: str
+    failed: bool = False
+
+
+Command = Send | Compute | SetTimer | Emit | Release | Finish
+
+
+# --------------------------------------------------------------------------- records
+
+STAGES = (
+    "uplink",
+    "cloud_queue",
+    "cloud_compute",
+    "select_encode",
+    "downlink",
+    "decode",
+    "edge_wait",
+    "steer",
+    "refinement",
+    "overhead",
+)
+"""Where a token's time can go, in the order in which it passes.
+
+``edge_wait`` is the wait for the small model after the logits are there (for the ``slm_*``
+methods: its whole forward). ``refinement`` holds everything after the first MORE.
+``overhead`` is what a live run spends between these; it is 0 in simulated ways, by a test.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """One generated token, at the device.
+
+    Args:
+        session: session id.
+        position: 0 for the first generated token.
+        token: id.
+        latency_ns: since the previous token (since the intended arrival for the first).
+        stages_ns: the critical path, one figure per ``STAGES``; sums to ``latency_ns``.
+        busy_edge_ns: work of the small model hidden behind the exchange.
+        rounds: 0 when the first LOGITS were enough.
+        certified: proven to be the full-vocabulary token.
+        margin: nats between the best and the second-best candidate.
+    """
+
+    session: int
+    position: int
+    token: int
+    latency_ns: int
+    stages_ns: tuple[int, ...]
+    busy_edge_ns: int = 0
+    rounds: int = 0
+    certified: bool = True
+    margin: float = 0.0

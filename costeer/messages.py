@@ -1,0 +1,226 @@
+"""The frames between a device and the cloud, byte for byte.
+
+A frame is ``kind | session | epoch | position | round | length | body | crc32``. The first byte
+holds the version in its high and the kind in its low half; the five numbers are unsigned LEB128
+in their shortest form; the CRC-32 (little endian) covers all before it. A LOGITS frame of a
+k = 64 payload spends 10 bytes on the header and 4 on the checksum.
+
+Every number is bounded and every encoding is canonical, so that decoding any bytes either gives
+the one frame that encodes to them or raises ``FrameError``. No pickle, no allocation beyond the
+bytes given.
+
+========  ====  =============================================================================
+kind      way   body
+========  ====  =============================================================================
+OPEN      up    role, max new tokens, codec fingerprint, tokens already chosen, prompt ids
+TOKEN     up    the id chosen at ``position``
+MORE      up    empty: the next ranks of ``position``, as round ``round``
+CLOSE     up    empty
+LOGITS    down  codec payload for ``position``, ``round``
+STREAM    down  the id that the cloud chose at ``position``
+ERROR     down  UTF-8 text
+========  ====  =============================================================================
+
+MORE names no token: a device that asked for ids would reveal Δ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from zlib import crc32
+
+from costeer.errors import FrameError, LocalProtocolError
+
+VERSION = 1
+MAX_FRAME_BYTES = 8 * 2**20
+MAX_ERROR_BYTES = 512
+_MAX_NUMBER = 2**32 - 1
+_MAX_VARINT_BYTES = 5
+_CRC_BYTES = 4
+_MIN_FRAME_BYTES = 6 + _CRC_BYTES
+
+
+class FrameKind(IntEnum):
+    """What a frame is."""
+
+    OPEN = 1
+    TOKEN = 2
+    MORE = 3
+    CLOSE = 4
+    LOGITS = 8
+    STREAM = 9
+    ERROR = 10
+
+
+class Role(IntEnum):
+    """What a device asks of the cloud when it opens a session."""
+
+    LOGITS = 0
+    STREAM = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded frame; see the table above for its body."""
+
+    kind: FrameKind
+    session: int
+    epoch: int
+    position: int
+    round: int
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Body of OPEN.
+
+    Args:
+        role: logits down, or tokens.
+        max_new_tokens: the session's limit, tokens already chosen included.
+        codec_fingerprint: of the codec that the device expects; 0 for streams.
+        prompt: token ids.
+        chosen: ids already chosen before (a resumed session), continued after the prompt.
+    """
+
+    role: Role
+    max_new_tokens: int
+    codec_fingerprint: int
+    prompt: tuple[int, ...]
+    chosen: tuple[int, ...] = ()
+
+
+_KINDS = {int(kind): kind for kind in FrameKind}
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """Return the bytes of a frame.
+
+    Raises:
+        LocalProtocolError: a number or the body exceeds its bound.
+    """
+    out = bytearray((VERSION << 4 | frame.kind,))
+    for number in (frame.session, frame.epoch, frame.position, frame.round, len(frame.body)):
+        _put_number(out, number)
+    out += frame.body
+    out += crc32(out).to_bytes(_CRC_BYTES, "little")
+    if len(out) > MAX_FRAME_BYTES:
+        raise LocalProtocolError(
+            f"{frame.kind.name} frame of {len(out)} bytes exceeds {MAX_FRAME_BYTES}"
+        )
+    return bytes(out)
+
+
+def decode_frame(data: bytes) -> Frame:
+    """Return the frame that these bytes are.
+
+    Raises:
+        FrameError: they are none.
+    """
+    size = len(data)
+    if not _MIN_FRAME_BYTES <= size <= MAX_FRAME_BYTES:
+        raise FrameError(f"a frame has {_MIN_FRAME_BYTES} to {MAX_FRAME_BYTES} bytes, not {size}")
+    end = size - _CRC_BYTES
+    if crc32(memoryview(data)[:end]) != int.from_bytes(data[end:], "little"):
+        raise FrameError(f"checksum of a {size} B frame does not match")
+    first = data[0]
+    kind = _KINDS.get(first & 15)
+    if first >> 4 != VERSION or kind is None:
+        raise FrameError(f"first byte {first:#04x} is no frame kind of version {VERSION}")
+    at = 1
+    session, at = _get_number(data, at, end)
+    epoch, at = _get_number(data, at, end)
+    position, at = _get_number(data, at, end)
+    round_, at = _get_number(data, at, end)
+    length, at = _get_number(data, at, end)
+    if at + length != end:
+        raise FrameError(f"{kind.name} body: {length} bytes declared, {end - at} there")
+    return Frame(kind, session, epoch, position, round_, data[at:end])
+
+
+def encode_open(body: Open) -> bytes:
+    """Return the body of an OPEN frame."""
+    out = bytearray((body.role,))
+    for number in (body.max_new_tokens, body.codec_fingerprint, len(body.chosen)):
+        _put_number(out, number)
+    for token in (*body.prompt, *body.chosen):
+        _put_number(out, token)
+    return bytes(out)
+
+
+def decode_open(data: bytes) -> Open:
+    """Return what an OPEN frame asks for.
+
+    Raises:
+        FrameError: not the body of an OPEN frame.
+    """
+    end = len(data)
+    if not data or data[0] > Role.STREAM:
+        raise FrameError("OPEN body: no role")
+    max_new_tokens, at = _get_number(data, 1, end)
+    fingerprint, at = _get_number(data, at, end)
+    chosen, at = _get_number(data, at, end)
+    tokens = []
+    while at < end:
+        token, at = _get_number(data, at, end)
+        tokens.append(token)
+    prompt = len(tokens) - chosen
+    if prompt < 1:
+        raise FrameError(f"OPEN body: {len(tokens)} ids, {chosen} of them chosen: no prompt")
+    return Open(
+        Role(data[0]), max_new_tokens, fingerprint, tuple(tokens[:prompt]), tuple(tokens[prompt:])
+    )
+
+
+def encode_token(token: int) -> bytes:
+    """Return the body of a TOKEN or STREAM frame."""
+    out = bytearray()
+    _put_number(out, token)
+    return bytes(out)
+
+
+def decode_token(data: bytes) -> int:
+    """Return the id in a TOKEN or STREAM body.
+
+    Raises:
+        FrameError: not one number.
+    """
+    token, at = _get_number(data, 0, len(data))
+    if at != len(data):
+        raise FrameError(f"token body: {len(data) - at} bytes too many")
+    return token
+
+
+def encode_error(text: str) -> bytes:
+    """Return the body of an ERROR frame, cut to its bound."""
+    return text.encode()[:MAX_ERROR_BYTES]
+
+
+def decode_error(data: bytes) -> str:
+    """Return the text of an ERROR frame, whatever its bytes."""
+    return data[:MAX_ERROR_BYTES].decode(errors="replace")
+
+
+def _put_number(out: bytearray, number: int) -> None:
+    if not 0 <= number <= _MAX_NUMBER:
+        raise LocalProtocolError(f"{number} is not in a frame's range 0..{_MAX_NUMBER}")
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+
+
+def _get_number(data: Sequence[int], at: int, end: int) -> tuple[int, int]:
+    """Return (number, index behind it); shortest form only."""
+    value = shift = 0
+    for index in range(at, min(at + _MAX_VARINT_BYTES, end)):
+        byte = data[index]
+        value |= (byte & 127) << shift
+        if byte < 128:
+            if (byte == 0 and shift) or value > _MAX_NUMBER:
+                raise FrameError(f"number at byte {at} is not in its shortest form or too large")
+            return value, index + 1
+        shift += 7
+    raise FrameError(f"number at byte {at} does not end")

@@ -1,0 +1,88 @@
+"""The methods as data: which party sees which prompt, who chooses, what crosses.
+
+Nothing elsewhere branches on a method's name; the machines read these fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from costeer.errors import ConfigError
+
+
+class Prompt(Enum):
+    """A prompt that a party may hold."""
+
+    PUBLIC = "public"
+    """The query without the private context."""
+    PERSONAL = "personal"
+    """The complete prompt, private context included."""
+
+
+class CloudRole(Enum):
+    """What the cloud does in a session."""
+
+    ABSENT = "absent"
+    """Nothing crosses the network."""
+    LOGITS = "logits"
+    """Sends logits down and waits for the chosen token: one round trip a token."""
+    STREAM = "stream"
+    """Chooses by itself and streams tokens down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to decode.
+
+    Args:
+        name: the name in scenarios, tables and metrics.
+        cloud: the cloud's role.
+        cloud_prompt: what the cloud is sent; None where it is absent.
+        edge_branches: the prompts that the device's small model follows, in the order in which
+            their rows stand in its batch: the public branch first where both are there.
+        default_strength: T of the steering recurrence used when a scenario gives no strength
+            (20 in the paper's CoSteer, 1 in its eq. 8); None where nothing is steered.
+    """
+
+    name: str
+    cloud: CloudRole
+    cloud_prompt: Prompt | None
+    edge_branches: tuple[Prompt, ...]
+    default_strength: int | None = None
+
+    @property
+    def steered(self) -> bool:
+        """Whether the device shifts the cloud's logits by c·Δ."""
+        return self.cloud is CloudRole.LOGITS
+
+    @property
+    def leaks_context(self) -> bool:
+        """Whether the private context itself is sent to the cloud."""
+        return self.cloud_prompt is Prompt.PERSONAL
+
+
+_BOTH = (Prompt.PUBLIC, Prompt.PERSONAL)
+
+METHODS: tuple[Method, ...] = (
+    Method("slm_without", CloudRole.ABSENT, None, (Prompt.PUBLIC,)),
+    Method("slm_with", CloudRole.ABSENT, None, (Prompt.PERSONAL,)),
+    Method("llm_without", CloudRole.STREAM, Prompt.PUBLIC, ()),
+    Method("llm_with", CloudRole.STREAM, Prompt.PERSONAL, ()),
+    Method("light_costeer", CloudRole.LOGITS, Prompt.PUBLIC, _BOTH, default_strength=1),
+    Method("costeer", CloudRole.LOGITS, Prompt.PUBLIC, _BOTH, default_strength=20),
+)
+"""The six settings of the paper's Tables 1 and 2."""
+
+
+def method_named(name: str) -> Method:
+    """Return the method of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for method in METHODS:
+        if method.name == name:
+            return method
+    known = ", ".join(method.name for method in METHODS)
+    raise ConfigError(f"method: {name!r} is not known; choose one of {known}")

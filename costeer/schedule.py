@@ -1,0 +1,61 @@
+"""The engine's scheduling rules as integer functions.
+
+No objects, only integers and sequences of them: ``cloud.CloudEngine`` calls them, and so can a
+compiled driver. Continuous batching with chunked prefill, as serving engines do it (Sarathi-Serve,
+vLLM): decode rows first, since each of them is a user who waits for a token; then prompt chunks
+within the step's token budget; both in the order in which they became ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def plan_step(pending_N: Sequence[int], max_batch: int, chunk_tokens: int) -> list[int]:
+    """Return how many tokens of each ready row the next forward takes.
+
+    Args:
+        pending_N: tokens not yet in the cache, per row in ready order; each at least 1.
+        max_batch: rows at most.
+        chunk_tokens: prompt tokens at most, over all rows with more than one pending token.
+
+    Returns:
+        One figure per row, 0 for rows that wait.
+    """
+    take_N = [0] * len(pending_N)
+    rows = 0
+    for index, pending in enumerate(pending_N):
+        if rows == max_batch:
+            return take_N
+        if pending == 1:
+            take_N[index] = 1
+            rows += 1
+    budget = chunk_tokens
+    for index, pending in enumerate(pending_N):
+        if rows == max_batch or budget == 0:
+            return take_N
+        if pending > 1:
+            take_N[index] = min(pending, budget)
+            budget -= take_N[index]
+            rows += 1
+    return take_N
+
+
+def admit(needed_N: Sequence[int], free_tokens: int, free_rows: int) -> int:
+    """Return how many waiting sessions, from the front, now fit.
+
+    First come, first served: a large session at the front holds back smaller ones behind it, so
+    that none waits for ever.
+
+    Args:
+        needed_N: KV tokens that each waiting session reserves, in arrival order.
+        free_tokens: KV tokens not reserved.
+        free_rows: sessions that may still be open.
+    """
+    count = 0
+    for needed in needed_N:
+        if count == free_rows or needed > free_tokens:
+            break
+        free_tokens -= needed
+        count += 1
+    return count
