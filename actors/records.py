@@ -8,6 +8,7 @@ direction's acknowledgements), plus packets.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 
 from costeer.machine import TokenRecord
@@ -112,3 +113,82 @@ class ArmRun:
         """Put the rows in canonical order: by device, request, position."""
         self.tokens.sort(key=lambda row: (row.device, row.request, row.record.position))
         self.requests.sort(key=lambda row: (row.device, row.request))
+
+
+Commit = Callable[[list[TokenRow], list[RequestRow]], None]
+"""Takes rows that are final, in small pieces, so that a run that dies has lost little."""
+
+
+class Recorder:
+    """Collects the rows of one arm and hands them on in pieces."""
+
+    def __init__(
+        self,
+        expected_requests: int,
+        commit: Commit,
+        *,
+        piece_tokens: int = 4096,
+        tell: Callable[[int], None] | None = None,
+        tell_every: int = 64,
+    ) -> None:
+        """Begin an arm.
+
+        Args:
+            expected_requests: after so many the arm is over.
+            commit: takes each piece.
+            piece_tokens: tokens of one piece.
+            tell: told how many tokens more there are, now and then.
+            tell_every: tokens between two times.
+        """
+        self._tell = tell
+        self._tell_every = tell_every
+        self._expected_requests = expected_requests
+        self._commit = commit
+        self._piece_tokens = piece_tokens
+        self._run = ArmRun()
+        self._committed_tokens = 0
+        self._committed_requests = 0
+
+    @property
+    def all_finished(self) -> bool:
+        """Whether every request has ended."""
+        return len(self._run.requests) == self._expected_requests
+
+    @property
+    def finished_requests(self) -> Sequence[RequestRow]:
+        """The requests that have ended, in the order of their ends."""
+        return self._run.requests
+
+    @property
+    def tokens_so_far(self) -> int:
+        """How many tokens there are."""
+        return len(self._run.tokens)
+
+    def token(self, row: TokenRow) -> None:
+        """Take a token."""
+        self._run.tokens.append(row)
+        count = len(self._run.tokens)
+        if count - self._committed_tokens >= self._piece_tokens:
+            self._hand_on()
+        if self._tell is not None and count % self._tell_every == 0:
+            self._tell(self._tell_every)
+
+    def request(self, row: RequestRow) -> None:
+        """Take a request that ended."""
+        self._run.requests.append(row)
+
+    def close(self, end_ns: int, *, complete: bool) -> ArmRun:
+        """Hand on what is left and return all rows, in canonical order."""
+        self._hand_on()
+        self._run.end_ns = end_ns
+        self._run.complete = complete
+        self._run.sort()
+        return self._run
+
+    def _hand_on(self) -> None:
+        tokens = self._run.tokens[self._committed_tokens :]
+        requests = self._run.requests[self._committed_requests :]
+        self._committed_tokens += len(tokens)
+        self._committed_requests += len(requests)
+        if tokens or requests:
+            self._commit(tokens, requests)

@@ -24,15 +24,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from costeer.codec.sparse import SparseLogits
 from costeer.errors import LocalProtocolError
 from costeer.sampling import Noise, Sampling, choose, perturb
 from costeer.steering import decision_scores
+
+if TYPE_CHECKING:
+    from costeer.codec.sparse import SparseLogits
 
 F64: TypeAlias = npt.NDArray[np.float64]
 Floats: TypeAlias = npt.NDArray[np.floating]
@@ -64,7 +66,7 @@ def certify_greedy(ids_K: Ids, logits_K: Floats, floor: float, delta_V: Floats, 
     at, score, gap = _winner(scores_K)
     token = int(ids_K[at])
     if dense:
-        return Choice(token, True, gap)
+        return Choice(token, certified=True, margin=gap)
     rest_V = delta_V.copy()  # one memory copy is cheaper than building a mask
     rest_V[ids_K] = -math.inf
     bound = float(rest_V.max()) * c + floor  # the two operations of `decision_scores`
@@ -97,7 +99,7 @@ def certify_gumbel(
     at, score, gap = _winner(perturb(decision_scores(logits_K, delta_K, c), temperature, gumbel_K))
     token = int(ids_K[at])
     if dense:
-        return Choice(token, True, gap)
+        return Choice(token, certified=True, margin=gap)
     bound_V = perturb(decision_scores(floor, delta_V, c), temperature, gumbel_V)
     bound_V[ids_K] = -math.inf
     rival = int(np.argmax(bound_V))

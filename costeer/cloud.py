@@ -11,31 +11,34 @@ MORE can be answered without a forward. MORE is served by the next step's select
 
 Everything a peer sends is checked before it changes anything. A session that breaks a rule gets an
 ERROR frame and loses its slot; no other session notices. Repeated, late and reordered frames are
-dropped by (session, epoch, position, round); a closed session stays closed for its epoch.
+dropped by (session, epoch, position, round). An epoch is used once: OPEN ends the earlier epochs of
+its session even where it is refused, CLOSE its own and the earlier ones even where it overtook
+OPEN, and what is over stays over.
 
 =========  ======================================  ==========================
 state      event                                   then
 =========  ======================================  ==========================
 waiting    KV memory is free                       ready
 ready      picked by a step                        running
+running    forward done, prompt not at its end     ready, at the front
 running    select done, streamed, not at its end   ready
 running    select done, steered                    away
+running    CLOSE, newer epoch, rule broken         closing
+closing    forward or select done                  released
 away       TOKEN of this position                  ready
 away       MORE of the next round                  refining
-refining   select done                             away
-any        CLOSE, rule broken, silent too long     released
+refining   picked by a step                        running
+away       silent too long                         released
+any other  CLOSE, newer epoch, rule broken         released
 =========  ======================================  ==========================
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-from enum import Enum
-
 from costeer.errors import FrameError, LocalProtocolError, RemoteProtocolError
 from costeer.machine import (
     CloudForward,
+    CloudOp,
     CloudRow,
     CloudSelect,
     CloudTrace,
@@ -64,89 +67,10 @@ from costeer.messages import (
     encode_frame,
     encode_token,
 )
-from costeer.refinement import Ladder
-from costeer.schedule import admit, plan_step
+from costeer.schedule import plan_step
+from costeer.serving import EngineCounters, EngineLimits, EngineSpec, Memory, Session, State
 
-
-@dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """What the engine may use.
-
-    Args:
-        max_batch: rows of one forward.
-        chunk_tokens: prompt tokens of one forward.
-        kv_tokens: tokens that all open sessions together may reserve.
-        max_context: tokens of one session, prompt and generated.
-        max_sessions: open sessions, those that wait for memory not included.
-        max_waiting: sessions that may wait for memory.
-        idle_timeout_ns: silence after which a session that is away is dropped.
-    """
-
-    max_batch: int
-    chunk_tokens: int
-    kv_tokens: int
-    max_context: int
-    max_sessions: int
-    max_waiting: int
-    idle_timeout_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSpec:
-    """What the engine serves.
-
-    Args:
-        limits: see there.
-        vocab_size: ids are below it.
-        eos: ids that end a streamed text.
-        codec_fingerprint: of the codec that LOGITS come in.
-        ladder: ranks per refinement round.
-    """
-
-    limits: EngineLimits
-    vocab_size: int
-    eos: frozenset[int]
-    codec_fingerprint: int
-    ladder: Ladder
-
-
-class _State(Enum):
-    WAITING = "waiting"
-    READY = "ready"
-    RUNNING = "running"
-    AWAY = "away"
-    REFINING = "refining"
-    RELEASED = "released"
-
-
-@dataclass(slots=True, eq=False)
-class _Session:
-    session: int
-    epoch: int
-    role: Role
-    max_new_tokens: int
-    needs_tokens: int
-    pending: tuple[int, ...]
-    position: int
-    ready_ns: int
-    seen_ns: int
-    uplink_ns: int
-    state: _State = _State.WAITING
-    cached: int = 0
-    taken: int = 0
-    round: int = 0
-    compute_ns: int = 0
-    closing: bool = False
-
-
-@dataclass(slots=True)
-class EngineCounters:
-    """What the engine did, for reports and metrics."""
-
-    batches: list[int] = field(default_factory=list)
-    dropped_frames: int = 0
-    refused_sessions: int = 0
-    timed_out_sessions: int = 0
+__all__ = ["CloudEngine", "EngineCounters", "EngineLimits", "EngineSpec"]
 
 
 class CloudEngine:
@@ -155,28 +79,25 @@ class CloudEngine:
     def __init__(self, spec: EngineSpec) -> None:
         """Make an engine with no sessions."""
         self._spec = spec
-        self._sessions: dict[int, _Session] = {}
-        self._closed: dict[int, int] = {}
-        self._waiting: deque[_Session] = deque()
-        self._ready: list[_Session] = []
-        self._refining: list[_Session] = []
-        self._running: list[_Session] = []
-        self._selecting: list[_Session] = []
-        self._free_tokens = spec.limits.kv_tokens
-        self._admitted = 0
-        self._busy = False
+        self._sessions: dict[int, Session] = {}
+        self._over: dict[int, int] = {}
+        self._memory = Memory(spec.limits)
+        self._ready: list[Session] = []
+        self._refining: list[Session] = []
+        self._running: list[Session] = []
+        self._step: CloudOp | None = None
         self._armed = False
         self.counters = EngineCounters()
 
     @property
     def open_sessions(self) -> int:
         """Sessions that hold or wait for memory."""
-        return len(self._sessions)
+        return self._memory.admitted + len(self._memory.waiting)
 
     @property
     def reserved_tokens(self) -> int:
         """KV tokens reserved by open sessions."""
-        return self._spec.limits.kv_tokens - self._free_tokens
+        return self._memory.reserved_tokens
 
     def handle(self, event: Event, now_ns: int) -> list[Command]:
         """Advance by one event.
@@ -186,17 +107,23 @@ class CloudEngine:
         """
         if isinstance(event, FrameArrived):
             commands = self._on_frame(event, now_ns)
-        elif isinstance(event, TimerFired) and event.timer is Timer.STEP:
-            return self._on_step()
-        elif isinstance(event, TimerFired):
+        elif isinstance(event, TimerFired) and event.timer is Timer.IDLE:
             commands = self._on_idle(event.session, now_ns)
-        elif isinstance(event, ComputeDone) and isinstance(event.op, CloudForward):
-            return self._on_forward(event, now_ns)
-        elif isinstance(event, ComputeDone) and isinstance(event.op, CloudSelect):
-            commands = self._on_select(event, now_ns)
+        elif isinstance(event, TimerFired) and self._armed:
+            commands = self._on_step()
+        elif isinstance(event, ComputeDone) and event.op == self._step:
+            self._step = None
+            if isinstance(event.op, CloudSelect):
+                commands = self._on_select(event.op, event, now_ns)
+            else:
+                commands = self._on_forward(event)
         else:
             raise LocalProtocolError(f"cloud engine: unexpected {event}")
-        return self._arm(commands, now_ns)
+        # A step is asked for after all arrivals of this instant, if there is work and none runs.
+        if self._step is None and not self._armed and (self._ready or self._refining):
+            self._armed = True
+            commands.append(SetTimer(now_ns, Timer.STEP))
+        return commands
 
     # ------------------------------------------------------------------ frames
 
@@ -204,126 +131,120 @@ class CloudEngine:
         try:
             frame = decode_frame(event.frame)
         except FrameError:
-            self.counters.dropped_frames += 1
-            return []
+            return self._ignore()
+        if frame.kind is FrameKind.OPEN:
+            return self._on_open(frame, event, now_ns)
+        if frame.kind is FrameKind.CLOSE:
+            return self._on_close(frame)
+        session = self._sessions.get(frame.session)
+        if session is None or session.epoch != frame.epoch:
+            return self._ignore()
+        session.seen_ns = now_ns
         try:
-            if frame.kind is FrameKind.OPEN:
-                return self._on_open(frame, event, now_ns)
-            session = self._sessions.get(frame.session)
-            if session is None or session.epoch != frame.epoch:
-                self.counters.dropped_frames += 1
-                return []
-            session.seen_ns = now_ns
-            if frame.kind is FrameKind.TOKEN:
-                return self._on_token(session, frame, event, now_ns)
-            if frame.kind is FrameKind.MORE:
-                return self._on_more(session, frame, event, now_ns)
-            if frame.kind is FrameKind.CLOSE:
-                return self._release(session)
-            raise FrameError(f"{frame.kind.name} frame came up")
+            return self._on_answer(session, frame, event, now_ns)
         except RemoteProtocolError as error:
-            return self._refuse(frame.session, frame.epoch, str(error))
+            self.counters.refused_sessions += 1
+            return self._drop(session, str(error))
+
+    def _ignore(self) -> list[Command]:
+        self.counters.dropped_frames += 1
+        return []
 
     def _on_open(self, frame: Frame, event: FrameArrived, now_ns: int) -> list[Command]:
-        if frame.epoch <= self._closed.get(frame.session, -1):
-            self.counters.dropped_frames += 1
-            return []
+        commands: list[Command] = []
         old = self._sessions.get(frame.session)
-        if old is not None and frame.epoch <= old.epoch:
-            self.counters.dropped_frames += 1
-            return []
-        body = decode_open(frame.body)
-        self._check_open(body)
-        # A newer epoch replaces the session that its device gave up.
-        commands = self._release(old) if old is not None else []
-        prompt = body.prompt + body.chosen
-        session = _Session(
-            frame.session,
-            frame.epoch,
-            body.role,
-            body.max_new_tokens,
-            len(body.prompt) + body.max_new_tokens,
-            prompt,
-            len(body.chosen),
-            now_ns,
-            now_ns,
-            event.transit_ns,
+        if frame.epoch <= (self._over.get(frame.session, -1) if old is None else old.epoch):
+            return self._ignore()
+        if old is not None:
+            commands += self._release(old)
+        try:
+            body = decode_open(frame.body)
+            self._check_open(body)
+        except RemoteProtocolError as error:
+            self.counters.refused_sessions += 1
+            self._over[frame.session] = frame.epoch
+            refusal = Frame(
+                FrameKind.ERROR, frame.session, frame.epoch, 0, 0, encode_error(str(error))
+            )
+            return [*commands, Send(frame.session, encode_frame(refusal))]
+        due_ns = now_ns + self._spec.limits.idle_timeout_ns
+        session = Session(
+            session=frame.session,
+            epoch=frame.epoch,
+            role=body.role,
+            max_new_tokens=body.max_new_tokens,
+            needs_tokens=len(body.prompt) + body.max_new_tokens,
+            pending=body.prompt + body.chosen,
+            position=len(body.chosen),
+            uplink_ns=event.transit_ns,
+            ready_ns=now_ns,
+            seen_ns=now_ns,
+            idle_at_ns=due_ns,
         )
         self._sessions[frame.session] = session
-        self._waiting.append(session)
+        self._memory.waiting.append(session)
         self._admit()
-        timeout_ns = self._spec.limits.idle_timeout_ns
-        commands.append(SetTimer(now_ns + timeout_ns, Timer.IDLE, frame.session))
-        return commands
+        return [*commands, SetTimer(due_ns, Timer.IDLE, frame.session)]
 
     def _check_open(self, body: Open) -> None:
         limits = self._spec.limits
-        needs = len(body.prompt) + body.max_new_tokens
-        if needs > min(limits.max_context, limits.kv_tokens):
+        context = min(limits.max_context, limits.kv_tokens)
+        if len(body.prompt) + body.max_new_tokens > context:
             raise RemoteProtocolError(
                 f"prompt of {len(body.prompt)} + {body.max_new_tokens} new tokens exceeds the"
-                f" context of {min(limits.max_context, limits.kv_tokens)}; shorten either"
+                f" context of {context}; shorten either"
             )
         if len(body.chosen) >= body.max_new_tokens:
             raise RemoteProtocolError("OPEN: all tokens of this session are already chosen")
-        if max(max(body.prompt), *body.chosen, 0) >= self._spec.vocab_size:
+        if max(body.prompt + body.chosen) >= self._spec.vocab_size:
             raise RemoteProtocolError(f"OPEN: an id is not below {self._spec.vocab_size}")
         if body.role is Role.LOGITS and body.codec_fingerprint != self._spec.codec_fingerprint:
             raise RemoteProtocolError(
                 f"codec {body.codec_fingerprint:#010x} asked, {self._spec.codec_fingerprint:#010x}"
                 " spoken here; give both sides the same codec configuration"
             )
-        if len(self._waiting) >= limits.max_waiting:
+        if len(self._memory.waiting) >= limits.max_waiting:
             raise RemoteProtocolError(f"{limits.max_waiting} sessions wait already; try later")
 
-    def _on_token(
-        self, session: _Session, frame: Frame, event: FrameArrived, now_ns: int
+    def _on_close(self, frame: Frame) -> list[Command]:
+        session = self._sessions.get(frame.session)
+        if frame.epoch <= self._over.get(frame.session, -1) or (
+            session is not None and frame.epoch < session.epoch
+        ):
+            return self._ignore()
+        commands = self._release(session) if session is not None else []
+        self._over[frame.session] = frame.epoch
+        return commands
+
+    def _on_answer(
+        self, session: Session, frame: Frame, event: FrameArrived, now_ns: int
     ) -> list[Command]:
-        # In any other state, or at another position, this is a repetition or comes too late.
-        if session.state is not _State.AWAY or frame.position != session.position:
-            self.counters.dropped_frames += 1
+        """Take what a device says while its session is away; anything else is repeated or late."""
+        if frame.kind not in {FrameKind.TOKEN, FrameKind.MORE}:
+            raise RemoteProtocolError(f"{frame.kind.name} frame came up")
+        rounds = session.round + (frame.kind is FrameKind.MORE)
+        fresh = (frame.position, frame.round) == (session.position, rounds)
+        if session.state is not State.AWAY or not fresh:
+            return self._ignore()
+        if frame.kind is FrameKind.MORE:
+            if not self._spec.ladder.has(frame.round):
+                raise RemoteProtocolError(f"MORE: round {frame.round} is beyond the ladder")
+            session.round = frame.round
+            self._begin(session, State.REFINING, event.transit_ns, now_ns)
+            self._refining.append(session)
             return []
         token = decode_token(frame.body)
         if token >= self._spec.vocab_size:
             raise RemoteProtocolError(f"TOKEN: id {token} is not below {self._spec.vocab_size}")
         if session.position + 1 >= session.max_new_tokens:
             raise RemoteProtocolError(f"TOKEN: more than {session.max_new_tokens} tokens")
-        session.position += 1
-        session.round = 0
-        session.uplink_ns = event.transit_ns
-        self._make_ready(session, (token,), now_ns)
-        return []
-
-    def _on_more(
-        self, session: _Session, frame: Frame, event: FrameArrived, now_ns: int
-    ) -> list[Command]:
-        fresh = frame.position == session.position and frame.round == session.round + 1
-        if session.state is not _State.AWAY or not fresh:
-            self.counters.dropped_frames += 1
-            return []
-        if not self._spec.ladder.has(frame.round):
-            raise RemoteProtocolError(f"MORE: round {frame.round} is beyond the ladder")
-        session.round = frame.round
-        session.uplink_ns = event.transit_ns
-        session.ready_ns = now_ns
-        session.compute_ns = 0
-        session.state = _State.REFINING
-        self._refining.append(session)
+        self._extend(session, token, event.transit_ns, now_ns)
         return []
 
     # ------------------------------------------------------------------ steps
 
-    def _arm(self, commands: list[Command], now_ns: int) -> list[Command]:
-        """Ask for a step after all arrivals of this instant, if there is work and none runs."""
-        if not self._busy and not self._armed and (self._ready or self._refining):
-            self._armed = True
-            commands.append(SetTimer(now_ns, Timer.STEP))
-        return commands
-
     def _on_step(self) -> list[Command]:
         self._armed = False
-        if self._busy:
-            raise LocalProtocolError("cloud engine: a step while another runs")
         limits = self._spec.limits
         takes = plan_step(
             [len(session.pending) for session in self._ready],
@@ -333,176 +254,163 @@ class CloudEngine:
         rows = []
         left = []
         for session, take in zip(self._ready, takes, strict=True):
-            if take:
-                session.taken = take
-                session.state = _State.RUNNING
-                self._running.append(session)
-                rows.append(CloudRow(session.session, session.pending[:take], session.cached))
-            else:
+            if not take:
                 left.append(session)
+                continue
+            session.taken = take
+            session.state = State.RUNNING
+            self._running.append(session)
+            rows.append(CloudRow(session.session, session.pending[:take], session.cached))
         self._ready = left
-        if rows:
-            self._busy = True
-            self.counters.batches.append(len(rows))
-            return [Compute(CloudForward(tuple(rows)))]
-        return self._select([])
+        if not rows:
+            return self._select([])
+        self.counters.batches.append(len(rows))
+        self._step = CloudForward(tuple(rows))
+        return [Compute(self._step)]
 
-    def _on_forward(self, event: ComputeDone, now_ns: int) -> list[Command]:
-        done = []
+    def _on_forward(self, event: ComputeDone) -> list[Command]:
         commands: list[Command] = []
-        for session in self._running:
+        done = []
+        begun = []
+        running, self._running = self._running, []
+        for session in running:
             session.cached += session.taken
             session.pending = session.pending[session.taken :]
             session.compute_ns += event.duration_ns
-            if session.closing:
-                commands += self._release_now(session)
+            if session.state is State.CLOSING:
+                commands += self._free(session)
             elif session.pending:
-                session.state = _State.READY
-                self._ready.append(session)
+                session.state = State.READY
+                begun.append(session)
             else:
                 done.append(session)
-        self._running = []
-        commands += self._select(done)
-        return commands if self._busy else self._arm(commands, now_ns)
+        self._ready = begun + self._ready
+        return commands + self._select(done)
 
-    def _select(self, done: list[_Session]) -> list[Command]:
+    def _select(self, done: list[Session]) -> list[Command]:
         """Encode or choose for the rows that are done, and for those that were asked for MORE."""
-        self._selecting = done + self._refining
+        self._running = done + self._refining
         self._refining = []
-        self._busy = bool(self._selecting)
-        if not self._busy:
+        if not self._running:
             return []
+        for session in self._running:
+            session.state = State.RUNNING
         encode = tuple(
             EncodeItem(one.session, one.position, *self._spec.ladder.ranks(one.round))
-            for one in self._selecting
+            for one in self._running
             if one.role is Role.LOGITS
         )
         choose = tuple(
-            (one.session, one.position) for one in self._selecting if one.role is Role.STREAM
+            (one.session, one.position) for one in self._running if one.role is Role.STREAM
         )
-        for one in self._selecting:
-            one.state = _State.RUNNING
-        return [Compute(CloudSelect(encode, choose))]
+        self._step = CloudSelect(encode, choose)
+        return [Compute(self._step)]
 
-    def _on_select(self, event: ComputeDone, now_ns: int) -> list[Command]:
+    def _on_select(self, op: CloudSelect, event: ComputeDone, now_ns: int) -> list[Command]:
         value = event.value
-        if not isinstance(value, Selected):
-            raise LocalProtocolError(f"cloud engine: select returned {value!r}")
-        self._busy = False
+        if (
+            not isinstance(value, Selected)
+            or len(value.payloads) != len(op.encode)
+            or len(value.tokens) != len(op.choose)
+        ):
+            raise LocalProtocolError(f"cloud engine: {op} gave {value!r}")
         payloads = iter(value.payloads)
         tokens = iter(value.tokens)
         commands: list[Command] = []
-        for session in self._selecting:
+        running, self._running = self._running, []
+        for session in running:
+            answer = next(tokens) if session.role is Role.STREAM else next(payloads)
+            if session.state is State.CLOSING:
+                commands += self._free(session)
+                continue
             trace = CloudTrace(
                 session.uplink_ns,
                 now_ns - session.ready_ns - session.compute_ns - event.duration_ns,
                 session.compute_ns,
                 event.duration_ns,
             )
-            streamed = session.role is Role.STREAM
-            value_of = next(tokens) if streamed else next(payloads)
-            if session.closing:
-                commands += self._release_now(session)
-            elif isinstance(value_of, int):
-                commands += self._stream(session, value_of, trace, now_ns)
+            session.state = State.AWAY
+            session.seen_ns = now_ns
+            if isinstance(answer, bytes):
+                commands.append(self._send(session, FrameKind.LOGITS, answer, trace))
             else:
-                session.state = _State.AWAY
-                session.seen_ns = now_ns
-                commands.append(self._send(session, FrameKind.LOGITS, value_of, trace))
-        self._selecting = []
+                commands += self._stream(session, answer, trace, now_ns)
         return commands
 
     def _stream(
-        self, session: _Session, token: int, trace: CloudTrace, now_ns: int
+        self, session: Session, token: int, trace: CloudTrace, now_ns: int
     ) -> list[Command]:
-        commands: list[Command] = [
-            self._send(session, FrameKind.STREAM, encode_token(token), trace)
-        ]
-        session.position += 1
-        session.uplink_ns = 0
-        session.seen_ns = now_ns
-        if token in self._spec.eos or session.position == session.max_new_tokens:
-            commands += self._release_now(session)
-        else:
-            self._make_ready(session, (token,), now_ns)
-        return commands
+        sent = self._send(session, FrameKind.STREAM, encode_token(token), trace)
+        if token in self._spec.eos or session.position + 1 == session.max_new_tokens:
+            return [sent, *self._release(session)]
+        self._extend(session, token, 0, now_ns)
+        return [sent]
 
     # ------------------------------------------------------------------ sessions
 
-    def _make_ready(self, session: _Session, tokens: tuple[int, ...], now_ns: int) -> None:
-        session.pending = tokens
-        session.ready_ns = now_ns
-        session.compute_ns = 0
-        session.state = _State.READY
+    def _extend(self, session: Session, token: int, uplink_ns: int, now_ns: int) -> None:
+        """Go on to the next position, with the token that was chosen for this one."""
+        session.position += 1
+        session.round = 0
+        session.pending = (token,)
+        self._begin(session, State.READY, uplink_ns, now_ns)
         self._ready.append(session)
 
+    def _begin(self, session: Session, state: State, uplink_ns: int, now_ns: int) -> None:
+        session.state = state
+        session.uplink_ns = uplink_ns
+        session.ready_ns = now_ns
+        session.compute_ns = 0
+
     def _admit(self) -> None:
-        count = admit(
-            [session.needs_tokens for session in self._waiting],
-            self._free_tokens,
-            self._spec.limits.max_sessions - self._admitted,
-        )
-        for _ in range(count):
-            session = self._waiting.popleft()
-            self._free_tokens -= session.needs_tokens
-            self._admitted += 1
-            session.state = _State.READY
+        for session in self._memory.admit():
+            session.state = State.READY
             self._ready.append(session)
 
     def _on_idle(self, session_id: int, now_ns: int) -> list[Command]:
         session = self._sessions.get(session_id)
-        if session is None:
-            return []
-        due_ns = session.seen_ns + self._spec.limits.idle_timeout_ns
-        if session.state is not _State.AWAY:
-            # It is the cloud that keeps this session waiting.
-            due_ns = now_ns + self._spec.limits.idle_timeout_ns
-        if due_ns > now_ns:
-            return [SetTimer(due_ns, Timer.IDLE, session_id)]
+        if session is None or now_ns < session.idle_at_ns:
+            return []  # over, or a timer that an earlier epoch had set
+        timeout_ns = self._spec.limits.idle_timeout_ns
+        # A device that waits for the cloud has no reason to speak.
+        silent_ns = now_ns - session.seen_ns if session.state is State.AWAY else 0
+        if silent_ns < timeout_ns:
+            session.idle_at_ns = now_ns + timeout_ns - silent_ns
+            return [SetTimer(session.idle_at_ns, Timer.IDLE, session_id)]
         self.counters.timed_out_sessions += 1
-        silent_s = (now_ns - session.seen_ns) / 1e9
-        return self._drop(session, f"no word from the device for {silent_s:g} s")
+        return self._drop(session, f"no word from the device for {silent_ns / 1e9:g} s")
 
-    def _refuse(self, session_id: int, epoch: int, reason: str) -> list[Command]:
-        self.counters.refused_sessions += 1
-        session = self._sessions.get(session_id)
-        if session is not None and session.epoch == epoch:
-            return self._drop(session, reason)
-        error = Frame(FrameKind.ERROR, session_id, epoch, 0, 0, encode_error(reason))
-        return [Send(session_id, encode_frame(error))]
-
-    def _drop(self, session: _Session, reason: str) -> list[Command]:
+    def _drop(self, session: Session, reason: str) -> list[Command]:
         return [
             self._send(session, FrameKind.ERROR, encode_error(reason), None),
             *self._release(session),
         ]
 
-    def _release(self, session: _Session) -> list[Command]:
-        """Free a session's memory, at the end of its step if one is running."""
-        if session.state is _State.RUNNING:
-            session.closing = True
+    def _release(self, session: Session) -> list[Command]:
+        """End a session; its memory is free now, or at the end of the step that it runs in."""
+        del self._sessions[session.session]
+        self._over[session.session] = session.epoch
+        if session.state is State.RUNNING:
+            session.state = State.CLOSING
             return []
-        return self._release_now(session)
+        return self._free(session)
 
-    def _release_now(self, session: _Session) -> list[Command]:
-        if self._sessions.get(session.session) is session:
-            del self._sessions[session.session]
-        self._closed[session.session] = session.epoch
-        state, session.state = session.state, _State.RELEASED
-        if state is _State.WAITING:
-            self._waiting.remove(session)
+    def _free(self, session: Session) -> list[Command]:
+        state, session.state = session.state, State.RELEASED
+        if state is State.WAITING:
+            self._memory.waiting.remove(session)
+            self._admit()
             return []
-        if state is _State.READY:
+        if state is State.READY:
             self._ready.remove(session)
-        if state is _State.REFINING:
+        elif state is State.REFINING:
             self._refining.remove(session)
-        self._free_tokens += session.needs_tokens
-        self._admitted -= 1
+        self._memory.free(session)
         self._admit()
         return [Release(session.session)]
 
     def _send(
-        self, session: _Session, kind: FrameKind, body: bytes, trace: CloudTrace | None
+        self, session: Session, kind: FrameKind, body: bytes, trace: CloudTrace | None
     ) -> Send:
         frame = Frame(kind, session.session, session.epoch, session.position, session.round, body)
         payload_bytes = len(body) if kind is FrameKind.LOGITS else 0

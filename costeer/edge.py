@@ -10,7 +10,8 @@ only computes.
 
 Frames are taken by (session, epoch, position, round); whatever is repeated, late or early beyond
 use is dropped here, never by a driver. Streamed tokens that overtook an earlier one are kept until
-it is there.
+it is there. What is not a frame, or a frame that no cloud sends to this session, ends the session:
+nothing is sent twice, so what was damaged would be waited for for ever.
 
 ============  ==============================  ===========================================
 waits for     event                           then
@@ -25,8 +26,9 @@ steer         choice, not certified           MORE | accept at the ladder's end
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from costeer.errors import CosteerError, FrameError, LocalProtocolError
+from costeer.errors import FrameError, LocalProtocolError, RemoteProtocolError
 from costeer.machine import (
     STAGES,
     Choice,
@@ -37,11 +39,13 @@ from costeer.machine import (
     EdgeChoose,
     EdgeDecode,
     EdgeForward,
+    EdgeOp,
     EdgeSteer,
     Emit,
     Event,
     Finish,
     FrameArrived,
+    Op,
     Release,
     Send,
     Start,
@@ -60,7 +64,9 @@ from costeer.messages import (
     encode_token,
 )
 from costeer.methods import CloudRole, Method, Prompt
-from costeer.refinement import Ladder
+
+if TYPE_CHECKING:
+    from costeer.refinement import Ladder
 
 _NO_TRACE = CloudTrace(0, 0, 0, 0)
 _ROLES = {CloudRole.LOGITS: Role.LOGITS, CloudRole.STREAM: Role.STREAM}
@@ -112,28 +118,43 @@ class EdgeSession:
         "_finished",
         "_forward_done",
         "_forward_ns",
+        "_outstanding",
         "_position",
         "_received",
         "_refine_from_ns",
         "_round",
         "_since_ns",
         "_spec",
+        "_started",
         "_steer_from_ns",
         "_steer_ns",
         "_trace",
         "_wait_from_ns",
         "_wait_ns",
+        "_waited_ns",
     )
 
     def __init__(self, spec: SessionSpec) -> None:
-        """Make a session that waits for ``Start``."""
+        """Make a session that waits for ``Start``.
+
+        Raises:
+            LocalProtocolError: its tokens are already chosen, all of them.
+        """
+        if len(spec.chosen) >= spec.max_new_tokens or not spec.eos.isdisjoint(spec.chosen):
+            raise LocalProtocolError(
+                f"session {spec.session}: {len(spec.chosen)} of {spec.max_new_tokens} tokens are"
+                " chosen, nothing is left to resume"
+            )
         self._spec = spec
+        self._outstanding: list[Op] = []
+        self._started = False
         self._position = len(spec.chosen)
         self._round = 0
         self._received = False
         self._branch_lengths = [0] * len(spec.method.edge_branches)
         self._finished = False
-        self._since_ns = -1
+        self._since_ns = 0
+        self._waited_ns = 0
         self._early: dict[int, tuple[int, FrameArrived]] = {}
         self._clear_step()
 
@@ -151,18 +172,21 @@ class EdgeSession:
         if self._finished:
             return []
         if isinstance(event, FrameArrived):
-            return self._on_frame(event, now_ns)
-        if isinstance(event, ComputeDone):
+            return self._on_frame(event, now_ns) if self._started else []
+        if isinstance(event, ComputeDone) and event.op in self._outstanding:
+            self._outstanding.remove(event.op)
             return self._on_computed(event, now_ns)
-        if isinstance(event, Start) and self._since_ns < 0:
-            return self._on_start(now_ns)
+        if isinstance(event, Start) and not self._started:
+            return self._on_start(event, now_ns)
         raise LocalProtocolError(f"session {self._spec.session}: unexpected {event}")
 
     # ------------------------------------------------------------------ start
 
-    def _on_start(self, now_ns: int) -> list[Command]:
+    def _on_start(self, event: Start, now_ns: int) -> list[Command]:
         spec = self._spec
-        self._since_ns = now_ns
+        self._started = True
+        self._since_ns = now_ns if event.intended_ns is None else event.intended_ns
+        self._waited_ns = now_ns - self._since_ns
         commands: list[Command] = []
         if spec.method.cloud_prompt is not None:
             body = Open(
@@ -184,24 +208,21 @@ class EdgeSession:
     # ------------------------------------------------------------------ frames
 
     def _on_frame(self, event: FrameArrived, now_ns: int) -> list[Command]:
-        spec = self._spec
         try:
             frame = decode_frame(event.frame)
-            if frame.session != spec.session or frame.epoch != spec.epoch:
+            if (frame.session, frame.epoch) != (self._spec.session, self._spec.epoch):
                 return []
-            if frame.kind is FrameKind.LOGITS:
+            if frame.kind is FrameKind.LOGITS and self._spec.method.steered:
                 return self._on_logits(frame, event, now_ns)
-            if frame.kind is FrameKind.STREAM:
+            if frame.kind is FrameKind.STREAM and self._spec.method.streamed:
                 return self._on_stream(frame, event, now_ns)
         except FrameError as error:
             return self._fail(str(error))
         if frame.kind is FrameKind.ERROR:
             return self._fail(f"cloud: {decode_error(frame.body)}", tell=False)
-        return self._fail(f"{frame.kind.name} frame came down")
+        return self._fail(f"{frame.kind.name} frame came down to {self._spec.method.name}")
 
     def _on_logits(self, frame: Frame, event: FrameArrived, now_ns: int) -> list[Command]:
-        if not self._spec.method.steered:
-            return self._fail("LOGITS came in a session that did not ask for them")
         if frame.position != self._position or frame.round != self._round or self._received:
             return []
         self._received = True
@@ -209,13 +230,9 @@ class EdgeSession:
             self._arrived_ns = now_ns
             self._downlink_ns = event.transit_ns
             self._trace = event.trace or _NO_TRACE
-        return [
-            Compute(EdgeDecode(self._spec.session, self._position, self._round, frame.body)),
-        ]
+        return [self._ask(EdgeDecode(frame.session, self._position, self._round, frame.body))]
 
     def _on_stream(self, frame: Frame, event: FrameArrived, now_ns: int) -> list[Command]:
-        if self._spec.method.cloud is not CloudRole.STREAM:
-            return self._fail("STREAM came in a session that did not ask for it")
         if not self._position <= frame.position < self._spec.max_new_tokens:
             return []
         self._early.setdefault(frame.position, (decode_token(frame.body), event))
@@ -224,7 +241,8 @@ class EdgeSession:
             token, arrived = self._early.pop(self._position)
             trace = arrived.trace or _NO_TRACE
             stages = critical_path(
-                now_ns - self._since_ns, (*_cloud_stages(trace), arrived.transit_ns)
+                now_ns - self._since_ns,
+                (self._waited_ns, *_cloud_stages(trace), arrived.transit_ns),
             )
             commands += self._accept(Choice(token, certified=True, margin=0.0), stages, now_ns)
         return commands
@@ -232,23 +250,26 @@ class EdgeSession:
     # ------------------------------------------------------------------ computations
 
     def _on_computed(self, event: ComputeDone, now_ns: int) -> list[Command]:
-        op = event.op
-        if isinstance(op, EdgeForward):
+        if isinstance(event.value, RemoteProtocolError):
+            return self._fail(str(event.value))
+        if isinstance(event.op, EdgeForward):
             self._forward_done = True
             self._forward_ns = event.duration_ns
-            if not self._spec.method.steered:
-                self._wait_ns = now_ns - self._since_ns
-                self._steer_from_ns = now_ns
-                return [Compute(EdgeChoose(self._spec.session, self._position))]
-            return self._steer_when_ready(now_ns)
-        if isinstance(op, EdgeDecode):
+            if self._spec.method.steered:
+                return self._steer_when_ready(now_ns)
+            self._wait_ns = now_ns - self._since_ns
+            self._steer_from_ns = now_ns
+            return [self._ask(EdgeChoose(self._spec.session, self._position))]
+        if isinstance(event.op, EdgeDecode):
             self._decoded = True
             if self._round == 0:
                 self._wait_from_ns = now_ns
             return self._steer_when_ready(now_ns)
-        if isinstance(op, EdgeSteer | EdgeChoose):
-            return self._on_choice(event.value, now_ns)
-        raise LocalProtocolError(f"session {self._spec.session}: no operation of a device: {op}")
+        if not isinstance(event.value, Choice):
+            raise LocalProtocolError(
+                f"session {self._spec.session}: {event.op} gave {event.value!r}, not a choice"
+            )
+        return self._on_choice(event.value, now_ns)
 
     def _steer_when_ready(self, now_ns: int) -> list[Command]:
         if not (self._decoded and self._forward_done):
@@ -256,18 +277,15 @@ class EdgeSession:
         if self._round == 0:
             self._wait_ns = now_ns - self._wait_from_ns
             self._steer_from_ns = now_ns
-        return [Compute(EdgeSteer(self._spec.session, self._position, self._round))]
+        return [self._ask(EdgeSteer(self._spec.session, self._position, self._round))]
 
-    def _on_choice(self, value: object, now_ns: int) -> list[Command]:
-        if isinstance(value, CosteerError):
-            return self._fail(str(value))
-        if not isinstance(value, Choice):
-            raise LocalProtocolError(f"session {self._spec.session}: not a choice: {value!r}")
+    def _on_choice(self, choice: Choice, now_ns: int) -> list[Command]:
         if self._round == 0:
             self._steer_ns = now_ns - self._steer_from_ns
             self._refine_from_ns = now_ns
         next_round = self._round + 1
-        if not value.certified and self._spec.method.steered and self._spec.ladder.has(next_round):
+        steered = self._spec.method.steered
+        if steered and not choice.certified and self._spec.ladder.has(next_round):
             self._round = next_round
             self._received = self._decoded = False
             return [self._send(FrameKind.MORE)]
@@ -275,6 +293,7 @@ class EdgeSession:
         stages = critical_path(
             now_ns - self._since_ns,
             (
+                self._waited_ns,
                 *_cloud_stages(self._trace),
                 self._downlink_ns,
                 decode_ns,
@@ -284,7 +303,7 @@ class EdgeSession:
             ),
         )
         self._busy_ns = max(0, self._forward_ns - self._wait_ns)
-        return self._accept(value, stages, now_ns)
+        return self._accept(choice, stages, now_ns)
 
     # ------------------------------------------------------------------ tokens
 
@@ -302,15 +321,15 @@ class EdgeSession:
             choice.margin,
         )
         commands: list[Command] = [Emit(record)]
-        last = self._position + 1 == spec.max_new_tokens
-        if choice.token in spec.eos or last:
-            reason = "eos" if choice.token in spec.eos else "length"
-            commands += self._end(reason, failed=False, tell=spec.method.steered)
-            return commands
+        if choice.token in spec.eos:
+            return commands + self._end("eos", failed=False, tell=spec.method.steered)
+        if self._position + 1 == spec.max_new_tokens:
+            return commands + self._end("length", failed=False, tell=spec.method.steered)
         if spec.method.steered:
             commands.append(self._send(FrameKind.TOKEN, encode_token(choice.token)))
         self._position += 1
         self._since_ns = now_ns
+        self._waited_ns = 0
         self._clear_step()
         if spec.method.edge_branches:
             commands.append(self._forward(((choice.token,),) * len(spec.method.edge_branches)))
@@ -335,7 +354,11 @@ class EdgeSession:
         starts = tuple(self._branch_lengths)
         for branch, run in enumerate(tokens):
             self._branch_lengths[branch] += len(run)
-        return Compute(EdgeForward(self._spec.session, tokens, starts))
+        return self._ask(EdgeForward(self._spec.session, tokens, starts))
+
+    def _ask(self, op: EdgeOp) -> Compute:
+        self._outstanding.append(op)
+        return Compute(op)
 
     def _send(self, kind: FrameKind, body: bytes = b"") -> Send:
         spec = self._spec
@@ -363,13 +386,14 @@ def critical_path(latency_ns: int, stages_ns: tuple[int, ...]) -> tuple[int, ...
     the stages do not explain is ``overhead``, so the result always sums to ``latency_ns``.
 
     Args:
-        latency_ns: since the previous token.
-        stages_ns: durations in the order of ``STAGES``; missing ones at the end are 0.
+        latency_ns: since the previous token, at least 0.
+        stages_ns: durations in the order of ``STAGES``, without ``overhead``; missing ones at the
+            end are 0, and so is one that clocks of a live run made negative.
     """
     left_ns = latency_ns
     path = [0] * len(STAGES)
     for index in range(len(stages_ns) - 1, -1, -1):
-        part_ns = min(stages_ns[index], left_ns)
+        part_ns = max(0, min(stages_ns[index], left_ns))
         path[index] = part_ns
         left_ns -= part_ns
     path[-1] = left_ns

@@ -7,7 +7,10 @@ Rules
 * An operation (``Op``) is work for a model host. The machine asks for it with ``Compute(op)`` and
   is told by ``ComputeDone(op, value)``. Whether its duration was measured or charged, and whether
   it was executed alone or in a batch with others, is the driver's business.
-* A session has at most one operation of each kind outstanding, so (session, kind) names one.
+* A session has at most one operation of each kind outstanding, so (session, kind) names one. Its
+  result goes to the machine that asked, and to no later machine of the same session id.
+* A driver that breaks these rules (a result nobody asked for, a second ``Start``, a timer that was
+  not set) gets ``LocalProtocolError``; frames, whatever they are, never raise.
 * The instants of the two parties are never compared. What an interval cost travels beside the
   frame as durations (``transit_ns``, ``CloudTrace``); it is the laboratory's side channel, is not
   on the wire and is not counted.
@@ -44,7 +47,10 @@ class EdgeForward:
 
 @dataclass(frozen=True, slots=True)
 class EdgeDecode:
-    """Decode a LOGITS payload and merge it with this position's earlier rounds; value None."""
+    """Decode a LOGITS payload and merge it with this position's earlier rounds.
+
+    Value None. A payload's error may be the value here or that of the ``EdgeSteer`` that follows.
+    """
 
     session: int
     position: int
@@ -54,7 +60,7 @@ class EdgeDecode:
 
 @dataclass(frozen=True, slots=True)
 class EdgeSteer:
-    """Steer the decoded logits with Δ, certify and choose; value ``Choice``."""
+    """Steer the decoded logits with Δ, certify and choose; value ``Choice`` or ``CodecError``."""
 
     session: int
     position: int
@@ -173,7 +179,13 @@ class CloudTrace:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The device's user asked: the request's intended arrival is now."""
+    """The device's user asked.
+
+    Args:
+        intended_ns: when; earlier than now if the request had to wait at the device. None: now.
+    """
+
+    intended_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +302,7 @@ Command = Send | Compute | SetTimer | Emit | Release | Finish
 # --------------------------------------------------------------------------- records
 
 STAGES = (
+    "device_queue",
     "uplink",
     "cloud_queue",
     "cloud_compute",
@@ -303,6 +316,7 @@ STAGES = (
 )
 """Where a token's time can go, in the order in which it passes.
 
+``device_queue`` is the wait of a request behind an earlier one of the same user (open loop).
 ``edge_wait`` is the wait for the small model after the logits are there (for the ``slm_*``
 methods: its whole forward). ``refinement`` holds everything after the first MORE.
 ``overhead`` is what a live run spends between these; it is 0 in simulated ways, by a test.

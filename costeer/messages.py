@@ -2,8 +2,8 @@
 
 A frame is ``kind | session | epoch | position | round | length | body | crc32``. The first byte
 holds the version in its high and the kind in its low half; the five numbers are unsigned LEB128
-in their shortest form; the CRC-32 (little endian) covers all before it. A LOGITS frame of a
-k = 64 payload spends 10 bytes on the header and 4 on the checksum.
+in their shortest form; the CRC-32 (little endian) covers all before it. A LOGITS frame typically
+spends 9 bytes on the header and 4 on the checksum; no frame spends more than 30 beside its body.
 
 Every number is bounded and every encoding is canonical, so that decoding any bytes either gives
 the one frame that encodes to them or raises ``FrameError``. No pickle, no allocation beyond the
@@ -26,7 +26,6 @@ MORE names no token: a device that asked for ids would reveal Δ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from zlib import crc32
@@ -35,9 +34,13 @@ from costeer.errors import FrameError, LocalProtocolError
 
 VERSION = 1
 MAX_FRAME_BYTES = 8 * 2**20
+MAX_OPEN_BYTES = 2**20
+"""Of an OPEN body, the one that takes time to read: two hundred thousand ids and more."""
 MAX_ERROR_BYTES = 512
 _MAX_NUMBER = 2**32 - 1
 _MAX_VARINT_BYTES = 5
+_MORE_FOLLOWS = 0x80
+_LOW_BITS = 0x7F
 _CRC_BYTES = 4
 _MIN_FRAME_BYTES = 6 + _CRC_BYTES
 
@@ -93,6 +96,7 @@ class Open:
 
 
 _KINDS = {int(kind): kind for kind in FrameKind}
+_BODILESS = frozenset((FrameKind.MORE, FrameKind.CLOSE))
 
 
 def encode_frame(frame: Frame) -> bytes:
@@ -101,6 +105,8 @@ def encode_frame(frame: Frame) -> bytes:
     Raises:
         LocalProtocolError: a number or the body exceeds its bound.
     """
+    if frame.body and frame.kind in _BODILESS:
+        raise LocalProtocolError(f"{frame.kind.name} frame with a body of {len(frame.body)} bytes")
     out = bytearray((VERSION << 4 | frame.kind,))
     for number in (frame.session, frame.epoch, frame.position, frame.round, len(frame.body)):
         _put_number(out, number)
@@ -137,16 +143,26 @@ def decode_frame(data: bytes) -> Frame:
     length, at = _get_number(data, at, end)
     if at + length != end:
         raise FrameError(f"{kind.name} body: {length} bytes declared, {end - at} there")
+    if length and kind in _BODILESS:
+        raise FrameError(f"{kind.name} frame with a body of {length} bytes")
     return Frame(kind, session, epoch, position, round_, data[at:end])
 
 
 def encode_open(body: Open) -> bytes:
-    """Return the body of an OPEN frame."""
+    """Return the body of an OPEN frame.
+
+    Raises:
+        LocalProtocolError: no prompt, or a number or the body exceeds its bound.
+    """
+    if not body.prompt:
+        raise LocalProtocolError("OPEN body: the prompt is empty")
     out = bytearray((body.role,))
     for number in (body.max_new_tokens, body.codec_fingerprint, len(body.chosen)):
         _put_number(out, number)
     for token in (*body.prompt, *body.chosen):
         _put_number(out, token)
+    if len(out) > MAX_OPEN_BYTES:
+        raise LocalProtocolError(f"OPEN body of {len(out)} bytes exceeds {MAX_OPEN_BYTES}")
     return bytes(out)
 
 
@@ -157,6 +173,8 @@ def decode_open(data: bytes) -> Open:
         FrameError: not the body of an OPEN frame.
     """
     end = len(data)
+    if end > MAX_OPEN_BYTES:
+        raise FrameError(f"OPEN body of {end} bytes exceeds {MAX_OPEN_BYTES}")
     if not data or data[0] > Role.STREAM:
         raise FrameError("OPEN body: no role")
     max_new_tokens, at = _get_number(data, 1, end)
@@ -175,7 +193,11 @@ def decode_open(data: bytes) -> Open:
 
 
 def encode_token(token: int) -> bytes:
-    """Return the body of a TOKEN or STREAM frame."""
+    """Return the body of a TOKEN or STREAM frame.
+
+    Raises:
+        LocalProtocolError: an id that no frame can hold.
+    """
     out = bytearray()
     _put_number(out, token)
     return bytes(out)
@@ -194,8 +216,9 @@ def decode_token(data: bytes) -> int:
 
 
 def encode_error(text: str) -> bytes:
-    """Return the body of an ERROR frame, cut to its bound."""
-    return text.encode()[:MAX_ERROR_BYTES]
+    """Return the body of an ERROR frame, cut to its bound between two characters."""
+    cut = text.encode(errors="replace")[:MAX_ERROR_BYTES]
+    return cut.decode(errors="ignore").encode()
 
 
 def decode_error(data: bytes) -> str:
@@ -206,19 +229,19 @@ def decode_error(data: bytes) -> str:
 def _put_number(out: bytearray, number: int) -> None:
     if not 0 <= number <= _MAX_NUMBER:
         raise LocalProtocolError(f"{number} is not in a frame's range 0..{_MAX_NUMBER}")
-    while number > 127:
-        out.append(number & 127 | 128)
+    while number > _LOW_BITS:
+        out.append(number & _LOW_BITS | _MORE_FOLLOWS)
         number >>= 7
     out.append(number)
 
 
-def _get_number(data: Sequence[int], at: int, end: int) -> tuple[int, int]:
+def _get_number(data: bytes, at: int, end: int) -> tuple[int, int]:
     """Return (number, index behind it); shortest form only."""
     value = shift = 0
     for index in range(at, min(at + _MAX_VARINT_BYTES, end)):
         byte = data[index]
-        value |= (byte & 127) << shift
-        if byte < 128:
+        value |= (byte & _LOW_BITS) << shift
+        if byte < _MORE_FOLLOWS:
             if (byte == 0 and shift) or value > _MAX_NUMBER:
                 raise FrameError(f"number at byte {at} is not in its shortest form or too large")
             return value, index + 1

@@ -57,6 +57,11 @@ class Method:
         return self.cloud is CloudRole.LOGITS
 
     @property
+    def streamed(self) -> bool:
+        """Whether the cloud chooses and the device only listens."""
+        return self.cloud is CloudRole.STREAM
+
+    @property
     def leaks_context(self) -> bool:
         """Whether the private context itself is sent to the cloud."""
         return self.cloud_prompt is Prompt.PERSONAL

@@ -36,14 +36,22 @@ class Ladder:
     """The rank range of each round.
 
     Args:
-        first_k: ranks of round 0.
+        first_k: ranks of round 0, at least 1.
         vocab_size: V; the ladder ends there.
         config: growth, cap and what happens at the cap.
+
+    Raises:
+        LocalProtocolError: a ladder without a first step.
     """
 
     first_k: int
     vocab_size: int
     config: RefineConfig
+
+    def __post_init__(self) -> None:
+        """Check that there is a first step."""
+        if self.first_k < 1 or self.vocab_size < 1:
+            raise LocalProtocolError(f"a ladder needs first_k and vocab_size of 1 or more: {self}")
 
     def ranks(self, round_: int) -> tuple[int, int]:
         """Return [first, last) of a round.
@@ -51,17 +59,20 @@ class Ladder:
         Raises:
             LocalProtocolError: there is no such round.
         """
-        if round_ < 0 or (round_ and not self.has(round_)):
+        if round_ == 0:
+            return 0, self._reach(0)
+        if not self.has(round_):
             raise LocalProtocolError(f"round {round_} is beyond the ladder {self}")
-        first = 0 if round_ == 0 else self._reach(round_ - 1)
-        return first, self._reach(round_)
+        return self._reach(round_ - 1), self._reach(round_)
 
     def has(self, round_: int) -> bool:
         """Whether a device may ask for this round (1 is the first MORE)."""
-        return round_ <= self.config.max_rounds and self._reach(round_ - 1) < self.vocab_size
+        within = 1 <= round_ <= self.config.max_rounds
+        return within and self._reach(round_ - 1) < self.vocab_size
 
     def _reach(self, round_: int) -> int:
-        last = round_ == self.config.max_rounds
-        if last and round_ and self.config.at_cap == "dense":
+        """Return how many ranks are known after a round."""
+        if round_ and round_ == self.config.max_rounds and self.config.at_cap == "dense":
             return self.vocab_size
-        return min(self.first_k * int(self.config.growth**round_), self.vocab_size)
+        growth: int = self.config.growth**round_
+        return min(self.first_k * growth, self.vocab_size)

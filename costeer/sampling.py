@@ -83,7 +83,7 @@ class SamplingConfig(BaseModel):
 
 
 def best(scores_K: F64, ids_K: Ids) -> int:
-    """Index of the largest score; among equals, of the lowest id. Raises LocalProtocolError on NaN."""
+    """Index of the largest score, among equals the lowest id. LocalProtocolError on NaN."""
     at = int(np.argmax(scores_K))
     top = scores_K[at]
     if np.isnan(top):
@@ -93,7 +93,7 @@ def best(scores_K: F64, ids_K: Ids) -> int:
 
 
 def perturb(scores_K: F64, temperature: float, gumbel_K: F64) -> F64:
-    """scores / temperature + Gumbel: its argmax is a sample from softmax(scores / temperature)."""
+    """Scores / temperature + Gumbel: an argmax that samples from softmax(scores / temperature)."""
     return np.asarray(scores_K / temperature + gumbel_K, dtype=np.float64)
 
 

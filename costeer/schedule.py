@@ -1,14 +1,19 @@
 """The engine's scheduling rules as integer functions.
 
-No objects, only integers and sequences of them: ``cloud.CloudEngine`` calls them, and so can a
-compiled driver. Continuous batching with chunked prefill, as serving engines do it (Sarathi-Serve,
-vLLM): decode rows first, since each of them is a user who waits for a token; then prompt chunks
-within the step's token budget; both in the order in which they became ready.
+No objects, only integers and sequences of them: ``cloud.CloudEngine`` calls them with lists, and
+numba compiles them as they stand for integer arrays (a test holds the two equal). Continuous
+batching with chunked prefill, as serving engines do it (Sarathi-Serve, vLLM): decode rows first,
+since each of them is a user who waits for a token; then prompt chunks within the step's token
+budget; both in the order in which they became ready. A prompt that was begun keeps its place at
+the front, so one prompt at most is half done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def plan_step(pending_N: Sequence[int], max_batch: int, chunk_tokens: int) -> list[int]:
@@ -54,7 +59,7 @@ def admit(needed_N: Sequence[int], free_tokens: int, free_rows: int) -> int:
     """
     count = 0
     for needed in needed_N:
-        if count == free_rows or needed > free_tokens:
+        if count >= free_rows or needed > free_tokens:
             break
         free_tokens -= needed
         count += 1

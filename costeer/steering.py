@@ -24,8 +24,10 @@ Shapes: V vocabulary, K known tokens; a leading axis, if any, is a batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, Self, TypeAlias
+from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +35,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from costeer.errors import ConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 Array: TypeAlias = Any  # numpy.ndarray or torch.Tensor: both have what is used here
 F64: TypeAlias = npt.NDArray[np.float64]
 
-PAPER = {"T": 20, "alpha": 2.0, "beta": 1.0, "lam": 2.0, "eta": 10.0}
+PAPER: Mapping[str, Any] = MappingProxyType(
+    {"T": 20, "alpha": 2.0, "beta": 1.0, "lam": 2.0, "eta": 10.0}
+)
+"""The paper's defaults, as keyword arguments of `strength` and `steer_loop`."""
 
 
 def strength(T: int, alpha: float, beta: float, lam: float, eta: float) -> float:
@@ -63,7 +71,7 @@ def strength(T: int, alpha: float, beta: float, lam: float, eta: float) -> float
 
 
 class StrengthConfig(BaseModel):
-    """How strongly Δ steers: the paper's five hyperparameters or their scalar c; a bare number is c.
+    """How strongly Δ steers: the paper's five hyperparameters, or c (also as a bare number).
 
     Nothing given means the paper's defaults. A resolved configuration holds both forms and is
     read back only if they agree.
@@ -73,15 +81,15 @@ class StrengthConfig(BaseModel):
 
     T: int | None = Field(default=None, ge=1)
     """Iterations of the paper's loop (steps; 1 is LightCoSteer)."""
-    alpha: float | None = Field(default=None, gt=0)
+    alpha: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Weight of the drift from the cloud's distribution (no unit)."""
-    beta: float | None = Field(default=None, gt=0)
+    beta: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Weight of Δ (no unit)."""
-    lam: float | None = Field(default=None, gt=0)
+    lam: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Pull back to the cloud's distribution (no unit)."""
-    eta: float | None = Field(default=None, gt=0)
+    eta: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Step size (no unit)."""
-    c: float = Field(ge=0, allow_inf_nan=False)
+    c: float = Field(default=math.nan, ge=0, allow_inf_nan=False)
     """Nats of steering per nat of Δ; computed from the five unless given."""
 
     @model_validator(mode="before")
@@ -100,7 +108,7 @@ class StrengthConfig(BaseModel):
             c = strength(**five)
         except (ConfigError, TypeError):
             # Let the fields say which value is wrong; the closing check repeats the rest.
-            return {**data, "c": data.get("c", 0.0)}
+            return {**data, **five, "c": 0.0}
         if "c" in data and data["c"] != c:
             raise ValueError(
                 f"c={data['c']!r} contradicts T, alpha, beta, lam, eta, which give c={c!r}; "
@@ -153,7 +161,7 @@ def steer(logits_V: Array, delta_V: Array, c: float) -> Array:
 
 
 def decision_scores(logits_K: npt.ArrayLike, delta_K: npt.ArrayLike, c: float) -> F64:
-    """logits + cΔ in float64, elementwise: the arithmetic in which tokens are compared.
+    """Compute logits + cΔ in float64, elementwise: the arithmetic in which tokens are compared.
 
     The dense reference and the device's sparse step both use it, so equal inputs give equal bits.
     """
@@ -170,7 +178,7 @@ def steer_path(
     lam: float,
     eta: float,
 ) -> Iterator[Array]:
-    """log π_1 … log π_T of the paper's loop (eq. 7), each normalised, in the arrays' own dtype.
+    """Yield log π_1 … log π_T of the paper's loop (eq. 7), each normalised, in the arrays' dtype.
 
     The loop amplifies the rounding of log π_0 by about (α/λ)^T / T!; the scalar form does not.
     """
@@ -192,8 +200,5 @@ def steer_loop(
     lam: float,
     eta: float,
 ) -> Array:
-    """log π_T by the paper's T-step loop: the reference for `strength`, not the way to run it."""
-    log_pi_V = log_pi0_V
-    for log_pi_V in steer_path(log_pi0_V, delta_V, T, alpha, beta, lam, eta):
-        pass
-    return log_pi_V
+    """Compute log π_T by the paper's T-step loop: the reference, not the way to run it."""
+    return deque(steer_path(log_pi0_V, delta_V, T, alpha, beta, lam, eta), maxlen=1)[0]

@@ -9,6 +9,9 @@ own sequence has not reached, so it is written where the next token will cover i
 token attends to it. Masked keys are given the dtype's smallest number: its exponential is exactly
 zero, and a row is never NaN. Only a row's last new token goes through the output layer.
 
+Large groups are cut, so that a thousand prompts that arrive at once do not need the memory of one
+forward of a thousand prompts.
+
 Legend: B rows, T new tokens, C attended context, V vocabulary.
 """
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +27,14 @@ import torch
 
 from actors.models.numerics import Numerics
 from actors.models.slots import SlotCache, as_indices
-from costeer.errors import ConfigError
+from costeer.errors import ConfigError, LocalProtocolError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_MAX_ROWS = 256
+_MAX_TOKENS = 8192
+"""What one call of the model takes: rows, and rows times the longest row's new tokens."""
 
 
 class HostedModel:
@@ -39,14 +49,23 @@ class HostedModel:
     """
 
     def __init__(
-        self, model: Any, numerics: Numerics, *, vocab_size: int, max_context: int, name: str
+        self,
+        model: PreTrainedModel,
+        numerics: Numerics,
+        *,
+        vocab_size: int,
+        max_context: int,
+        name: str,
     ) -> None:
         config = model.config.get_text_config()
         self._numerics = numerics
-        self._decoder = model.get_decoder()
-        head = model.get_output_embeddings()
+        # transformers annotates neither of the two.
+        self._decoder = model.get_decoder()  # type: ignore[no-untyped-call]
+        head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
         self._head_weight_VH: torch.Tensor = head.weight[:vocab_size]
-        self._head_bias_V: torch.Tensor | None = None if head.bias is None else head.bias[:vocab_size]
+        self._head_bias_V: torch.Tensor | None = (
+            None if head.bias is None else head.bias[:vocab_size]
+        )
         self._dtype: torch.dtype = head.weight.dtype
         self._device: torch.device = head.weight.device
         kinds = set(getattr(config, "layer_types", None) or ())
@@ -77,20 +96,17 @@ class HostedModel:
 
         Raises:
             ConfigError: a row would be longer than the model allows.
-            LocalProtocolError: a slot is not in use, occurs twice, or is shorter than its start.
+            LocalProtocolError: no rows or an empty one; a slot is not in use, occurs twice, or
+                is shorter than its start.
         """
         slots_B, starts_B = as_indices(slots), as_indices(starts)
         counts_B = as_indices([len(run) for run in tokens])
+        if not tokens or not counts_B.all():
+            raise LocalProtocolError(f"model {self.name}: a row has at least one new token")
         self._check_context(starts_B, counts_B)
         logits_BV = np.empty((len(slots_B), self.vocab_size), dtype=np.float32)
-        if int(counts_B.max()) == 1:
-            groups = [np.argsort(slots_B)]
-        else:
-            ceilings_B = np.ceil(np.log2(counts_B)).astype(np.int64)
-            order_B = np.lexsort((slots_B, ceilings_B))
-            groups = np.split(order_B, np.flatnonzero(np.diff(ceilings_B[order_B])) + 1)
         with torch.inference_mode():
-            for rows in groups:
+            for rows in _groups(slots_B, counts_B):
                 padded_BT = _padded([tokens[row] for row in rows.tolist()], counts_B[rows])
                 logits_BV[rows] = self._group(
                     slots_B[rows], starts_B[rows], counts_B[rows], padded_BT
@@ -156,9 +172,23 @@ class HostedModel:
         )
 
 
-def _padded(
-    runs: list[Sequence[int]], counts_B: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def _groups(
+    slots_B: npt.NDArray[np.int64], counts_B: npt.NDArray[np.int64]
+) -> list[npt.NDArray[np.intp]]:
+    """Rows that one call of the model takes together, each group in the order of its slots."""
+    longest = int(counts_B.max())
+    if longest == 1 and len(slots_B) <= _MAX_ROWS:
+        return [np.argsort(slots_B)]
+    ceilings_B = np.ceil(np.log2(counts_B)).astype(np.int64)
+    order_B = np.lexsort((slots_B, ceilings_B))
+    groups = []
+    for alike in np.split(order_B, np.flatnonzero(np.diff(ceilings_B[order_B])) + 1):
+        rows = max(1, min(_MAX_ROWS, _MAX_TOKENS // int(counts_B[alike].max())))
+        groups += [alike[first : first + rows] for first in range(0, len(alike), rows)]
+    return groups
+
+
+def _padded(runs: list[Sequence[int]], counts_B: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     longest = int(counts_B.max())
     total = int(counts_B.sum())
     flat = np.fromiter(chain.from_iterable(runs), dtype=np.int64, count=total)

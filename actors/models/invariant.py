@@ -48,7 +48,9 @@ class RotaryTable(nn.Module):
         self.sin_CD = angles_CD.sin() * scaling
 
     def forward(
-        self, hidden: torch.Tensor, position_ids: torch.Tensor
+        self,
+        hidden: torch.Tensor,  # noqa: ARG002  # transformers passes it, to tell the dtype
+        position_ids: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (B, T, D) cosines and sines."""
         return self.cos_CD[position_ids], self.sin_CD[position_ids]

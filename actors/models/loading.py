@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from actors.models.forward import HostedModel
 from actors.models.invariant import keep_float64
@@ -59,12 +59,13 @@ def load(
         )
     dtype: torch.dtype = getattr(torch, numerics.dtype_name)
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             str(path), config=config, dtype=dtype, attn_implementation="sdpa"
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ConfigError(f"model {path}: cannot be loaded: {_one_line(error)}") from error
-    model = model.to(device).eval().requires_grad_(False)
+        raise ConfigError(f"model {path}: cannot be loaded: {one_line(error)}") from error
+    module: nn.Module = model
+    module.to(torch.device(device)).eval().requires_grad_(requires_grad=False)
     kept = vocab_size or width
     probe = torch.tensor([_PROBE], device=model.device) % kept
     with torch.inference_mode():
@@ -72,18 +73,30 @@ def load(
     context = limit if max_context is None else max_context
     if numerics is Numerics.BATCH_INVARIANT:
         keep_float64(model, limit + _padding_room(limit))
-    hosted = HostedModel(
-        model, numerics, vocab_size=kept, max_context=context, name=str(path)
-    )
+    hosted = HostedModel(model, numerics, vocab_size=kept, max_context=context, name=str(path))
     _check_against(hosted, expected_V[:kept], _TOLERANCE[numerics])
     return hosted
 
 
-def load_config(path: str | Path) -> Any:
+def load_config(path: str | Path) -> PreTrainedConfig:
     """Load a model's configuration.
 
     Raises:
         ConfigError: the path is missing, or holds no model.
+    """
+    check_folder(path)
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(str(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"model {path}: no configuration: {one_line(error)}") from error
+    return config
+
+
+def check_folder(path: str | Path) -> None:
+    """Check that a path may hold a model; a name with one slash at most may be a hub's.
+
+    Raises:
+        ConfigError: it cannot.
     """
     folder = Path(path)
     if folder.is_dir():
@@ -91,12 +104,8 @@ def load_config(path: str | Path) -> Any:
             raise ConfigError(f"model {path}: the folder has no config.json, so it holds no model")
     elif folder.exists():
         raise ConfigError(f"model {path}: is a file; give the folder that holds config.json")
-    elif folder.is_absolute() or str(path).startswith(".") or str(path).count("/") != 1:
+    elif folder.is_absolute() or str(path).startswith(".") or str(path).count("/") > 1:
         raise ConfigError(f"model {path}: there is no such folder")
-    try:
-        return AutoConfig.from_pretrained(str(path))
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"model {path}: no configuration: {_one_line(error)}") from error
 
 
 def _padding_room(limit: int) -> int:
@@ -121,5 +130,6 @@ def _check_against(
         )
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error's message."""
     return str(error).strip().splitlines()[0]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from costeer.codec.config import CodecConfig
+from costeer.codec.config import AnyCodecConfig
 from costeer.machine import CloudOp, EdgeOp, Release
 from costeer.methods import Method
 from costeer.sampling import Sampling
@@ -33,7 +33,7 @@ class ArmSpec:
 
     method: Method
     strength: float
-    codec: CodecConfig
+    codec: AnyCodecConfig
     sampling: Sampling
     seed: int
 

@@ -1,6 +1,6 @@
 """What a person writes about a codec: four independent choices, each with a short form.
 
-Long: `{select: {kind: top_k, k: 64}, values: bf16, layout: naive, entropy: {kind: zstd, level: 3}}`.
+Long: `{select: {kind: top_k, k: 64}, values: bf16, layout: naive, entropy: {kind: zstd}}`.
 Short: `select: dense`, `select: top64`, `entropy: none`, `entropy: zstd`, `entropy: zstd9`; or the
 whole codec by the name that tables give it: `top64-bf16-naive-zstd3`.
 One's own: `{kind: "package.module:Class", options: {…}}`.
@@ -11,8 +11,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
-from pydantic import JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    model_validator,
+)
 
 _FROZEN = ConfigDict(extra="forbid", frozen=True)
 
@@ -92,7 +100,7 @@ class CodecConfig(BaseModel):
     """Which tokens of a row are sent."""
     values: Literal["fp32", "fp16", "bf16"] = "fp16"
     """Number format; ranks and certificates refer to the row rounded to it."""
-    layout: Literal["naive"] = "naive"
+    layout: Literal["naive", "planar", "packed"] = "naive"
     """Arrangement of ids and values in bytes."""
     entropy: EntropyConfig = NoEntropyConfig()
     """Stage over the finished body."""
@@ -102,10 +110,10 @@ class CodecConfig(BaseModel):
     def _by_name(cls, given: object) -> object:
         if not isinstance(given, str):
             return given
-        parts = dict(zip(("select", "values", "layout", "entropy"), given.split("-"), strict=False))
-        if given.count("-") > 3:
-            raise ValueError(f"codec name {given!r} has more than select-values-layout-entropy")
-        return parts
+        choices, parts = ("select", "values", "layout", "entropy"), given.split("-")
+        if len(parts) > len(choices):
+            raise ValueError(f"codec name {given!r} has more than {'-'.join(choices)}")
+        return dict(zip(choices, parts, strict=False))
 
 
 class CustomCodecConfig(BaseModel):

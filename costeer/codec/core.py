@@ -20,19 +20,22 @@ import importlib
 import math
 import struct
 import zlib
-from collections.abc import Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from costeer.codec.config import CodecConfig, CustomCodecConfig, TopKConfig, ZstdConfig
 from costeer.codec.entropy import Entropy, Plain, Zstd
-from costeer.codec.layout import Layout, Naive
+from costeer.codec.layout import Layout, Naive, Planar
+from costeer.codec.packed import Packed
 from costeer.codec.select import Dense, Select, TopK, ranked_ids
 from costeer.codec.sparse import SparseLogits, checked
 from costeer.codec.values import Bf16, Fp16, Fp32, Values
 from costeer.errors import CodecError, ConfigError, LocalProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 F32: TypeAlias = npt.NDArray[np.float32]
 Range: TypeAlias = tuple[int, int | None]
@@ -44,7 +47,7 @@ _PREFIX = struct.Struct("<Bf")
 
 @runtime_checkable
 class Codec(Protocol):
-    """What the machines ask of a codec; a user's own class has the same. Pickles; one per thread."""
+    """What the machines ask of a codec, a user's own included. Pickles; one per thread."""
 
     @property
     def name(self) -> str:
@@ -67,7 +70,7 @@ class Codec(Protocol):
         """A payload longer than this is not ours."""
 
     def rounded(self, logits_V: F32) -> F32:
-        """ "The" logits: the row as the device would know it if everything were sent."""
+        """Round the row to "the" logits: as the device would know it if everything were sent."""
 
     def error_bound(self, logits_V: F32) -> npt.NDArray[np.float64]:
         """Largest |rounded(x) − x| for each x; 0 for a lossless codec."""
@@ -105,8 +108,14 @@ class ComposedCodec:
             if isinstance(config.select, TopKConfig)
             else Dense(vocab_size)
         )
-        self._values: Values = {"fp32": Fp32, "fp16": Fp16, "bf16": Bf16}[config.values]()
-        self._layout: Layout = Naive(self._values, vocab_size)
+        formats: dict[str, Callable[[], Values]] = {"fp32": Fp32, "fp16": Fp16, "bf16": Bf16}
+        self._values = formats[config.values]()
+        layouts: dict[str, Callable[[Values, int], Layout]] = {
+            "naive": Naive,
+            "planar": Planar,
+            "packed": Packed,
+        }
+        self._layout = layouts[config.layout](self._values, vocab_size)
         self._entropy: Entropy = (
             Zstd(config.entropy.level) if isinstance(config.entropy, ZstdConfig) else Plain()
         )
@@ -145,15 +154,18 @@ class ComposedCodec:
 
     def rounded(self, logits_V: F32) -> F32:
         """The row on the grid of the values."""
-        return self._values.round(self._finite(logits_V))[0]
+        row_V = self._finite(logits_V)
+        return self._values.fit(row_V).round(row_V)
 
     def error_bound(self, logits_V: F32) -> npt.NDArray[np.float64]:
         """The values' bound."""
-        return self._values.error_bound(logits_V)
+        return self._values.fit(logits_V).error_bound(logits_V)
 
     def encode(self, logits_V: F32, first_rank: int = 0, last_rank: int | None = None) -> bytes:
         """One payload: round the row, rank it, write what was asked for."""
-        rounded_V, params = self._values.round(self._finite(logits_V))
+        row_V = self._finite(logits_V)
+        grid = self._values.fit(row_V)
+        rounded_V = grid.round(row_V)
         lse = row_logsumexp(rounded_V)
         last = self._select.count(rounded_V, lse) if last_rank is None else last_rank
         if not 0 <= first_rank < last <= self._vocab_size:
@@ -163,15 +175,15 @@ class ComposedCodec:
         kind, body = _SPARSE, b""
         if last - first_rank < self._vocab_size:
             ids_K = ranked_ids(rounded_V, first_rank, last)
-            words_K = self._values.words(rounded_V[ids_K], params)
+            words_K = grid.words(rounded_V[ids_K])
             body = self._layout.write_sparse(ids_K, words_K)
         if not 0 < len(body) < self._dense_bytes:
-            kind, body = _DENSE, self._layout.write_dense(self._values.words(rounded_V, params))
-        return self._entropy.pack(_PREFIX.pack(kind, lse) + params + body)
+            kind, body = _DENSE, self._layout.write_dense(grid.words(rounded_V))
+        return self._entropy.pack(_PREFIX.pack(kind, lse) + grid.params + body)
 
     def encode_batch(self, logits_BV: F32, ranges: Sequence[Range]) -> list[bytes]:
         """Row by row."""
-        if logits_BV.ndim != 2 or len(logits_BV) != len(ranges):
+        if logits_BV.shape != (len(ranges), self._vocab_size):
             raise LocalProtocolError(f"{len(ranges)} ranges for a batch of shape {logits_BV.shape}")
         return [self.encode(row, *span) for row, span in zip(logits_BV, ranges, strict=True)]
 
@@ -181,7 +193,7 @@ class ComposedCodec:
         if len(body) <= self._prefix_bytes:
             raise CodecError(f"payload body of {len(body)} bytes has no room for logits")
         kind, lse = _PREFIX.unpack_from(body)
-        params = body[_PREFIX.size : self._prefix_bytes]
+        grid = self._values.grid(body[_PREFIX.size : self._prefix_bytes])
         rest = memoryview(body)[self._prefix_bytes :]
         if kind == _DENSE:
             ids_K = np.arange(self._vocab_size, dtype=np.int32)
@@ -190,7 +202,7 @@ class ComposedCodec:
             ids_K, words_K = self._layout.read_sparse(rest)
         else:
             raise CodecError(f"payload of kind {kind} with {len(rest)} bytes is not one of ours")
-        return checked(ids_K, self._values.restore(words_K, params), lse, self._vocab_size)
+        return checked(ids_K, grid.restore(words_K), lse, self._vocab_size)
 
     def _finite(self, logits_V: F32) -> F32:
         if logits_V.shape != (self._vocab_size,) or logits_V.dtype != np.float32:
@@ -205,7 +217,7 @@ class ComposedCodec:
 
 
 def row_logsumexp(logits_V: F32) -> float:
-    """log Σ exp of a finite row in nats, rounded to float32 and never below the largest logit."""
+    """Logsumexp of a finite row in nats: a float32, never below the largest logit."""
     high = logits_V.max()
     with np.errstate(over="ignore", under="ignore"):
         shifted_V = np.exp(logits_V - high)

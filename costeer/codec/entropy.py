@@ -69,7 +69,7 @@ class Zstd:
         self._decompressor = zstandard.ZstdDecompressor(format=_FORMAT)
 
     def bound(self, body_bytes: int) -> int:
-        """zstd's own bound: incompressible input grows by 1/256 and a few headers."""
+        """The format's own bound: incompressible input grows by 1/256 and a few headers."""
         return body_bytes + (body_bytes >> 8) + 128
 
     def pack(self, body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What a device knows of a row of logits after decoding: some ids, their logits, a bound on the rest.
+"""What a device knows of a row after decoding: some ids, their logits, a bound on the rest.
 
 Rules
 -----
@@ -26,14 +26,14 @@ Ids: TypeAlias = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseLogits:
-    """Known logits of a row: K of V tokens, the floor of the ranked ones, the row's logsumexp (nats).
+    """Known logits of a row: K of V tokens, their floor, the row's logsumexp (nats).
 
     `floor` bounds every unsent logit from above. `logsumexp` is the full row's, so that
     exp(logit − logsumexp) is the true probability and 1 − Σ the unsent mass.
     """
 
-    ids_K: Ids
-    logits_K: F32
+    ids_K: Ids  # noqa: N815 - shape suffix
+    logits_K: F32  # noqa: N815 - shape suffix
     floor: float
     logsumexp: float
     vocab_size: int
@@ -51,7 +51,7 @@ class SparseLogits:
 
 
 def checked(ids_K: Ids, logits_K: F32, logsumexp: float, vocab_size: int) -> SparseLogits:
-    """SparseLogits from what a peer sent, all of it ranked. Raises CodecError where a rule is broken."""
+    """SparseLogits from what a peer sent, all of it ranked. Raises CodecError."""
     if not 0 < ids_K.size <= vocab_size or ids_K.shape != logits_K.shape:
         raise CodecError(f"payload holds {ids_K.size} tokens of a vocabulary of {vocab_size}")
     if int(ids_K[0]) < 0 or int(ids_K[-1]) >= vocab_size or np.any(ids_K[1:] <= ids_K[:-1]):

@@ -10,13 +10,14 @@ Rules
 4. What a format cannot hold raises LocalProtocolError at the encoder. Whatever `restore` makes of
    hostile bits is checked after it (`costeer.codec.sparse.checked`).
 
-Parameters of a row (a scale, an offset) travel as `param_bytes` bytes; IEEE formats have none.
+A format whose grid depends on the row (a scale, an offset) fits it, sends `param_bytes` bytes of
+parameters and rebuilds it from them; IEEE formats are their own grid and send none.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,35 +25,50 @@ import numpy.typing as npt
 from costeer.errors import LocalProtocolError
 
 F32: TypeAlias = npt.NDArray[np.float32]
-Words: TypeAlias = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+F64: TypeAlias = npt.NDArray[np.float64]
+Words: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
+
+
+class Grid(Protocol):
+    """The numbers that one row may hold. Shapes: V vocabulary, K selected tokens."""
+
+    @property
+    def params(self) -> bytes:
+        """What the other side needs to rebuild the grid."""
+
+    def round(self, logits_V: F32) -> F32:
+        """The nearest numbers of the grid. Raises LocalProtocolError if a logit is too large."""
+
+    def error_bound(self, logits_V: F32) -> F64:
+        """Largest |round(x) − x| for each x."""
+
+    def words(self, rounded_K: F32) -> Words:
+        """Wire words of numbers that `round` made."""
+
+    def restore(self, words_K: Words) -> F32:
+        """The numbers of wire words; any bits give some float32."""
 
 
 class Values(Protocol):
-    """A number format. Shapes: V vocabulary, K selected tokens."""
+    """A number format: gives the grid of a row."""
 
     @property
     def name(self) -> str:
         """Short stable id for tables."""
 
     @property
-    def word(self) -> np.dtype[np.uint16] | np.dtype[np.uint32]:
+    def word(self) -> np.dtype[np.unsignedinteger[Any]]:
         """Little-endian unsigned type of one value on the wire."""
 
     @property
     def param_bytes(self) -> int:
-        """Bytes of row parameters in front of the layout."""
+        """Bytes of `Grid.params`."""
 
-    def round(self, logits_V: F32) -> tuple[F32, bytes]:
-        """The row on the format's grid and its parameters. Raises LocalProtocolError if too large."""
+    def fit(self, logits_V: F32) -> Grid:
+        """The grid for a finite row."""
 
-    def error_bound(self, logits_V: F32) -> npt.NDArray[np.float64]:
-        """Largest |round(x) − x| for each x."""
-
-    def words(self, rounded_K: F32, params: bytes) -> Words:
-        """Wire words of values that `round` made."""
-
-    def restore(self, words_K: Words, params: bytes) -> F32:
-        """The values of wire words; any bits give some float32."""
+    def grid(self, params: bytes) -> Grid:
+        """The grid of received parameters. Raises CodecError if no `fit` gives them."""
 
     def order(self, words_K: Words) -> Words:
         """Monotone codes of wire words."""
@@ -66,20 +82,31 @@ class _Ieee:
     """What the three IEEE formats share: sign-magnitude bits and the map onto ordered codes."""
 
     name: str
-    word: np.dtype[np.uint16] | np.dtype[np.uint32]
+    word: np.dtype[np.unsignedinteger[Any]]
     param_bytes: int = 0
+    params: bytes = b""
+
+    def fit(self, logits_V: F32) -> Self:  # noqa: ARG002 - the grid is the same for every row
+        """Itself."""
+        return self
+
+    def grid(self, params: bytes) -> Self:  # noqa: ARG002 - there are no parameters
+        """Itself."""
+        return self
 
     def order(self, words_K: Words) -> Words:
         """Monotone codes: set the sign bit of positive words, invert negative ones."""
         sign = self._sign()
-        return np.asarray(np.where(words_K & sign, ~words_K, words_K | sign), dtype=self.word)
+        codes_K: Words = np.where(words_K & sign, ~words_K, words_K | sign)
+        return codes_K
 
     def disorder(self, codes_K: Words) -> Words:
         """The inverse of `order`."""
         sign = self._sign()
-        return np.asarray(np.where(codes_K & sign, codes_K ^ sign, ~codes_K), dtype=self.word)
+        words_K: Words = np.where(codes_K & sign, codes_K ^ sign, ~codes_K)
+        return words_K
 
-    def _sign(self) -> np.uint16 | np.uint32:
+    def _sign(self) -> np.unsignedinteger[Any]:
         return self.word.type(1 << (8 * self.word.itemsize - 1))
 
 
@@ -91,19 +118,19 @@ class Fp32(_Ieee):
     def __init__(self) -> None:
         super().__init__("fp32", np.dtype("<u4"))
 
-    def round(self, logits_V: F32) -> tuple[F32, bytes]:
+    def round(self, logits_V: F32) -> F32:
         """The row itself."""
-        return logits_V, b""
+        return logits_V
 
-    def error_bound(self, logits_V: F32) -> npt.NDArray[np.float64]:
+    def error_bound(self, logits_V: F32) -> F64:
         """Zero: nothing is lost."""
         return np.zeros(logits_V.shape, dtype=np.float64)
 
-    def words(self, rounded_K: F32, params: bytes) -> Words:
+    def words(self, rounded_K: F32) -> Words:
         """The bits."""
         return (rounded_K + np.float32(0.0)).view(np.uint32)
 
-    def restore(self, words_K: Words, params: bytes) -> F32:
+    def restore(self, words_K: Words) -> F32:
         """The bits as numbers."""
         return words_K.view(np.float32)
 
@@ -116,7 +143,7 @@ class Fp16(_Ieee):
     def __init__(self) -> None:
         super().__init__("fp16", np.dtype("<u2"))
 
-    def round(self, logits_V: F32) -> tuple[F32, bytes]:
+    def round(self, logits_V: F32) -> F32:
         """The nearest half-precision numbers."""
         with np.errstate(over="ignore"):
             rounded_V = logits_V.astype(np.float16).astype(np.float32)
@@ -125,17 +152,17 @@ class Fp16(_Ieee):
             raise LocalProtocolError(
                 f"a logit of magnitude {largest:g} does not fit fp16 (65504); use bf16 or fp32"
             )
-        return rounded_V, b""
+        return rounded_V
 
-    def error_bound(self, logits_V: F32) -> npt.NDArray[np.float64]:
+    def error_bound(self, logits_V: F32) -> F64:
         """Half a unit in the last place: |x|·2⁻¹¹, and 2⁻²⁵ for subnormals."""
         return np.abs(logits_V.astype(np.float64)) * 2.0**-11 + 2.0**-25
 
-    def words(self, rounded_K: F32, params: bytes) -> Words:
+    def words(self, rounded_K: F32) -> Words:
         """The half-precision bits."""
         return (rounded_K + np.float32(0.0)).astype(np.float16).view(np.uint16)
 
-    def restore(self, words_K: Words, params: bytes) -> F32:
+    def restore(self, words_K: Words) -> F32:
         """The half-precision bits as float32."""
         return words_K.view(np.float16).astype(np.float32)
 
@@ -151,12 +178,12 @@ class Bf16(_Ieee):
     def __init__(self) -> None:
         super().__init__("bf16", np.dtype("<u2"))
 
-    def round(self, logits_V: F32) -> tuple[F32, bytes]:
+    def round(self, logits_V: F32) -> F32:
         """The nearest bfloat16 numbers; the row itself if it is on the grid."""
         bits_V = logits_V.view(np.uint32)
         low = np.uint32(0xFFFF)
         if not np.bitwise_or.reduce(bits_V) & low:
-            return logits_V, b""
+            return logits_V
         even_V = (bits_V >> np.uint32(16)) & np.uint32(1)
         rounded_V = ((bits_V + (even_V + np.uint32(0x7FFF))) & ~low).view(np.float32)
         if not np.isfinite([rounded_V.min(), rounded_V.max()]).all():
@@ -164,17 +191,17 @@ class Bf16(_Ieee):
             raise LocalProtocolError(
                 f"a logit of magnitude {largest:g} does not fit bf16; use fp32"
             )
-        return rounded_V, b""
+        return rounded_V
 
-    def error_bound(self, logits_V: F32) -> npt.NDArray[np.float64]:
+    def error_bound(self, logits_V: F32) -> F64:
         """Half a unit in the last place: |x|·2⁻⁸, and 2⁻¹³⁴ for subnormals."""
         return np.abs(logits_V.astype(np.float64)) * 2.0**-8 + 2.0**-134
 
-    def words(self, rounded_K: F32, params: bytes) -> Words:
+    def words(self, rounded_K: F32) -> Words:
         """The upper halves."""
         bits_K = (rounded_K + np.float32(0.0)).view(np.uint32)
         return (bits_K >> np.uint32(16)).astype(np.uint16)
 
-    def restore(self, words_K: Words, params: bytes) -> F32:
+    def restore(self, words_K: Words) -> F32:
         """The upper halves with zeros below."""
         return (words_K.astype(np.uint32) << np.uint32(16)).view(np.float32)

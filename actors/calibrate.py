@@ -1,0 +1,180 @@
+"""How long a host's operations take on this machine: points for ``netsim.hardware.calibrated``.
+
+The operations are those that a run would ask for, on sessions of our own whose ids no run uses.
+Every figure is the median of several executions, after one that is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from actors.values.port import CloudHost, EdgeHost
+from costeer.machine import (
+    Choice,
+    CloudForward,
+    CloudOp,
+    CloudRow,
+    CloudSelect,
+    EdgeDecode,
+    EdgeForward,
+    EdgeOp,
+    EdgeSteer,
+    EncodeItem,
+    Release,
+    Selected,
+)
+
+_FIRST_SESSION = 2**31
+_TOKEN = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What is measured: all combinations.
+
+    Args:
+        rows: rows of a forward.
+        new_tokens: new tokens of each.
+        contexts: tokens held before by each.
+        repeats: executions of each point.
+    """
+
+    rows: tuple[int, ...]
+    new_tokens: tuple[int, ...]
+    contexts: tuple[int, ...]
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloudPoints:
+    """Measured on a cloud host.
+
+    Args:
+        forward: (rows, new tokens, context, ns).
+        select: (rows, ns) of select and encode together, with the codec of the arm.
+        choose_ns: choosing one token.
+    """
+
+    forward: tuple[tuple[int, int, int, int], ...]
+    select: tuple[tuple[int, int], ...]
+    choose_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePoints:
+    """Measured on an edge host; a row is one branch of a device.
+
+    Args:
+        forward: (rows, new tokens, context, ns).
+        decode_ns: decoding one payload.
+        steer_ns: steering, certifying and choosing one token.
+    """
+
+    forward: tuple[tuple[int, int, int, int], ...]
+    decode_ns: int
+    steer_ns: int
+
+
+def measure_cloud(
+    host: CloudHost, grid: Grid, ranks: int, clock_ns: Callable[[], int]
+) -> CloudPoints:
+    """Measure a cloud host that has begun a steered arm.
+
+    Args:
+        host: the large model.
+        grid: what to measure.
+        ranks: ranks that a LOGITS payload carries.
+        clock_ns: a monotone clock.
+    """
+    forward = []
+    select = []
+    for rows in grid.rows:
+        sessions = range(_FIRST_SESSION, _FIRST_SESSION + rows)
+        for context in grid.contexts:
+            for new in grid.new_tokens:
+                _extend(host, sessions, 0, context)
+                op = CloudForward(
+                    tuple(CloudRow(one, (_TOKEN,) * new, context) for one in sessions)
+                )
+                forward.append((rows, new, context, _time(host, op, grid.repeats, clock_ns)))
+        items = CloudSelect(tuple(EncodeItem(one, 0, 0, ranks) for one in sessions), ())
+        select.append((rows, _time(host, items, grid.repeats, clock_ns)))
+        choose = CloudSelect((), ((_FIRST_SESSION, 0),))
+        choose_ns = _time(host, choose, grid.repeats, clock_ns)
+        host.execute([Release(one) for one in sessions])
+    return CloudPoints(tuple(forward), tuple(select), choose_ns)
+
+
+def sample_payload(host: CloudHost, ranks: int) -> bytes:
+    """Return one LOGITS payload of a cloud host, for ``measure_edge``."""
+    _extend(host, range(_FIRST_SESSION, _FIRST_SESSION + 1), 0, 1)
+    item = EncodeItem(_FIRST_SESSION, 0, 0, ranks)
+    selected, _ = host.execute([CloudSelect((item,), ()), Release(_FIRST_SESSION)])
+    if not isinstance(selected, Selected):
+        raise TypeError(f"select returned {selected!r}")
+    return selected.payloads[0]
+
+
+def measure_edge(
+    host: EdgeHost, grid: Grid, payload: bytes, clock_ns: Callable[[], int]
+) -> EdgePoints:
+    """Measure an edge host that has begun a steered arm: two branches a device.
+
+    Args:
+        host: the small model.
+        grid: what to measure; odd row counts are rounded up to whole devices.
+        payload: what a cloud host encodes.
+        clock_ns: a monotone clock.
+    """
+    forward = []
+    for rows in grid.rows:
+        sessions = range(_FIRST_SESSION, _FIRST_SESSION + (rows + 1) // 2)
+        for context in grid.contexts:
+            for new in grid.new_tokens:
+                if context:
+                    host.execute([_branches(one, 0, context) for one in sessions])
+                ops = [_branches(one, context, new) for one in sessions]
+                took_ns = _time_all(host, ops, grid.repeats, clock_ns)
+                forward.append((2 * len(sessions), new, context, took_ns))
+        decode = EdgeDecode(_FIRST_SESSION, 0, 0, payload)
+        decode_ns = _time_all(host, [decode], grid.repeats, clock_ns)
+        steer = EdgeSteer(_FIRST_SESSION, 0, 0)
+        (choice,) = host.execute([steer])
+        if not isinstance(choice, Choice):
+            raise TypeError(f"steer returned {choice!r}")
+        steer_ns = _time_all(host, [steer], grid.repeats, clock_ns)
+        host.execute([Release(one) for one in sessions])
+    return EdgePoints(tuple(forward), decode_ns, steer_ns)
+
+
+def _branches(session: int, start: int, new: int) -> EdgeForward:
+    run = (_TOKEN,) * new
+    return EdgeForward(session, (run, run), (start, start))
+
+
+def _extend(host: CloudHost, sessions: Sequence[int], start: int, new: int) -> None:
+    if new:
+        rows = tuple(CloudRow(session, (_TOKEN,) * new, start) for session in sessions)
+        host.execute([CloudForward(rows)])
+
+
+def _time(host: CloudHost, op: CloudOp, repeats: int, clock_ns: Callable[[], int]) -> int:
+    return _median_ns(lambda: host.execute([op]), repeats, clock_ns)
+
+
+def _time_all(
+    host: EdgeHost, ops: Sequence[EdgeOp], repeats: int, clock_ns: Callable[[], int]
+) -> int:
+    return _median_ns(lambda: host.execute(ops), repeats, clock_ns)
+
+
+def _median_ns(execute: Callable[[], object], repeats: int, clock_ns: Callable[[], int]) -> int:
+    execute()
+    taken = []
+    for _ in range(repeats):
+        began_ns = clock_ns()
+        execute()
+        taken.append(clock_ns() - began_ns)
+    return int(median(taken))

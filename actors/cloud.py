@@ -1,0 +1,60 @@
+"""The actor of one model replica: computes for the simulated driver, serves in a live run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from actors.calibrate import CloudPoints, Grid, measure_cloud, sample_payload
+from actors.live.cloud import LiveCloud, LiveCloudReport
+from actors.live.frames import DownFrame, UpFrame
+from actors.values.port import ArmSpec, CloudHost
+from costeer.cloud import EngineSpec
+from costeer.errors import LocalProtocolError
+from costeer.machine import CloudOp, Release
+
+
+class CloudActor:
+    """Hosts the large model."""
+
+    def __init__(self, make_host: Callable[..., CloudHost], *args: object) -> None:
+        """Make the host in the process that this actor lives in."""
+        self._host = make_host(*args)
+        self._live: LiveCloud | None = None
+
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Forget every session, take the arm's codec; return the vocabulary's size."""
+        return self._host.begin_arm(arm)
+
+    def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
+        """Values of the operations, in order."""
+        return self._host.execute(ops)
+
+    def calibrate(self, grid: Grid, ranks: int) -> tuple[CloudPoints, bytes]:
+        """Measure the host on this machine; return the points and a payload for the edge's."""
+        return measure_cloud(self._host, grid, ranks, time.monotonic_ns), sample_payload(
+            self._host, ranks
+        )
+
+    def live_begin(self, spec: EngineSpec, egress_bps: int) -> None:
+        """Serve the arm that was begun, on the wall's clock."""
+        self._live = LiveCloud(self._host, spec, egress_bps, time.monotonic_ns)
+
+    def push(self, shard: int, sequence: int, frames: Sequence[UpFrame]) -> None:
+        """Take frames from a shard."""
+        self._serving().push(shard, sequence, frames)
+
+    def pull(self, shard: int) -> list[DownFrame]:
+        """Wait a moment for frames for a shard."""
+        return self._serving().pull(shard)
+
+    def live_end(self) -> LiveCloudReport:
+        """Stop serving and say what was done."""
+        report = self._serving().stop()
+        self._live = None
+        return report
+
+    def _serving(self) -> LiveCloud:
+        if self._live is None:
+            raise LocalProtocolError("cloud actor: no live run has begun")
+        return self._live

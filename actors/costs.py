@@ -1,0 +1,93 @@
+"""What an operation costs in simulated time: operations in, nanoseconds out.
+
+The figures come from ``netsim.hardware``; this only says which figure belongs to which operation.
+Forwards are charged as the models that the scenario names; everything that touches logits is
+charged at the vocabulary that is really there, since its bytes are real too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from costeer.errors import LocalProtocolError
+from costeer.machine import (
+    CloudForward,
+    CloudOp,
+    EdgeChoose,
+    EdgeDecode,
+    EdgeForward,
+    EdgeOp,
+    EdgeSteer,
+)
+from costeer.refinement import Ladder
+from netsim.hardware.cost import CostModel
+
+
+class Costs:
+    """Charges operations to the cloud's and the devices' hardware."""
+
+    def __init__(self, cloud: CostModel, edges: Mapping[str, CostModel], ladder: Ladder) -> None:
+        """Take one cost model for the cloud and one per device class.
+
+        Args:
+            cloud: the replica's.
+            edges: by name of the device class.
+            ladder: says how many logits each round carries.
+        """
+        self._cloud = cloud
+        self._edges = dict(edges)
+        self._vocab_size = ladder.vocab_size
+        self._ladder = ladder
+        self._decode_ns: dict[tuple[str, int], int] = {}
+        self._steer_ns = {
+            name: model.steer_ns(self._vocab_size) + model.choose_ns(self._vocab_size)
+            for name, model in self._edges.items()
+        }
+        self._choose_ns = {
+            name: model.choose_ns(self._vocab_size) for name, model in self._edges.items()
+        }
+
+    @property
+    def origin(self) -> str:
+        """How the figures came about, of both sides where they differ."""
+        origins = {self._cloud.origin, *(model.origin for model in self._edges.values())}
+        return " + ".join(sorted(origins))
+
+    def cloud_ns(self, op: CloudOp) -> int:
+        """Return what an operation costs the replica."""
+        model = self._cloud
+        if isinstance(op, CloudForward):
+            return model.forward_ns(
+                [len(row.tokens) for row in op.rows], [row.start for row in op.rows]
+            )
+        cost_ns = 0
+        if op.encode:
+            spans = [item.last_rank - item.first_rank for item in op.encode]
+            widest = max(item.last_rank for item in op.encode)
+            cost_ns += model.select_ns(len(spans), self._vocab_size, widest)
+            cost_ns += model.encode_ns(len(spans), max(spans))
+        if op.choose:
+            cost_ns += model.choose_ns(self._vocab_size)
+        return cost_ns
+
+    def edge_ns(self, op: EdgeOp, device_class: str) -> int:
+        """Return what an operation costs a device.
+
+        Raises:
+            LocalProtocolError: not an operation of a device.
+        """
+        if isinstance(op, EdgeForward):
+            return self._edges[device_class].forward_ns([len(run) for run in op.tokens], op.starts)
+        if isinstance(op, EdgeSteer):
+            return self._steer_ns[device_class]
+        if isinstance(op, EdgeChoose):
+            return self._choose_ns[device_class]
+        if isinstance(op, EdgeDecode):
+            key = (device_class, op.round)
+            cost_ns = self._decode_ns.get(key)
+            if cost_ns is None:
+                first, last = self._ladder.ranks(op.round)
+                cost_ns = self._edges[device_class].decode_ns(last - first)
+                self._decode_ns[key] = cost_ns
+            return cost_ns
+        raise LocalProtocolError(f"no operation of a device: {op!r}")

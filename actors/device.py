@@ -1,0 +1,149 @@
+"""One device in a run, whichever driver runs it: its link, its session, its books."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spec
+from actors.records import ByteMeter, RequestRow, TokenRow
+from costeer.edge import EdgeSession
+from costeer.machine import TokenRecord
+from netsim.link import Egress, Link
+from netsim.profiles import link_for
+from netsim.wire import wire_cost
+
+
+class AccessLink:
+    """A device's link, metered: bytes by kind and direction until they are taken."""
+
+    __slots__ = ("_link", "frames_down", "frames_up", "meter")
+
+    def __init__(self, plan: DevicePlan, seed: int) -> None:
+        """Lay the link of a device."""
+        self._link: Link = link_for(plan.link, seed, plan.device)
+        self.meter = ByteMeter()
+        self.frames_up = 0
+        self.frames_down = 0
+
+    def up(self, now_ns: int, frame_bytes: int) -> int:
+        """Send a frame up; return when it has arrived."""
+        sent = self._link.send_up(now_ns, frame_bytes)
+        self.frames_up += 1
+        meter = self.meter
+        meter.frame_bytes_up += frame_bytes
+        meter.wire_bytes_up += sent.wire_bytes
+        meter.packets_up += sent.packets
+        meter.wire_bytes_down += sent.ack_bytes
+        return sent.arrival_ns
+
+    def down(self, now_ns: int, frame_bytes: int, payload_bytes: int) -> int:
+        """Send a frame down; return when it has arrived."""
+        sent = self._link.send_down(now_ns, frame_bytes)
+        self.frames_down += 1
+        meter = self.meter
+        meter.payload_bytes_down += payload_bytes
+        meter.frame_bytes_down += frame_bytes
+        meter.wire_bytes_down += sent.wire_bytes
+        meter.packets_down += sent.packets
+        meter.wire_bytes_up += sent.ack_bytes
+        return sent.arrival_ns
+
+    def take(self) -> ByteMeter:
+        """Return what was moved since the last time."""
+        taken, self.meter = self.meter, ByteMeter()
+        return taken
+
+
+class CloudEgress:
+    """The cloud's way out, shared by all devices."""
+
+    __slots__ = ("_egress",)
+
+    def __init__(self, rate_bps: int) -> None:
+        """Make an idle one."""
+        self._egress = Egress(rate_bps)
+
+    @property
+    def busy_ns(self) -> int:
+        """How long it was sending."""
+        return self._egress.busy_ns
+
+    def depart(self, now_ns: int, frame_bytes: int) -> int:
+        """Hand a frame over; return when its last byte has left."""
+        return self._egress.depart(now_ns, wire_cost(frame_bytes).bytes)
+
+
+class DeviceRun:
+    """A device and the session that it is in."""
+
+    __slots__ = ("_arrival_ns", "_index", "_tokens", "_total", "access", "machine", "plan")
+
+    def __init__(self, plan: DevicePlan, seed: int) -> None:
+        """Make a device whose user has not asked yet."""
+        self.plan = plan
+        self.access = AccessLink(plan, seed)
+        self.machine: EdgeSession | None = None
+        self._index = -1
+        self._arrival_ns = 0
+        self._tokens: list[int] = []
+        self._total = ByteMeter()
+
+    def begin(self, arm: ArmPlan, terms: CodecTerms, intended_ns: int) -> None:
+        """Open the session of the next request."""
+        self._index += 1
+        self.machine = EdgeSession(session_spec(arm, self.plan, self._index, terms))
+        self._arrival_ns = intended_ns
+        self._tokens = []
+        self._total = ByteMeter()
+
+    def record(self, record: TokenRecord, now_ns: int) -> TokenRow:
+        """Book a token, with the bytes since the last one."""
+        moved = self.access.take()
+        self._total.add(moved)
+        self._tokens.append(record.token)
+        return TokenRow(self.plan.device, self._index, now_ns, record, moved)
+
+    def close(self, reason: str, now_ns: int, *, failed: bool = False) -> RequestRow:
+        """Book the end of the session."""
+        self._total.add(self.access.take())
+        self.machine = None
+        plan = self.plan
+        return RequestRow(
+            device=plan.device,
+            request=self._index,
+            session=session_id(plan.device, self._index),
+            prompt_id=plan.requests[self._index].prompt_id,
+            link_class=plan.link_class,
+            device_class=plan.device_class,
+            arrival_ns=self._arrival_ns,
+            finished_ns=now_ns,
+            tokens=tuple(self._tokens),
+            reason=reason,
+            failed=failed,
+            moved=self._total,
+        )
+
+    def next_intended_ns(self, now_ns: int) -> int | None:
+        """When the next request comes, now that nothing is under way; None after the last.
+
+        In an open loop that may lie in the past: the request has been waiting at the device.
+        """
+        if self.next_request == len(self.plan.requests):
+            return None
+        if self.plan.arrivals_ns is not None:
+            return self.plan.arrivals_ns[self.next_request]
+        return now_ns + self.plan.think_ns[self.next_request]
+
+    @property
+    def next_request(self) -> int:
+        """Index of the request that comes next."""
+        return self._index + 1
+
+
+def by_session(devices: Iterable[DeviceRun]) -> dict[int, DeviceRun]:
+    """Return the device of every session that the plans contain."""
+    return {
+        session_id(device.plan.device, index): device
+        for device in devices
+        for index in range(len(device.plan.requests))
+    }

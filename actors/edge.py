@@ -1,0 +1,63 @@
+"""The actor of one edge shard: many devices with one small model between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from actors.calibrate import EdgePoints, Grid, measure_edge
+from actors.live.edge import LiveShard, ShardNews
+from actors.plan import ArmPlan, CodecTerms
+from actors.port import Handle
+from actors.values.port import ArmSpec, EdgeHost
+from costeer.errors import LocalProtocolError
+from costeer.machine import EdgeOp, Release
+
+
+class EdgeActor:
+    """Hosts a shard's small model."""
+
+    def __init__(self, make_host: Callable[..., EdgeHost], *args: object) -> None:
+        """Make the host in the process that this actor lives in."""
+        self._host = make_host(*args)
+        self._live: LiveShard | None = None
+
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Forget every session, take the arm's codec; return the vocabulary's size."""
+        return self._host.begin_arm(arm)
+
+    def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
+        """Values of the operations, in order."""
+        return self._host.execute(ops)
+
+    def calibrate(self, grid: Grid, payload: bytes) -> EdgePoints:
+        """Measure the host on this machine."""
+        return measure_edge(self._host, grid, payload, time.monotonic_ns)
+
+    def live_begin(
+        self, plan: ArmPlan, terms: CodecTerms, shard: int, cloud: Handle | None
+    ) -> None:
+        """Run this shard's devices on the wall's clock.
+
+        Args:
+            plan: the arm, with this shard's devices alone.
+            terms: the arm's codec.
+            shard: this shard's number.
+            cloud: the cloud actor; None for methods without one.
+        """
+        self._live = LiveShard(self._host, plan, terms, shard, cloud, time.monotonic_ns)
+
+    def live_poll(self) -> ShardNews:
+        """Return what happened since the last call."""
+        return self._running().poll()
+
+    def live_end(self) -> ShardNews:
+        """Stop; return what was left."""
+        news = self._running().stop()
+        self._live = None
+        return news
+
+    def _running(self) -> LiveShard:
+        if self._live is None:
+            raise LocalProtocolError("edge actor: no live run has begun")
+        return self._live

@@ -1,0 +1,198 @@
+"""The cloud of a live run: the engine and its model on one thread, its egress on the callers'.
+
+Shards push frames up and pull frames down; both calls come from other threads. A pushed message
+carries a sequence number, and a repeated one is dropped. A pull waits until the egress has sent
+something to that shard, so a frame leaves at its absolute instant even while a forward runs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from threading import Condition, Thread
+
+from actors.live.frames import DownFrame, UpFrame
+from actors.device import CloudEgress
+from actors.values.port import CloudHost
+from costeer.cloud import CloudEngine, EngineSpec
+from costeer.errors import LocalProtocolError
+from costeer.machine import (
+    CloudForward,
+    CloudSelect,
+    Command,
+    Compute,
+    ComputeDone,
+    FrameArrived,
+    Release,
+    Send,
+    SetTimer,
+    Timer,
+    TimerFired,
+)
+
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCloudReport:
+    """What a live cloud did.
+
+    Args:
+        batches: rows of each forward.
+        egress_busy_ns: how long the egress was sending.
+        lateness_ns: how late each frame left, against its instant.
+    """
+
+    batches: list[int]
+    egress_busy_ns: int
+    lateness_ns: list[int]
+
+
+class LiveCloud:
+    """Serves one arm until it is stopped."""
+
+    def __init__(
+        self, host: CloudHost, spec: EngineSpec, egress_bps: int, clock_ns: Callable[[], int]
+    ) -> None:
+        """Start the engine's thread.
+
+        Args:
+            host: the model, ready for the arm.
+            spec: what the engine serves.
+            egress_bps: the way out; 0 for no limit.
+            clock_ns: a monotone clock.
+        """
+        self._host = host
+        self._engine = CloudEngine(spec)
+        self._egress = CloudEgress(egress_bps)
+        self._clock_ns = clock_ns
+        self._changed = Condition()
+        self._inbox: list[UpFrame] = []
+        self._outbox: dict[int, deque[tuple[int, DownFrame]]] = {}
+        self._home: dict[int, int] = {}
+        self._seen: dict[int, int] = {}
+        self._timers: list[tuple[int, int]] = []
+        self._step_due = False
+        self._stopping = False
+        self._failure: BaseException | None = None
+        self._lateness_ns: list[int] = []
+        self._thread = Thread(target=self._guarded_loop, name="live-cloud", daemon=True)
+        self._thread.start()
+
+    def push(self, shard: int, sequence: int, frames: Sequence[UpFrame]) -> None:
+        """Take frames from a shard; a sequence number seen before changes nothing."""
+        with self._changed:
+            self._raise_failure()
+            if sequence <= self._seen.get(shard, -1):
+                return
+            self._seen[shard] = sequence
+            for frame in frames:
+                self._home[frame.session] = shard
+            self._inbox.extend(frames)
+            self._changed.notify_all()
+
+    def pull(self, shard: int) -> list[DownFrame]:
+        """Wait, half a second at most, for frames that have left for a shard."""
+        deadline_ns = self._clock_ns() + int(_POLL_S * 1e9)
+        with self._changed:
+            while True:
+                self._raise_failure()
+                now_ns = self._clock_ns()
+                waiting = self._outbox.setdefault(shard, deque())
+                left = []
+                while waiting and waiting[0][0] <= now_ns:
+                    due_ns, frame = waiting.popleft()
+                    self._lateness_ns.append(now_ns - due_ns)
+                    left.append(frame)
+                if left or now_ns >= deadline_ns or self._stopping:
+                    return left
+                until_ns = min(waiting[0][0], deadline_ns) if waiting else deadline_ns
+                self._changed.wait((until_ns - now_ns) / 1e9)
+
+    def stop(self) -> LiveCloudReport:
+        """End the engine's thread and say what it did."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._raise_failure()
+        return LiveCloudReport(
+            self._engine.counters.batches, self._egress.busy_ns, self._lateness_ns
+        )
+
+    # ------------------------------------------------------------------ the engine's thread
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _guarded_loop(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException as failure:  # noqa: BLE001 - handed to the callers, who raise it
+            with self._changed:
+                self._failure = failure
+                self._changed.notify_all()
+
+    def _turn(self) -> bool:
+        with self._changed:
+            while not (self._inbox or self._step_due or self._stopping or self._timer_is_due()):
+                self._changed.wait(self._until_timer_s())
+            if self._stopping:
+                return False
+            arrived, self._inbox = self._inbox, []
+        now_ns = self._clock_ns()
+        for frame in arrived:
+            self._do(self._engine.handle(FrameArrived(frame.frame, frame.transit_ns), now_ns))
+        while self._timer_is_due():
+            _, session = heappop(self._timers)
+            self._do(self._engine.handle(TimerFired(Timer.IDLE, session), self._clock_ns()))
+        if self._step_due and not arrived:
+            self._step_due = False
+            self._do(self._engine.handle(TimerFired(Timer.STEP, -1), self._clock_ns()))
+        return True
+
+    def _timer_is_due(self) -> bool:
+        return bool(self._timers) and self._timers[0][0] <= self._clock_ns()
+
+    def _until_timer_s(self) -> float | None:
+        if not self._timers:
+            return None
+        return max(0.0, (self._timers[0][0] - self._clock_ns()) / 1e9)
+
+    def _do(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Compute) and isinstance(command.op, CloudForward | CloudSelect):
+                began_ns = self._clock_ns()
+                (value,) = self._host.execute([command.op])
+                ended_ns = self._clock_ns()
+                done = ComputeDone(command.op, value, ended_ns - began_ns)
+                self._do(self._engine.handle(done, ended_ns))
+            elif isinstance(command, Send):
+                self._send(command)
+            elif isinstance(command, Release):
+                self._host.execute([command])
+            elif isinstance(command, SetTimer) and command.timer is Timer.STEP:
+                self._step_due = True
+            elif isinstance(command, SetTimer):
+                heappush(self._timers, (command.at_ns, command.session))
+            else:
+                raise LocalProtocolError(f"live: the engine has no command {command!r}")
+
+    def _send(self, command: Send) -> None:
+        with self._changed:
+            now_ns = self._clock_ns()
+            due_ns = self._egress.depart(now_ns, len(command.frame))
+            frame = DownFrame(
+                command.session,
+                command.frame,
+                command.payload_bytes,
+                due_ns - now_ns,
+                command.trace,
+            )
+            home = self._home[command.session]
+            self._outbox.setdefault(home, deque()).append((due_ns, frame))
+            self._changed.notify_all()

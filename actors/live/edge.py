@@ -1,0 +1,288 @@
+"""A shard of a live run: many devices, one small model, three threads.
+
+The main thread feeds the session machines and computes for them, many devices in one batch. The
+sender hands each frame over to the cloud when its access link has carried it, at the absolute
+instant, even while the main thread computes. The receiver waits for what the cloud sends. How late
+something was handed over against its instant is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
+from threading import Condition, Thread
+
+from actors.live.frames import DownFrame, UpFrame
+from actors.device import DeviceRun, by_session
+from actors.plan import ArmPlan, CodecTerms
+from actors.port import Handle, Pending
+from actors.records import RequestRow, TokenRow
+from actors.values.port import EdgeHost
+from costeer.errors import LocalProtocolError
+from costeer.machine import (
+    Compute,
+    ComputeDone,
+    EdgeChoose,
+    EdgeDecode,
+    EdgeForward,
+    EdgeOp,
+    EdgeSteer,
+    Emit,
+    Event,
+    Finish,
+    FrameArrived,
+    Release,
+    Send,
+    Start,
+)
+
+_ORDER: tuple[type[EdgeOp], ...] = (EdgeDecode, EdgeSteer, EdgeChoose, EdgeForward)
+"""What is computed first when several kinds are due: the short ones that a token waits for."""
+
+_OUTSTANDING = 8
+"""Messages to the cloud that may be unanswered."""
+
+
+@dataclass(slots=True)
+class ShardNews:
+    """What happened in a shard since it was last asked."""
+
+    tokens: list[TokenRow] = field(default_factory=list)
+    requests: list[RequestRow] = field(default_factory=list)
+    lateness_ns: list[int] = field(default_factory=list)
+    now_ns: int = 0
+    finished: bool = False
+
+
+class LiveShard:
+    """Runs some of an arm's devices until all their requests have ended."""
+
+    def __init__(
+        self,
+        host: EdgeHost,
+        plan: ArmPlan,
+        terms: CodecTerms,
+        shard: int,
+        cloud: Handle | None,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        """Start the threads.
+
+        Args:
+            host: the small model, ready for the arm.
+            plan: the arm; its devices are this shard's alone.
+            terms: the arm's codec.
+            shard: this shard's number.
+            cloud: where frames go; None for methods without a cloud.
+            clock_ns: a monotone clock.
+        """
+        self._host = host
+        self._plan = plan
+        self._terms = terms
+        self._shard = shard
+        self._cloud = cloud
+        self._zero_ns = clock_ns()
+        self._clock_ns = clock_ns
+        self._changed = Condition()
+        self._order = count()
+        self._due: list[tuple[int, int, Callable[[], None]]] = []
+        self._outgoing: list[tuple[int, int, UpFrame]] = []
+        self._ops: list[EdgeOp] = []
+        self._news = ShardNews()
+        self._stopping = False
+        self._failure: BaseException | None = None
+        self._devices = [DeviceRun(one, plan.arm.seed) for one in plan.devices]
+        self._by_session = by_session(self._devices)
+        self._open_requests = len(self._by_session)
+        for device in self._devices:
+            self._plan_request(device, 0)
+        loops = [self._run] if cloud is None else [self._run, self._send_loop, self._receive_loop]
+        self._threads = [
+            Thread(target=self._guarded, args=(loop,), name=loop.__name__, daemon=True)
+            for loop in loops
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def poll(self) -> ShardNews:
+        """Return what happened since the last call; raise what a thread raised."""
+        with self._changed:
+            if self._failure is not None:
+                raise self._failure
+            news, self._news = self._news, ShardNews()
+            news.now_ns = self._now_ns()
+            news.finished = self._open_requests == 0
+            return news
+
+    def stop(self) -> ShardNews:
+        """End the threads; requests that are under way are censored."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        for device in self._devices:
+            if device.machine is not None:
+                self._close_request(device, "censored")
+        return self.poll()
+
+    # ------------------------------------------------------------------ threads
+
+    def _guarded(self, loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except BaseException as failure:  # noqa: BLE001 - handed to whoever polls, who raises it
+            with self._changed:
+                self._failure = self._failure or failure
+                self._stopping = True
+                self._changed.notify_all()
+
+    def _over(self) -> bool:
+        return self._stopping or self._open_requests == 0
+
+    def _run(self) -> None:
+        """Feed the machines and compute, one kind of operation at a time."""
+        while True:
+            with self._changed:
+                while not (self._over() or self._ops or self._is_due(self._due)):
+                    self._changed.wait(self._until_s(self._due))
+                if self._over():
+                    self._changed.notify_all()
+                    return
+                handlers = []
+                while self._is_due(self._due):
+                    handlers.append(heappop(self._due)[2])
+            for handler in handlers:
+                handler()
+            self._compute()
+
+    def _send_loop(self) -> None:
+        """Hand frames over to the cloud at their instants."""
+        sequence = 0
+        pending: list[Pending] = []
+        while self._cloud is not None:
+            with self._changed:
+                while not (self._over() or self._is_due(self._outgoing)):
+                    self._changed.wait(self._until_s(self._outgoing))
+                # The last CLOSE frames still go up when all requests have ended.
+                if self._stopping or not self._outgoing:
+                    break
+                if not self._is_due(self._outgoing):
+                    self._changed.wait(self._until_s(self._outgoing))
+                    continue
+                now_ns = self._now_ns()
+                frames = []
+                while self._outgoing and self._outgoing[0][0] <= now_ns:
+                    due_ns, _, frame = heappop(self._outgoing)
+                    self._news.lateness_ns.append(now_ns - due_ns)
+                    frames.append(frame)
+            pending.append(self._cloud.submit("push", self._shard, sequence, frames))
+            sequence += 1
+            if len(pending) == _OUTSTANDING:
+                pending.pop(0).result()
+        for one in pending:
+            one.result()
+
+    def _receive_loop(self) -> None:
+        """Take what the cloud sends, put it on the access links, and wait again."""
+        while self._cloud is not None and not self._over():
+            frames = self._cloud.call("pull", self._shard)
+            if not isinstance(frames, list):
+                raise LocalProtocolError(f"live: pull returned {frames!r}")
+            with self._changed:
+                now_ns = self._now_ns()
+                for frame in frames:
+                    self._receive(frame, now_ns)
+                self._changed.notify_all()
+
+    def _receive(self, frame: DownFrame, now_ns: int) -> None:
+        device = self._by_session[frame.session]
+        arrival_ns = device.access.down(now_ns, len(frame.frame), frame.payload_bytes)
+        transit_ns = frame.transit_ns + arrival_ns - now_ns
+        event = FrameArrived(frame.frame, transit_ns, frame.trace)
+        self._at(arrival_ns, partial(self._arrive, device, event, arrival_ns))
+
+    # ------------------------------------------------------------------ time
+
+    def _now_ns(self) -> int:
+        return self._clock_ns() - self._zero_ns
+
+    def _at(self, due_ns: int, handler: Callable[[], None]) -> None:
+        heappush(self._due, (due_ns, next(self._order), handler))
+
+    def _is_due(self, heap: Sequence[tuple[int, int, object]]) -> bool:
+        return bool(heap) and heap[0][0] <= self._now_ns()
+
+    def _until_s(self, heap: Sequence[tuple[int, int, object]]) -> float | None:
+        return max(0.0, (heap[0][0] - self._now_ns()) / 1e9) if heap else None
+
+    # ------------------------------------------------------------------ sessions (main thread)
+
+    def _plan_request(self, device: DeviceRun, now_ns: int) -> None:
+        intended_ns = device.next_intended_ns(now_ns)
+        if intended_ns is not None:
+            self._at(max(now_ns, intended_ns), partial(self._begin, device, intended_ns))
+
+    def _begin(self, device: DeviceRun, intended_ns: int) -> None:
+        device.begin(self._plan, self._terms, intended_ns)
+        self._tell(device, Start(intended_ns), self._now_ns())
+
+    def _arrive(self, device: DeviceRun, event: FrameArrived, due_ns: int) -> None:
+        now_ns = self._now_ns()
+        with self._changed:
+            self._news.lateness_ns.append(now_ns - due_ns)
+        self._tell(device, event, now_ns)
+
+    def _tell(self, device: DeviceRun, event: Event, now_ns: int) -> None:
+        machine = device.machine
+        if machine is None:
+            return
+        for command in machine.handle(event, now_ns):
+            if isinstance(command, Compute) and isinstance(command.op, _ORDER):
+                self._ops.append(command.op)
+            elif isinstance(command, Send):
+                self._send(device, command)
+            elif isinstance(command, Emit):
+                with self._changed:
+                    self._news.tokens.append(device.record(command.record, now_ns))
+            elif isinstance(command, Release):
+                self._host.execute([command])
+            elif isinstance(command, Finish):
+                self._finish(device, command)
+            else:
+                raise LocalProtocolError(f"live: a session has no command {command!r}")
+
+    def _send(self, device: DeviceRun, command: Send) -> None:
+        with self._changed:
+            now_ns = self._now_ns()
+            arrival_ns = device.access.up(now_ns, len(command.frame))
+            frame = UpFrame(command.session, command.frame, arrival_ns - now_ns)
+            heappush(self._outgoing, (arrival_ns, next(self._order), frame))
+            self._changed.notify_all()
+
+    def _compute(self) -> None:
+        for kind in _ORDER:
+            batch = [op for op in self._ops if isinstance(op, kind)]
+            if not batch:
+                continue
+            self._ops = [op for op in self._ops if not isinstance(op, kind)]
+            began_ns = self._now_ns()
+            values = self._host.execute(batch)
+            ended_ns = self._now_ns()
+            for op, value in zip(batch, values, strict=True):
+                device = self._by_session[op.session]
+                self._tell(device, ComputeDone(op, value, ended_ns - began_ns), ended_ns)
+            return
+
+    def _finish(self, device: DeviceRun, finish: Finish) -> None:
+        self._close_request(device, finish.reason, failed=finish.failed)
+        with self._changed:
+            self._plan_request(device, self._now_ns())
+
+    def _close_request(self, device: DeviceRun, reason: str, *, failed: bool = False) -> None:
+        with self._changed:
+            self._news.requests.append(device.close(reason, self._now_ns(), failed=failed))
+            self._open_requests -= 1

@@ -1,0 +1,141 @@
+"""What a fleet is to do: devices, their classes, and when their users ask for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.values.port import ArmSpec
+from costeer.cloud import EngineLimits, EngineSpec
+from costeer.codec.core import build_codec
+from costeer.edge import SessionSpec
+from costeer.errors import ConfigError
+from costeer.refinement import Ladder, RefineConfig
+from netsim.profiles import LinkProfile
+
+_REQUEST_BITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one user asks once.
+
+    Args:
+        prompt_id: id of the prompt's row.
+        public: prompt ids without the private context.
+        personal: prompt ids with it.
+    """
+
+    prompt_id: str
+    public: tuple[int, ...]
+    personal: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlan:
+    """One device and its user.
+
+    Args:
+        device: id.
+        link_class: name of its link in tables.
+        link: the link's figures.
+        device_class: name of its hardware.
+        requests: what the user asks, in order.
+        think_ns: closed loop: the pause before each request, from the run's start and then from
+            the end of the request before.
+        arrivals_ns: open loop: when each request comes, whether or not the one before has ended
+            (it then waits at the device); None in a closed loop.
+    """
+
+    device: int
+    link_class: str
+    link: LinkProfile
+    device_class: str
+    requests: tuple[Request, ...]
+    think_ns: tuple[int, ...]
+    arrivals_ns: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArmPlan:
+    """One arm: the same fleet under one method and codec.
+
+    Args:
+        arm: what the hosts need to know.
+        devices: the fleet.
+        max_new_tokens: of each request.
+        eos: ids that end a text; empty to run every request to its limit.
+        refine: what a device does when a choice is not certified.
+        limits: what the cloud engine may use.
+        egress_bps: the cloud's way out; 0 for no limit.
+    """
+
+    arm: ArmSpec
+    devices: tuple[DevicePlan, ...]
+    max_new_tokens: int
+    eos: frozenset[int]
+    refine: RefineConfig
+    limits: EngineLimits
+    egress_bps: int
+
+    @property
+    def expected_tokens(self) -> int:
+        """The most tokens that this arm can generate."""
+        return self.max_new_tokens * sum(len(device.requests) for device in self.devices)
+
+
+@dataclass(frozen=True, slots=True)
+class CodecTerms:
+    """What both sides have to agree on about the codec.
+
+    Args:
+        name: short name in tables.
+        fingerprint: of its configuration.
+        ladder: ranks per refinement round.
+        vocab_size: V of the logits.
+    """
+
+    name: str
+    fingerprint: int
+    ladder: Ladder
+    vocab_size: int
+
+
+def codec_terms(plan: ArmPlan, vocab_size: int) -> CodecTerms:
+    """Return the terms of an arm's codec for rows of ``vocab_size``."""
+    codec = build_codec(plan.arm.codec, vocab_size)
+    ladder = Ladder(codec.first_k, vocab_size, plan.refine)
+    return CodecTerms(codec.name, codec.fingerprint, ladder, vocab_size)
+
+
+def engine_spec(plan: ArmPlan, terms: CodecTerms) -> EngineSpec:
+    """Return what the cloud engine of an arm serves."""
+    return EngineSpec(plan.limits, terms.vocab_size, plan.eos, terms.fingerprint, terms.ladder)
+
+
+def session_id(device: int, request: int) -> int:
+    """Return the id of a device's n-th session: a function of the two alone.
+
+    Raises:
+        ConfigError: a million devices and 4,096 requests each are what a frame's 32 bits hold.
+    """
+    if request >> _REQUEST_BITS or device >> (32 - _REQUEST_BITS):
+        raise ConfigError(
+            f"device {device}, request {request}: at most {1 << (32 - _REQUEST_BITS)} devices"
+            f" with {1 << _REQUEST_BITS} requests each fit one run"
+        )
+    return device << _REQUEST_BITS | request
+
+
+def session_spec(plan: ArmPlan, device: DevicePlan, index: int, terms: CodecTerms) -> SessionSpec:
+    """Return what a device's n-th session is to do."""
+    request = device.requests[index]
+    return SessionSpec(
+        session=session_id(device.device, index),
+        method=plan.arm.method,
+        public=request.public,
+        personal=request.personal,
+        max_new_tokens=plan.max_new_tokens,
+        eos=plan.eos,
+        codec_fingerprint=terms.fingerprint,
+        ladder=terms.ladder,
+    )

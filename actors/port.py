@@ -1,0 +1,98 @@
+"""How a driver reaches the hosts: in this process, or wherever a cluster put them.
+
+A host is a plain class. ``LocalPort`` makes it here; ``cluster.ray_port`` makes it a Ray actor.
+Nothing else in a driver knows the difference, so the two give the same output digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+
+class Pending(Protocol):
+    """A call under way."""
+
+    def result(self) -> object:
+        """Wait for it; raise what it raised."""
+        ...
+
+
+class Handle(Protocol):
+    """A host that lives somewhere."""
+
+    def submit(self, method: str, *args: object) -> Pending:
+        """Begin a call; calls of one handle are carried out in order."""
+        ...
+
+    def call(self, method: str, *args: object) -> object:
+        """Call and wait."""
+        ...
+
+
+class Port(Protocol):
+    """Makes hosts and ends them."""
+
+    def start(self, make: Callable[..., object], *args: object, threads: int = 1) -> Handle:
+        """Make a host from its class and picklable arguments.
+
+        Args:
+            make: the class.
+            args: of its constructor.
+            threads: calls that it must be able to carry out at the same time.
+        """
+        ...
+
+    def close(self) -> None:
+        """End every host that this port made."""
+        ...
+
+
+class _Done:
+    """A call that was carried out at once."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def result(self) -> object:
+        return self._value
+
+
+class LocalHandle:
+    """A host in this process."""
+
+    def __init__(self, host: object) -> None:
+        """Wrap an object."""
+        self.host = host
+
+    def submit(self, method: str, *args: object) -> Pending:
+        """Carry out the call now."""
+        return _Done(self.call(method, *args))
+
+    def call(self, method: str, *args: object) -> object:
+        """Carry out the call now and return its value."""
+        value: object = getattr(self.host, method)(*args)
+        return value
+
+
+class LocalPort:
+    """Hosts in this process: no Ray, no other process."""
+
+    def start(
+        self,
+        make: Callable[..., object],
+        *args: object,
+        threads: int = 1,  # noqa: ARG002 - callers bring their own threads
+    ) -> Handle:
+        """Make a host here."""
+        return LocalHandle(make(*args))
+
+    def close(self) -> None:
+        """Nothing to end: the hosts go with their last reference."""
+
+
+def gather(pendings: Sequence[Pending]) -> list[object]:
+    """Wait for calls, in the order given."""
+    return [pending.result() for pending in pendings]

@@ -1,0 +1,262 @@
+"""Values from real models: the hosts of the large model and of the small one.
+
+Rules
+-----
+* One slot per sequence: a session of the cloud has one, a session of a device one per branch.
+  Slots are taken by a session's first forward and freed by its release.
+* The logits of a session's newest forward stay with the host until its next one; MORE ranks and
+  late steering are answered from them.
+* With batch-invariant numerics no value depends on how operations were cut into calls. Everything
+  after the forward is computed row by row or elementwise.
+
+Legend: B rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.models.forward import HostedModel
+from actors.models.loading import load
+from actors.models.numerics import Numerics
+from actors.values.port import ArmSpec
+from actors.values.steering_host import Selector, Steerer
+from actors.values.waves import waves_of
+from costeer.errors import LocalProtocolError
+from costeer.machine import (
+    CloudForward,
+    CloudOp,
+    CloudSelect,
+    EdgeChoose,
+    EdgeDecode,
+    EdgeForward,
+    EdgeOp,
+    EdgeSteer,
+    Release,
+)
+from costeer.steering import delta
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+
+class _Sequences:
+    """A model whose slots are kept by session, one slot per branch."""
+
+    def __init__(self, model: HostedModel) -> None:
+        self.model = model
+        self._slots: dict[int, list[int]] = {}
+
+    def slots(self, session: int, branches: int) -> list[int]:
+        """Return a session's slots, taken now if it has none."""
+        slots = self._slots.get(session)
+        if slots is None:
+            slots = [self.model.cache.take() for _ in range(branches)]
+            self._slots[session] = slots
+        if len(slots) != branches:
+            raise LocalProtocolError(
+                f"session {session}: has {len(slots)} branches, a forward names {branches}"
+            )
+        return slots
+
+    def release(self, session: int) -> None:
+        """Free a session's slots; one that never ran has none."""
+        for slot in self._slots.pop(session, []):
+            self.model.cache.free(slot)
+
+    def release_all(self) -> None:
+        """Free every slot."""
+        for session in list(self._slots):
+            self.release(session)
+
+
+class ModelCloudHost:
+    """The large model of one replica.
+
+    Args:
+        path: a local folder or a hub name.
+        numerics: arithmetic.
+        vocab_size: ``shared_vocab_size`` of the pair; the model's width if None.
+        max_context: tokens of one session; the model's own limit if None.
+        device: where the model runs.
+
+    Raises:
+        ConfigError: the model cannot be hosted.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        numerics: Numerics,
+        *,
+        vocab_size: int | None = None,
+        max_context: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        model = load(path, numerics, vocab_size=vocab_size, max_context=max_context, device=device)
+        self._sequences = _Sequences(model)
+        self._rows: dict[int, F32] = {}
+        self._selector: Selector | None = None
+
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Forget every session, take the arm's codec; return the vocabulary's size."""
+        self._sequences.release_all()
+        self._rows.clear()
+        self._selector = Selector(arm, self._sequences.model.vocab_size)
+        return self._sequences.model.vocab_size
+
+    def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
+        """Values of the operations, in order."""
+        return [self._execute(op) for op in ops]
+
+    def _execute(self, op: CloudOp | Release) -> object:
+        if isinstance(op, CloudForward):
+            self._forward(op)
+            return None
+        if isinstance(op, CloudSelect):
+            if self._selector is None:
+                raise LocalProtocolError("cloud host: an operation before begin_arm")
+            return self._selector.select(op, self._row)
+        self._sequences.release(op.session)
+        self._rows.pop(op.session, None)
+        return None
+
+    def _forward(self, op: CloudForward) -> None:
+        logits_BV = self._sequences.model.forward(
+            [self._sequences.slots(row.session, 1)[0] for row in op.rows],
+            [row.start for row in op.rows],
+            [row.tokens for row in op.rows],
+        )
+        for row, logits_V in zip(op.rows, logits_BV, strict=True):
+            # A copy, so that a silent session does not keep its whole batch alive.
+            self._rows[row.session] = logits_V.copy()
+
+    def _row(self, session: int, position: int) -> F32:
+        row_V = self._rows.get(session)
+        if row_V is None:
+            raise LocalProtocolError(
+                f"session {session}: no logits at position {position}, it had no forward"
+            )
+        return row_V
+
+
+class ModelEdgeHost:
+    """The small model of one shard, for all its devices.
+
+    Args:
+        path: a local folder or a hub name.
+        numerics: arithmetic.
+        vocab_size: ``shared_vocab_size`` of the pair; the model's width if None.
+        max_context: tokens of one branch; the model's own limit if None.
+        device: where the model runs.
+
+    Raises:
+        ConfigError: the model cannot be hosted.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        numerics: Numerics,
+        *,
+        vocab_size: int | None = None,
+        max_context: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        model = load(path, numerics, vocab_size=vocab_size, max_context=max_context, device=device)
+        self._sequences = _Sequences(model)
+        self._rows: dict[int, list[F32]] = {}
+        self._deltas: dict[int, F64] = {}
+        self._steered = False
+        self._steerer: Steerer | None = None
+
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Forget every session, take the arm's codec; return the vocabulary's size."""
+        self._sequences.release_all()
+        self._rows.clear()
+        self._deltas.clear()
+        self._steered = arm.method.steered
+        self._steerer = Steerer(arm, self._sequences.model.vocab_size)
+        return self._sequences.model.vocab_size
+
+    def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
+        """Values of the operations, in order."""
+        if self._steerer is None:
+            raise LocalProtocolError("edge host: an operation before begin_arm")
+        values: list[object] = [None] * len(ops)
+        for wave in waves_of(ops):
+            if wave.forwards:
+                self._forward([op for _, op in wave.forwards])
+            for place, op in wave.others:
+                values[place] = self._execute(op, self._steerer)
+        return values
+
+    def _execute(self, op: EdgeOp | Release, steerer: Steerer) -> object:
+        if isinstance(op, EdgeDecode):
+            steerer.decode(op)
+            return None
+        if isinstance(op, EdgeSteer):
+            return steerer.steer(op, self._delta(op.session))
+        if isinstance(op, EdgeChoose):
+            return steerer.choose(op.session, op.position, self._newest(op.session)[0])
+        self._sequences.release(op.session)
+        self._rows.pop(op.session, None)
+        self._deltas.pop(op.session, None)
+        steerer.forget(op.session)
+        return None
+
+    def _forward(self, ops: list[EdgeForward]) -> None:
+        slots: list[int] = []
+        starts: list[int] = []
+        runs: list[tuple[int, ...]] = []
+        owners: list[tuple[int, int]] = []
+        for op in ops:
+            taken = self._sequences.slots(op.session, len(op.tokens))
+            self._rows.setdefault(op.session, [_NO_ROW] * len(taken))
+            for branch, (slot, start, run) in enumerate(
+                zip(taken, op.starts, op.tokens, strict=True)
+            ):
+                if run:
+                    slots.append(slot)
+                    starts.append(start)
+                    runs.append(run)
+                    owners.append((op.session, branch))
+        if not slots:
+            return
+        logits_BV = self._sequences.model.forward(slots, starts, runs)
+        for (session, branch), logits_V in zip(owners, logits_BV, strict=True):
+            # A copy, so that a silent session does not keep its whole batch alive.
+            self._rows[session][branch] = logits_V.copy()
+        if self._steered:
+            ready = [op.session for op in ops if self._complete(op.session)]
+            if ready:
+                self._steer_from(ready)
+
+    def _steer_from(self, sessions: list[int]) -> None:
+        """Compute Δ of every session's newest rows, in float64 on the values of the grid."""
+        base_BV = np.stack([self._rows[session][0] for session in sessions])
+        pers_BV = np.stack([self._rows[session][1] for session in sessions])
+        delta_BV = delta(pers_BV.astype(np.float64), base_BV.astype(np.float64))
+        for session, delta_V in zip(sessions, delta_BV, strict=True):
+            self._deltas[session] = delta_V.copy()
+
+    def _delta(self, session: int) -> F64:
+        delta_V = self._deltas.get(session)
+        if delta_V is None:
+            raise LocalProtocolError(f"session {session}: steered before both branches' forward")
+        return delta_V
+
+    def _complete(self, session: int) -> bool:
+        return all(row is not _NO_ROW for row in self._rows.get(session, [_NO_ROW]))
+
+    def _newest(self, session: int) -> list[F32]:
+        if not self._complete(session):
+            raise LocalProtocolError(f"session {session}: a choice before every branch's forward")
+        return self._rows[session]
+
+
+_NO_ROW: F32 = np.empty(0, dtype=np.float32)
+"""Stands where a branch has had no forward."""

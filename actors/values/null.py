@@ -1,0 +1,107 @@
+"""Constant values, to measure what everything but the values costs.
+
+A payload has a given size and no meaning; the chosen token depends on the position alone and is
+never an end token as long as those lie outside ``[first_token, first_token + period)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from actors.values.port import ArmSpec
+from costeer.errors import ConfigError
+from costeer.machine import (
+    Choice,
+    CloudOp,
+    CloudSelect,
+    EdgeChoose,
+    EdgeOp,
+    EdgeSteer,
+    Release,
+    Selected,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NullConfig:
+    """What the constants are.
+
+    Args:
+        payload_bytes: size of a LOGITS payload.
+        vocab_size: what the hosts say they have.
+        first_token: token of position 0.
+        period: positions after which the tokens repeat.
+    """
+
+    payload_bytes: int = 165
+    vocab_size: int = 151_936
+    first_token: int = 1_000
+    period: int = 1_000
+
+    def __post_init__(self) -> None:
+        if self.payload_bytes < 0 or self.period < 1 or self.first_token < 0:
+            raise ConfigError(
+                "null values: payload_bytes and first_token must not be negative, period at least 1"
+            )
+        if self.first_token + self.period > self.vocab_size:
+            raise ConfigError(
+                f"null values: tokens up to {self.first_token + self.period - 1} do not fit a "
+                f"vocabulary of {self.vocab_size}; lower first_token or period"
+            )
+
+
+class NullCloudHost:
+    """A large model that costs nothing.
+
+    Args:
+        config: what the constants are.
+    """
+
+    def __init__(self, config: NullConfig) -> None:
+        self._config = config
+        self._payload = bytes(config.payload_bytes)
+
+    def begin_arm(self, arm: ArmSpec) -> int:  # noqa: ARG002  # the port's signature
+        """Return the vocabulary's size; there is nothing to forget."""
+        return self._config.vocab_size
+
+    def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
+        """Values of the operations, in order."""
+        first, period = self._config.first_token, self._config.period
+        return [
+            Selected(
+                (self._payload,) * len(op.encode),
+                tuple([first + position % period for _, position in op.choose]),
+            )
+            if isinstance(op, CloudSelect)
+            else None
+            for op in ops
+        ]
+
+
+class NullEdgeHost:
+    """A small model that costs nothing.
+
+    Args:
+        config: what the constants are.
+    """
+
+    def __init__(self, config: NullConfig) -> None:
+        self._config = config
+        self._choices = [
+            Choice(config.first_token + index, certified=True, margin=1.0)
+            for index in range(config.period)
+        ]
+
+    def begin_arm(self, arm: ArmSpec) -> int:  # noqa: ARG002  # the port's signature
+        """Return the vocabulary's size; there is nothing to forget."""
+        return self._config.vocab_size
+
+    def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
+        """Values of the operations, in order."""
+        choices, period = self._choices, self._config.period
+        return [
+            choices[op.position % period] if isinstance(op, EdgeSteer | EdgeChoose) else None
+            for op in ops
+        ]

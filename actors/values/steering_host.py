@@ -1,0 +1,159 @@
+"""What a host does with logits once it has them, wherever they come from.
+
+The cloud's part (``Selector``) encodes ranks and chooses streamed tokens; the device's part
+(``Steerer``) decodes, merges, steers, certifies and chooses. Model hosts and generated hosts share
+both, so that a payload, a certificate and a choice mean the same for either.
+
+Noise for sampling is a pure function of (seed, session, position, id): the same token is drawn
+whoever draws it, in whatever order, and whatever method is compared.
+
+Legend: V vocabulary, B rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.values.port import ArmSpec
+from costeer.certificate import decide
+from costeer.codec import SparseLogits, build_codec, merge
+from costeer.errors import CodecError, LocalProtocolError
+from costeer.machine import Choice, CloudSelect, EdgeDecode, EdgeSteer, Selected
+from costeer.sampling import Ids, Noise
+from netsim.random import Stream, gumbel_array
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+_POSITION_STRIDE = 1 << 32
+"""Counters per position: more than any vocabulary has ids."""
+
+
+def sampling_noise(seed: int, session: int, position: int) -> Noise:
+    """Return the Gumbel variates of one step, by token id."""
+
+    def noise(ids_K: Ids) -> F64:
+        counters_K = position * _POSITION_STRIDE + ids_K.astype(np.int64)
+        return gumbel_array(seed, Stream.SAMPLING, session, counters_K)
+
+    return noise
+
+
+class DenseChooser:
+    """Chooses from whole rows of logits: nothing is unsent, so every choice is certified."""
+
+    def __init__(self, arm: ArmSpec, vocab_size: int) -> None:
+        """Choose as the arm's sampling says, among ``vocab_size`` tokens."""
+        self._arm = arm
+        self._ids_V: Ids = np.arange(vocab_size, dtype=np.int32)
+        self._zeros_V: F64 = np.zeros(vocab_size)
+
+    def choose(self, session: int, position: int, logits_V: F32) -> Choice:
+        """Choose the token of one step."""
+        whole = SparseLogits(self._ids_V, logits_V, float("-inf"), 0.0, len(self._ids_V))
+        found = decide(
+            whole,
+            self._zeros_V,
+            0.0,
+            self._arm.sampling,
+            sampling_noise(self._arm.seed, session, position),
+        )
+        return Choice(found.token, found.certified, found.margin)
+
+
+class Selector:
+    """The cloud's part: what a ``CloudSelect`` asks for, from the rows that it names."""
+
+    def __init__(self, arm: ArmSpec, vocab_size: int) -> None:
+        """Build the arm's codec for ``vocab_size`` tokens.
+
+        Raises:
+            ConfigError: the codec cannot be built.
+        """
+        self._codec = build_codec(arm.codec, vocab_size)
+        self._chooser = DenseChooser(arm, vocab_size)
+
+    def select(self, op: CloudSelect, row_of: Callable[[int, int], F32]) -> Selected:
+        """Encode and choose; ``row_of(session, position)`` gives a session's newest logits."""
+        payloads: list[bytes] = []
+        if op.encode:
+            logits_BV = np.stack([row_of(item.session, item.position) for item in op.encode])
+            ranges = [(item.first_rank, item.last_rank) for item in op.encode]
+            payloads = self._codec.encode_batch(logits_BV, ranges)
+        tokens = [
+            self._chooser.choose(session, position, row_of(session, position)).token
+            for session, position in op.choose
+        ]
+        return Selected(tuple(payloads), tuple(tokens))
+
+
+class Steerer:
+    """The device's part: what is known of each session's current row, and the choice from it."""
+
+    def __init__(self, arm: ArmSpec, vocab_size: int) -> None:
+        """Build the arm's codec for ``vocab_size`` tokens.
+
+        Raises:
+            ConfigError: the codec cannot be built.
+        """
+        self._arm = arm
+        self._codec = build_codec(arm.codec, vocab_size)
+        self._chooser = DenseChooser(arm, vocab_size)
+        self._known: dict[int, tuple[int, SparseLogits | CodecError]] = {}
+
+    def decode(self, op: EdgeDecode) -> None:
+        """Decode a payload and merge it with the position's earlier rounds.
+
+        A payload that cannot be decoded is remembered: ``steer`` returns its error.
+
+        Raises:
+            LocalProtocolError: a later round without the earlier ones.
+        """
+        position, earlier = self._known.get(op.session, (-1, None))
+        if op.round and (earlier is None or position != op.position):
+            raise LocalProtocolError(
+                f"session {op.session}: round {op.round} of position {op.position} without round 0"
+            )
+        if op.round and isinstance(earlier, CodecError):
+            return
+        try:
+            known = self._codec.decode(op.payload)
+            if op.round and isinstance(earlier, SparseLogits):
+                known = merge(earlier, known)
+        except CodecError as error:
+            self._known[op.session] = (op.position, error)
+        else:
+            self._known[op.session] = (op.position, known)
+
+    def steer(self, op: EdgeSteer, delta_V: F64 | F32) -> Choice | CodecError:
+        """Steer what is known with Δ, certify and choose; a payload's error is the value instead.
+
+        Raises:
+            LocalProtocolError: nothing was decoded for this position.
+        """
+        position, known = self._known.get(op.session, (-1, None))
+        if known is None or position != op.position:
+            raise LocalProtocolError(
+                f"session {op.session}: nothing was decoded for position {op.position}"
+            )
+        if isinstance(known, CodecError):
+            return known
+        found = decide(
+            known,
+            delta_V,
+            self._arm.strength,
+            self._arm.sampling,
+            sampling_noise(self._arm.seed, op.session, op.position),
+        )
+        return Choice(found.token, found.certified, found.margin)
+
+    def choose(self, session: int, position: int, logits_V: F32) -> Choice:
+        """Choose from the small model's own row."""
+        return self._chooser.choose(session, position, logits_V)
+
+    def forget(self, session: int) -> None:
+        """Drop what is known of a session's row."""
+        self._known.pop(session, None)

@@ -1,0 +1,178 @@
+"""What the cloud engine keeps of its sessions, and the memory that they share.
+
+Memory is KV tokens. A session reserves prompt + max new tokens when it is admitted, so that an
+admitted session can always run to its end; what does not fit waits, first come, first served.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from costeer.errors import ConfigError
+from costeer.schedule import admit
+
+if TYPE_CHECKING:
+    from costeer.messages import Role
+    from costeer.refinement import Ladder
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """What the engine may use; every figure is at least 1 (``max_waiting`` may be 0).
+
+    Args:
+        max_batch: rows of one forward.
+        chunk_tokens: prompt tokens of one forward.
+        kv_tokens: tokens that all open sessions together may reserve.
+        max_context: tokens of one session, prompt and generated.
+        max_sessions: open sessions, those that wait for memory not included.
+        max_waiting: sessions that may wait for memory.
+        idle_timeout_ns: silence after which a session that is away is dropped.
+
+    Raises:
+        ConfigError: a figure with which nothing could be served.
+    """
+
+    max_batch: int
+    chunk_tokens: int
+    kv_tokens: int
+    max_context: int
+    max_sessions: int
+    max_waiting: int
+    idle_timeout_ns: int
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        for item in fields(self):
+            least = 0 if item.name == "max_waiting" else 1
+            value = getattr(self, item.name)
+            if value < least:
+                raise ConfigError(f"engine: {item.name} must be at least {least}, not {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """What the engine serves.
+
+    Args:
+        limits: see there.
+        vocab_size: ids are below it.
+        eos: ids that end a streamed text.
+        codec_fingerprint: of the codec that LOGITS come in.
+        ladder: ranks per refinement round.
+    """
+
+    limits: EngineLimits
+    vocab_size: int
+    eos: frozenset[int]
+    codec_fingerprint: int
+    ladder: Ladder
+
+
+@dataclass(slots=True)
+class EngineCounters:
+    """What the engine did, for reports and metrics.
+
+    Args:
+        batches: rows of each forward, in order.
+        dropped_frames: frames that were no frames, repeated or late.
+        refused_sessions: sessions that ended because they broke a rule or did not fit.
+        timed_out_sessions: sessions that ended because their device was silent.
+    """
+
+    batches: list[int] = field(default_factory=list)
+    dropped_frames: int = 0
+    refused_sessions: int = 0
+    timed_out_sessions: int = 0
+
+
+class State(Enum):
+    """Where a session stands; the table in ``cloud`` has the transitions."""
+
+    WAITING = "waiting"
+    READY = "ready"
+    RUNNING = "running"
+    AWAY = "away"
+    REFINING = "refining"
+    CLOSING = "closing"
+    RELEASED = "released"
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One session at the engine.
+
+    Args:
+        session: id.
+        epoch: of its OPEN.
+        role: logits or a stream.
+        max_new_tokens: its limit.
+        needs_tokens: KV tokens that it reserves.
+        pending: tokens that are not in the cache.
+        position: of the next token to be chosen.
+        uplink_ns: transit of the frame that it is served for.
+        ready_ns: when that frame arrived, or the last streamed token was chosen.
+        seen_ns: when its device was last heard, or was last answered.
+        idle_at_ns: when its timer fires.
+        state: see the table.
+        cached: tokens in the cache.
+        taken: pending tokens in the forward under way.
+        round: the newest refinement round.
+        compute_ns: forwards since ``ready_ns`` that had a row of it.
+    """
+
+    session: int
+    epoch: int
+    role: Role
+    max_new_tokens: int
+    needs_tokens: int
+    pending: tuple[int, ...]
+    position: int
+    uplink_ns: int
+    ready_ns: int
+    seen_ns: int
+    idle_at_ns: int
+    state: State = State.WAITING
+    cached: int = 0
+    taken: int = 0
+    round: int = 0
+    compute_ns: int = 0
+
+
+class Memory:
+    """Reserved KV tokens and the sessions that wait for some."""
+
+    __slots__ = ("_free_tokens", "_limits", "admitted", "waiting")
+
+    def __init__(self, limits: EngineLimits) -> None:
+        """Make an empty memory."""
+        self._limits = limits
+        self._free_tokens = limits.kv_tokens
+        self.admitted = 0
+        self.waiting: deque[Session] = deque()
+
+    @property
+    def reserved_tokens(self) -> int:
+        """KV tokens reserved by admitted sessions."""
+        return self._limits.kv_tokens - self._free_tokens
+
+    def admit(self) -> list[Session]:
+        """Reserve for those of the waiting, from the front, that now fit; return them."""
+        waiting = self.waiting
+        count = admit(
+            [session.needs_tokens for session in waiting],
+            self._free_tokens,
+            self._limits.max_sessions - self.admitted,
+        )
+        admitted = [waiting.popleft() for _ in range(count)]
+        self._free_tokens -= sum(session.needs_tokens for session in admitted)
+        self.admitted += count
+        return admitted
+
+    def free(self, session: Session) -> None:
+        """Take back what an admitted session reserved."""
+        self._free_tokens += session.needs_tokens
+        self.admitted -= 1

@@ -1,0 +1,1 @@
+"""What is asked and what is shown: scenarios, runs, reports and the command line."""

@@ -1,0 +1,1 @@
+"""Measurements of this machine: each module has `run(repeats) -> list of rows`."""

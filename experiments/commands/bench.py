@@ -1,0 +1,81 @@
+"""`costeer bench`: measure this machine; every figure goes to a JSON file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from experiments.commands.options import AddCommand, count
+
+MODULES = ("codec",)
+"""Modules of `experiments.bench`, in the order in which they run."""
+
+
+def register(add: AddCommand) -> None:
+    """Add the command."""
+    parser = add("bench", "measure steering, codecs, hosts and drivers on this machine")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        default=Path("bench.json"),
+        help="where to write the results (default: bench.json)",
+    )
+    parser.add_argument("--only", choices=MODULES, help="measure one group alone")
+    parser.add_argument(
+        "--repeats", metavar="N", type=count, default=20, help="of each figure (default: 20)"
+    )
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Measure, write, print."""
+    from experiments.commands.options import write_file
+    from experiments.progress import progress_for
+
+    progress = progress_for()
+    write_file(arguments.out, "")  # before anything is measured for nothing
+    rows: list[dict[str, Any]] = []
+    for name in MODULES if arguments.only is None else (arguments.only,):
+        progress.note(f"measuring {name}")
+        rows += import_module(f"experiments.bench.{name}").run(arguments.repeats)
+    machine = {"processor": _processor(), "python": platform.python_version()}
+    results = {"machine": machine, "origin": "measured", "rows": rows}
+    write_file(arguments.out, json.dumps(results, indent=2) + "\n")
+    print(_table(rows))
+    print(f"\nresults: {arguments.out}")
+    return 0
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    from experiments.results.grid import Column, number, text_table
+
+    def column(title: str, key: str, scale: float, decimals: int, unit: str) -> Column:
+        values = [row.get(key) for row in rows]
+        scaled = [None if value is None else value * scale for value in values]
+        return Column(title, tuple(number(value, decimals) for value in scaled), unit=unit)
+
+    keys = [
+        Column(key, tuple(str(row.get(key, "")) for row in rows), left=True)
+        for key in ("bench", "case")
+    ]
+    return text_table(
+        [
+            *keys,
+            column("median", "median_s", 1e6, 1, "µs"),
+            column("payload", "payload_bytes", 1.0, 0, "bytes"),
+        ]
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())

@@ -1,0 +1,23 @@
+"""`costeer demo`: the main job, what `make demo` runs."""
+
+from __future__ import annotations
+
+import argparse
+
+from experiments.commands.options import AddCommand, add_run, run_directory
+
+
+def register(add: AddCommand) -> None:
+    """Add the command."""
+    parser = add("demo", "24 devices steer a cloud model across slow links: the whole tour")
+    add_run(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the demo; it prints its own tables."""
+    from experiments.demo import run_demo
+    from experiments.progress import progress_for
+
+    run_demo(run_directory(arguments.out, "demo"), arguments.address, progress_for())
+    return 0

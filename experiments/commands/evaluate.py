@@ -1,0 +1,52 @@
+"""`costeer evaluate pair`: what the shipped pair shows, with intervals."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.commands.options import AddCommand, add_json, count
+
+if TYPE_CHECKING:
+    from experiments.pair.corpus import Split
+
+_SPLITS: dict[str, Split] = {
+    "dev": "dev",
+    "test": "test",
+    "test-templates": "test_templates",
+}
+
+
+def register(add: AddCommand) -> None:
+    """Add the command."""
+    parser = add("evaluate", "measure the quality of the shipped pair under every method")
+    parser.add_argument("what", metavar="pair", choices=["pair"], help="what to evaluate")
+    parser.add_argument(
+        "--split", choices=sorted(_SPLITS), default="dev", help="held-out rows (default: dev)"
+    )
+    parser.add_argument("--limit", metavar="N", type=count, help="use only the first N rows")
+    parser.add_argument("--llm", metavar="DIR", type=Path, help="another large model")
+    parser.add_argument(
+        "--slm", metavar="DIR", type=Path, action="append", help="another small model; repeatable"
+    )
+    add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Decode, score and print."""
+    from dataclasses import asdict
+
+    from costeer.errors import ConfigError
+    from experiments.evaluation.pair import MODELS, evaluate_pair, format_report
+
+    llm = arguments.llm or MODELS / "llm"
+    slms = arguments.slm or [MODELS / "slm"]
+    for folder in (*slms, llm):
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"model {folder}: has no config.json; give a model's folder")
+    result = evaluate_pair(_SPLITS[arguments.split], arguments.limit, llm, slms)
+    print(json.dumps(asdict(result), indent=2) if arguments.json else format_report(result))
+    return 0

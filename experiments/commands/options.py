@@ -1,0 +1,119 @@
+"""Options that several commands have, and where a run's directory goes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from costeer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from experiments.scenario import Scenario
+
+AddCommand: TypeAlias = Callable[[str, str], argparse.ArgumentParser]
+"""(name, summary) -> the parser of a new command."""
+
+_LAST_PORT = 65_535
+_ADDRESSES = ("local", "auto", "none")
+
+
+def add_scenario(parser: argparse.ArgumentParser) -> None:
+    """SCENARIO and what changes it."""
+    parser.add_argument("scenario", metavar="SCENARIO", help="shipped name or YAML path")
+    parser.add_argument(
+        "--set",
+        metavar="A.B=C",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="change one value, e.g. arms.0.codec.select.k=32; repeatable",
+    )
+    parser.add_argument("--seed", metavar="N", type=seed, help="replace the scenario's seed")
+    parser.add_argument("--prompts", metavar="FILE.jsonl", help="run your own rows")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """JSON instead of tables."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Where a run is carried out and where it is written."""
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="new directory for the run (default: runs/...)"
+    )
+    parser.add_argument(
+        "--address",
+        metavar="local|auto|none|HOST:PORT",
+        type=address,
+        default="local",
+        help="Ray: start one here, find one, join that one; none: all in this process "
+        "(default: local)",
+    )
+
+
+def read_scenario(arguments: argparse.Namespace) -> Scenario:
+    """The scenario that `add_scenario`'s arguments name.
+
+    Raises:
+        ConfigError: see `load_scenario`.
+    """
+    from experiments.scenario import load_scenario
+
+    overrides = list(arguments.overrides)
+    if arguments.prompts is not None:
+        # Single quotes in YAML: only the quote itself is special.
+        quoted = arguments.prompts.replace("'", "''")
+        overrides.append(f"workload.prompts='{quoted}'")
+    return load_scenario(arguments.scenario, overrides, arguments.seed)
+
+
+def run_directory(out: Path | None, name: str) -> Path:
+    """The directory of a run: what was asked for, or a new name under `runs/`."""
+    if out is not None:
+        return out
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    path = Path("runs") / f"{name}-{stamp}"
+    number = 2
+    while path.exists():
+        path = Path("runs") / f"{name}-{stamp}-{number}"
+        number += 1
+    return path
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a text file.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise ConfigError(f"{path}: cannot be written ({reason}); choose another --out") from error
+
+
+def seed(text: str) -> int:
+    """A whole number that can seed a run."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number, at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def address(text: str) -> str:
+    """One of Ray's addresses that the cluster layer understands."""
+    host, _, port = text.rpartition(":")
+    if text in _ADDRESSES or (host and port.isdecimal() and 0 < int(port) <= _LAST_PORT):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is none of local, auto, none, HOST:PORT")

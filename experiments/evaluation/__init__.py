@@ -1,0 +1,1 @@
+"""Evaluation: text metrics, paired bootstrap, and the tables of the shipped pair."""

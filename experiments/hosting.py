@@ -1,0 +1,127 @@
+"""A laboratory: the hosts of a scenario's values, in this process or on a cluster.
+
+Several runs may use one laboratory one after the other, so that models are loaded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from actors.port import Handle, LocalPort, Port, gather
+from actors.values.port import ArmSpec, CloudHost, EdgeHost
+from costeer.errors import LocalProtocolError
+from experiments.scenario import Scenario
+
+NO_CLUSTER = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Laboratory:
+    """Hosts that are up.
+
+    Args:
+        cloud: the large model's actor.
+        shards: the small model's actors.
+        cloud_name: what computes the large model's values, for reports.
+        edge_name: the same for the small model.
+    """
+
+    cloud: Handle
+    shards: tuple[Handle, ...]
+    cloud_name: str
+    edge_name: str
+
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Prepare all hosts for an arm; return the vocabulary's size.
+
+        Raises:
+            LocalProtocolError: the hosts do not agree on it.
+        """
+        hosts = (self.cloud, *self.shards)
+        sizes = set(gather([host.submit("begin_arm", arm) for host in hosts]))
+        size = sizes.pop()
+        if sizes or not isinstance(size, int):
+            raise LocalProtocolError(f"hosts disagree on the vocabulary: {size}, {sizes}")
+        return size
+
+
+@contextmanager
+def open_laboratory(scenario: Scenario, address: str) -> Iterator[Laboratory]:
+    """Bring up the hosts that a scenario needs, and end them afterwards.
+
+    Args:
+        scenario: says where values come from and how many shards there are.
+        address: ``none`` for this process, else what ``cluster.ray_port.RayPort`` takes.
+
+    Raises:
+        ConfigError: a model cannot be loaded, or no cluster answers.
+    """
+    with open_port(address, actors=scenario.fleet.shards + 1) as port:
+        yield start_hosts(scenario, port)
+
+
+@contextmanager
+def open_port(address: str, actors: int) -> Iterator[Port]:
+    """Enter a cluster (or none) with room for so many actors; leave it in any case."""
+    port: Port
+    if address == NO_CLUSTER:
+        port = LocalPort()
+    else:
+        from cluster.ray_port import RayPort  # noqa: PLC0415 - Ray takes a second to import
+
+        port = RayPort(address, min_cpus=actors)
+    try:
+        yield port
+    finally:
+        port.close()
+
+
+def start_hosts(scenario: Scenario, port: Port) -> Laboratory:
+    """Make the actors of a scenario's hosts.
+
+    Raises:
+        ConfigError: a model cannot be loaded.
+    """
+    from actors.cloud import CloudActor  # noqa: PLC0415 - brings numpy in
+    from actors.edge import EdgeActor  # noqa: PLC0415
+
+    make_cloud, make_edge, names = _host_makers(scenario)
+    shards = scenario.fleet.shards
+    # A live shard pulls while another pushes; one thread more for the driver's own calls.
+    cloud = port.start(CloudActor, make_cloud, threads=2 * shards + 1)
+    edges = tuple(port.start(EdgeActor, make_edge, threads=2) for _ in range(shards))
+    return Laboratory(cloud, edges, *names)
+
+
+def _host_makers(
+    scenario: Scenario,
+) -> tuple[Callable[[], CloudHost], Callable[[], EdgeHost], tuple[str, str]]:
+    """Return picklable makers of both hosts, and their names."""
+    if scenario.values == "models":
+        from actors.models.tokenizer import shared_vocab_size  # noqa: PLC0415 - takes seconds
+        from actors.values.models import ModelCloudHost, ModelEdgeHost  # noqa: PLC0415
+
+        cloud, edge = scenario.models.cloud, scenario.models.edge
+        numerics = scenario.models.numerics
+        vocab_size = shared_vocab_size(cloud.location, edge.location)
+        return (
+            partial(ModelCloudHost, cloud.location, numerics, vocab_size=vocab_size),
+            partial(ModelEdgeHost, edge.location, numerics, vocab_size=vocab_size),
+            (cloud.path, edge.path),
+        )
+    if scenario.values == "generated":
+        from actors.values.generated import GeneratedCloudHost, GeneratedEdgeHost  # noqa: PLC0415
+
+        config = scenario.generated.build()
+        return (
+            partial(GeneratedCloudHost, config),
+            partial(GeneratedEdgeHost, config),
+            ("generated", "generated"),
+        )
+    from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost  # noqa: PLC0415
+
+    constants = NullConfig(vocab_size=scenario.generated.vocab_size)
+    return partial(NullCloudHost, constants), partial(NullEdgeHost, constants), ("null", "null")

@@ -1,0 +1,1 @@
+"""The shipped pair: corpus, tokenizer, training and the trained models."""

@@ -1,0 +1,149 @@
+"""Progress on standard error: a bar on a terminal, plain lines otherwise.
+
+A run tells of its stages (an arm, say) and of the tokens done in each; nothing here knows what a
+stage is. The clock is passed in, so that tests need not wait.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol, TextIO
+
+_BAR_EVERY_S = 0.1
+_LINE_EVERY_S = 10.0
+_BAR_CELLS = 28
+_MINUTE_S = 60
+
+
+class Progress(Protocol):
+    """What a run tells of itself while it runs."""
+
+    def begin(self, title: str, total: int) -> None:
+        """A stage begins.
+
+        Args:
+            title: what it is called.
+            total: units (tokens) that it has at most; 0 if that is not known.
+        """
+
+    def advance(self, units: int = 1) -> None:
+        """So many more units of the present stage are done."""
+
+    def end(self) -> None:
+        """The present stage is over, whether or not all its units were needed."""
+
+    def note(self, text: str) -> None:
+        """Say something, on a line of its own."""
+
+
+class NoProgress:
+    """Says nothing."""
+
+    def begin(self, title: str, total: int) -> None:
+        """See Progress."""
+
+    def advance(self, units: int = 1) -> None:
+        """See Progress."""
+
+    def end(self) -> None:
+        """See Progress."""
+
+    def note(self, text: str) -> None:
+        """See Progress."""
+
+
+class _Stages:
+    """Counts a stage's units and shows them from time to time."""
+
+    def __init__(self, out: TextIO, clock: Callable[[], float], every_s: float) -> None:
+        self._out = out
+        self._clock = clock
+        self._every_s = every_s
+        self._title = ""
+        self._total = 0
+        self._done = 0
+        self._began_s = 0.0
+        self._shown_s = 0.0
+
+    def begin(self, title: str, total: int) -> None:
+        """See Progress."""
+        self._title, self._total, self._done = title, total, 0
+        self._began_s = self._shown_s = self._clock()
+
+    def advance(self, units: int = 1) -> None:
+        """See Progress."""
+        self._done += units
+        now_s = self._clock()
+        if now_s - self._shown_s >= self._every_s:
+            self._shown_s = now_s
+            self._show()
+
+    def _show(self) -> None:
+        raise NotImplementedError
+
+    def _elapsed(self) -> str:
+        seconds = self._clock() - self._began_s
+        if seconds < _MINUTE_S:
+            return f"{seconds:.1f} s"
+        return f"{int(seconds) // _MINUTE_S} min {int(seconds) % _MINUTE_S:02d} s"
+
+
+class LineProgress(_Stages):
+    """A line when a stage ends, and now and then while it lasts."""
+
+    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(out, clock, _LINE_EVERY_S)
+
+    def end(self) -> None:
+        """See Progress."""
+        print(f"{self._title}: {self._done} tokens, {self._elapsed()}", file=self._out, flush=True)
+
+    def note(self, text: str) -> None:
+        """See Progress."""
+        print(text, file=self._out, flush=True)
+
+    def _show(self) -> None:
+        of = f" of {self._total}" if self._total else ""
+        print(f"{self._title}: {self._done}{of} tokens", file=self._out, flush=True)
+
+
+class BarProgress(_Stages):
+    """A bar that is redrawn in place."""
+
+    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(out, clock, _BAR_EVERY_S)
+
+    def begin(self, title: str, total: int) -> None:
+        """See Progress."""
+        super().begin(title, total)
+        self._show()
+
+    def end(self) -> None:
+        """See Progress."""
+        self._write(f"{self._title:<24} {self._done} tokens, {self._elapsed()}")
+        self._out.write("\n")
+
+    def note(self, text: str) -> None:
+        """See Progress."""
+        self._write(text)
+        self._out.write("\n")
+
+    def _show(self) -> None:
+        share = min(self._done / self._total, 1.0) if self._total else 0.0
+        filled = round(share * _BAR_CELLS)
+        bar = "█" * filled + "░" * (_BAR_CELLS - filled)
+        of = f"/{self._total}" if self._total else ""
+        self._write(f"{self._title:<24} {bar} {self._done}{of} tokens, {self._elapsed()}")
+
+    def _write(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        self._out.write(f"\r\x1b[2K{text[:width]}")
+        self._out.flush()
+
+
+def progress_for(out: TextIO = sys.stderr) -> Progress:
+    """The bar if `out` is a terminal, plain lines otherwise."""
+    return BarProgress(out) if out.isatty() else LineProgress(out)

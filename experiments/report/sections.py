@@ -1,0 +1,192 @@
+"""What a report shows, part by part: blocks of figures, tables and texts, before any HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from experiments.report import plots
+from experiments.report.sentences import live_sentence, scale_sentence, stage_sentence
+from experiments.report.style import METHOD_COLOURS, looks
+from experiments.results.grid import Column
+from experiments.results.labels import BYTES, TEXT, TIME, Row, origins_line, whole_arms
+from experiments.results.run import Run
+from experiments.results.samples import Sample, pick_samples
+from experiments.results.summary import ALL
+from experiments.results.tables import (
+    link_columns,
+    live_columns,
+    methods_columns,
+    methods_note,
+    quality_columns,
+    stage_columns,
+)
+
+LIVE, PREDICTION = "live", "virtual-prediction"
+_TITLES = {
+    "": "Results",
+    "methods": "The methods side by side",
+    "full-vocabulary": "The same exchange at full vocabulary",
+    LIVE: "A live run",
+    PREDICTION: "A virtual run",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FigureBlock:
+    """A figure: its file's name without suffix, its SVG, what it shows and where that is from."""
+
+    name: str
+    svg: str
+    caption: str
+    origins: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableBlock:
+    """A table: its columns, what it shows and where that is from."""
+
+    columns: Sequence[Column]
+    caption: str
+    origins: str
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesBlock:
+    """Sample texts and the colour of each title."""
+
+    samples: Sequence[Sample]
+    colours: Mapping[str, str]
+    caption: str
+
+
+Block = FigureBlock | TableBlock | SamplesBlock
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of a report."""
+
+    anchor: str
+    title: str
+    lead: str
+    blocks: Sequence[Block]
+
+
+def sections_of(parts: Mapping[str, Run]) -> list[Section]:
+    """Return a section per part; a live run and its prediction share one.
+
+    Args:
+        parts: name -> run, in the order shown.
+    """
+    sections = []
+    for name, run in parts.items():
+        if name == PREDICTION and LIVE in parts:
+            continue
+        if name == LIVE and PREDICTION in parts:
+            sections.append(_live_section(run, parts[PREDICTION]))
+        else:
+            title = _TITLES.get(name, name.replace("-", " ").replace("_", " ").capitalize())
+            sections.append(_section(name, title, run))
+    return sections
+
+
+def _section(name: str, title: str, run: Run) -> Section:
+    rows = run.arms
+    if not any(row["tokens"] for row in rows):
+        return Section(_slug(name), title, "This part holds no token.", [])
+    prefix = f"{name}-" if name else ""
+    scored = any(row["quality"] for row in rows)
+    about = (TEXT, BYTES, TIME) if scored else (BYTES, TIME)
+    blocks: list[Block] = [
+        TableBlock(methods_columns(rows), methods_note(rows), _from(rows, *about))
+    ]
+    if scored:
+        caption = (
+            "Quality of the texts and what the cloud learns of the profile; dots are means over "
+            "requests, bars their 95 % intervals (bootstrap)."
+        )
+        blocks += [
+            FigureBlock(f"{prefix}quality", plots.quality_figure(rows), caption, _from(rows, TEXT)),
+            TableBlock(
+                quality_columns(rows),
+                "The same in numbers: mean [95 % interval].",
+                _from(rows, TEXT),
+            ),
+        ]
+    blocks += [
+        *_stage_blocks(prefix, rows, _from(rows, TIME)),
+        FigureBlock(
+            f"{prefix}itl",
+            plots.itl_figure(run.tokens, run.requests, rows),
+            "Inter-token latency: share of tokens after the first that took at most so long.",
+            _from(rows, TIME),
+        ),
+        FigureBlock(
+            f"{prefix}bytes",
+            plots.bytes_figure(rows),
+            "Bytes per token: frame | wire. Whole sessions, OPEN, MORE and CLOSE included.",
+            _from(rows, BYTES),
+        ),
+    ]
+    if len({row["link_class"] for row in rows} - {ALL}) > 1:
+        blocks.append(
+            TableBlock(link_columns(rows), "The arms on each link class.", _from(rows, *about))
+        )
+    lead = f"{scale_sentence(rows)} {stage_sentence(rows)}".strip()
+    return Section(_slug(name), title, lead, [*blocks, *_sample_blocks(run)])
+
+
+def _live_section(live: Run, virtual: Run) -> Section:
+    both = [*live.arms, *virtual.arms]
+    origins = _from(both, TIME)
+    blocks: list[Block] = [
+        TableBlock(
+            live_columns(live.arms, virtual.arms),
+            "What was lived, what was predicted, and the first over the second. Lateness: how long "
+            "after its deadline a frame was handed over.",
+            origins,
+        ),
+        FigureBlock(
+            "live-itl",
+            plots.live_figure((live.tokens, live.arms), (virtual.tokens, virtual.arms)),
+            "Inter-token latency, lived and predicted.",
+            origins,
+        ),
+        *_stage_blocks("live-", both, origins),
+    ]
+    lead = f"{scale_sentence(live.arms)} {live_sentence(live.arms, virtual.arms)}".strip()
+    title = "A live run beside its virtual prediction"
+    return Section(LIVE, title, lead, blocks)
+
+
+def _stage_blocks(prefix: str, rows: Sequence[Row], origins: str) -> list[Block]:
+    caption = (
+        "Where the mean token's time goes, tokens after the first: the critical path, so that the "
+        "stages sum to the latency. Left in milliseconds, right as shares."
+    )
+    return [
+        FigureBlock(f"{prefix}stages", plots.stages_figure(rows), caption, origins),
+        TableBlock(stage_columns(rows), "The same in numbers.", origins),
+    ]
+
+
+def _sample_blocks(run: Run) -> list[Block]:
+    arms = whole_arms(run.arms)
+    methods = list(dict.fromkeys(str(row.get("method", "")) for row in arms))
+    samples = pick_samples(run.requests, methods=[(name, name) for name in methods])
+    if not samples:
+        return []
+    colours = {
+        str(row.get("method")): look.colour for row, look in zip(arms, looks(arms), strict=True)
+    }
+    caption = "The first prompts, by id, that every method finished."
+    return [SamplesBlock(samples, colours | METHOD_COLOURS, caption)]
+
+
+def _from(rows: Sequence[Row], *about: str) -> str:
+    return origins_line(whole_arms(rows), about)
+
+
+def _slug(name: str) -> str:
+    return name or "results"

@@ -1,0 +1,224 @@
+"""What a run's rows come to: the rows of ``summary.json``.
+
+Rules
+-----
+* Everything is seen from the device, and latency counts from the intended arrival.
+* ITL is the latency of every token after a request's first one. TPOT, E2E and stall time are per
+  request and leave out those that failed or were censored; TTFT leaves out those that never saw a
+  token. How many were left out stands in ``requests_failed`` and ``requests_censored``.
+* Percentiles interpolate linearly between the two nearest values.
+* ``tokens_per_second`` is per stream: all tokens over the sum of the times in which their requests
+  were being served (intended arrival to last token). ``system_tokens_per_second`` is all tokens
+  over the arm's makespan (first intended arrival to last token of the arm), also in the row of one
+  link class, so that classes add up.
+* Bytes per token are the totals of the requests (OPEN, MORE and CLOSE included) over their tokens.
+* ``breakdown_s`` is the mean over all tokens and sums to ``latency_s.mean``; ``itl_breakdown_s``
+  is the mean over tokens after the first and sums to ``itl_s.mean``.
+* Warm-up: requests whose intended arrival lies within ``warmup_s`` of the arm's first one are cut
+  off with all their tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from actors.sink import METER_COLUMNS, SCHEMA_VERSION, STAGE_COLUMNS
+from costeer.machine import STAGES
+from experiments.evaluation.bootstrap import mean_interval
+from experiments.results.digests import joined_digest
+from experiments.results.frames import ID, Arm, Frames, per_request
+
+READING_SPEED_TOKENS_PER_S = 5.0
+"""Tokens that a reader takes in a second: about 230 English words a minute."""
+
+ALL = "all"
+"""``link_class`` of the row over every class."""
+
+QUALITY = (
+    "rouge_l",
+    "profile_recall",
+    "fact_recall",
+    "facts_in_prompt_share",
+    "facts_in_tokens_share",
+)
+"""Request columns that a caller may add; each becomes a mean with its 95 % interval."""
+
+_BOOTSTRAP_DRAWS = 2_000
+_NS = 1e9
+
+
+def summarise(
+    frames: Frames,
+    arms: Sequence[Arm],
+    *,
+    reading_speed_tokens_per_s: float = READING_SPEED_TOKENS_PER_S,
+    warmup_s: float = 0.0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return ``summary.json``: per arm one row for all links and one per link class.
+
+    Args:
+        frames: the run's two tables.
+        arms: its arms.
+        reading_speed_tokens_per_s: the reader whose stalls are counted.
+        warmup_s: see the module's rules.
+        seed: of the bootstrap.
+    """
+    felt = per_request(frames, reading_speed_tokens_per_s=reading_speed_tokens_per_s)
+    rows = []
+    for arm in arms:
+        requests = felt[felt["arm"] == arm.index]
+        tokens = frames.tokens[frames.tokens["arm"] == arm.index]
+        requests, tokens = _after_warmup(requests, tokens, warmup_s)
+        makespan_s = _makespan_s(requests, tokens)
+        whole = _row(arm, ALL, requests=requests, tokens=tokens, makespan_s=makespan_s, seed=seed)
+        rows.append(whole | _cloud(arm, makespan_s))
+        classed = tokens.merge(requests[[*ID, "link_class"]], on=ID, how="left")
+        for name in sorted(requests["link_class"].unique()):
+            part, said = (frame[frame["link_class"] == name] for frame in (requests, classed))
+            rows.append(
+                _row(arm, name, requests=part, tokens=said, makespan_s=makespan_s, seed=seed)
+            )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "reading_speed_tokens_per_s": reading_speed_tokens_per_s,
+        "warmup_s": warmup_s,
+        "percentiles": "linear interpolation",
+        "intervals": f"95 %, percentile bootstrap over requests, {_BOOTSTRAP_DRAWS} draws",
+        "output_digest": _joined([arm.output_digest for arm in arms]),
+        "digest": _joined([arm.digest for arm in arms]),
+        "arms": rows,
+    }
+
+
+def _joined(digests: list[str | None]) -> str | None:
+    known = [item for item in digests if item is not None]
+    return joined_digest(known) if known and len(known) == len(digests) else None
+
+
+def _after_warmup(
+    requests: pd.DataFrame, tokens: pd.DataFrame, warmup_s: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if warmup_s <= 0 or not len(requests):
+        return requests, tokens
+    start_ns = int(requests["arrival_ns"].min()) + round(warmup_s * _NS)
+    kept = requests[requests["arrival_ns"] >= start_ns]
+    return kept, tokens.merge(kept[ID], on=ID, how="inner")
+
+
+def _makespan_s(requests: pd.DataFrame, tokens: pd.DataFrame) -> float | None:
+    if not len(requests) or not len(tokens):
+        return None
+    return float(tokens["chosen_at_ns"].max() - requests["arrival_ns"].min()) / _NS
+
+
+def _row(
+    arm: Arm,
+    link_class: str,
+    *,
+    requests: pd.DataFrame,
+    tokens: pd.DataFrame,
+    makespan_s: float | None,
+    seed: int,
+) -> dict[str, Any]:
+    n = len(tokens)
+    later = tokens[tokens["position"] > 0]
+    return {
+        "arm": arm.index,
+        **arm.keys,
+        "link_class": link_class,
+        "complete": arm.complete,
+        "tokens": n,
+        "requests": len(requests),
+        "requests_failed": int(requests["failed"].sum()),
+        "requests_censored": int(requests["censored"].sum()),
+        "makespan_s": makespan_s,
+        "tokens_per_second": _per_stream(requests, tokens),
+        "system_tokens_per_second": n / makespan_s if makespan_s else None,
+        "latency_s": _spread(tokens["latency_ns"]),
+        "ttft_s": _spread(requests["ttft_ns"]),
+        "itl_s": _spread(later["latency_ns"]),
+        "tpot_s": _spread(requests["tpot_ns"]),
+        "e2e_s": _spread(requests["e2e_ns"]),
+        "stall_s": _spread(requests["stall_ns"]),
+        **_bytes(requests, n),
+        "breakdown_s": _breakdown(tokens),
+        "itl_breakdown_s": _breakdown(later),
+        "busy_s": {"edge": _mean(tokens["busy_edge_ns"], _NS)},
+        "certified_share": _mean(tokens["certified"]),
+        "rounds_mean": _mean(tokens["rounds"]),
+        "refined_share": _mean(tokens["rounds"] > 0),
+        "quality": _quality(requests, seed),
+        "origins": dict(arm.origins),
+        "output_digest": arm.output_digest,
+        "digest": arm.digest,
+    }
+
+
+def _per_stream(requests: pd.DataFrame, tokens: pd.DataFrame) -> float | None:
+    """Tokens over the sum of the times from intended arrival to last token."""
+    if not len(requests) or not len(tokens):
+        return None
+    last = tokens.groupby(ID)["chosen_at_ns"].max()
+    arrival = requests.set_index(ID)["arrival_ns"].reindex(last.index)
+    served_s = float((last - arrival).sum()) / _NS
+    return len(tokens) / served_s if served_s > 0 else None
+
+
+def _bytes(requests: pd.DataFrame, tokens: int) -> dict[str, float | None]:
+    # Nothing that a codec made goes up: frames carry tokens there.
+    totals = {"payload_bytes_up": 0} | {name: int(requests[name].sum()) for name in METER_COLUMNS}
+    return {
+        f"{name}_per_token": total / tokens if tokens else None for name, total in totals.items()
+    }
+
+
+def _breakdown(tokens: pd.DataFrame) -> dict[str, float | None]:
+    pairs = zip(STAGES, STAGE_COLUMNS, strict=True)
+    return {stage: _mean(tokens[column], _NS) for stage, column in pairs}
+
+
+def _quality(requests: pd.DataFrame, seed: int) -> dict[str, dict[str, float | int]]:
+    whole = requests[~(requests["failed"].astype(bool) | requests["censored"].astype(bool))]
+    out: dict[str, dict[str, float | int]] = {}
+    for name in QUALITY:
+        if name not in whole.columns:
+            continue
+        values = whole[name].dropna().to_numpy(dtype=np.float64)
+        if len(values):
+            interval = mean_interval(values, seed, _BOOTSTRAP_DRAWS)
+            out[name] = {
+                "mean": interval.mean,
+                "low": interval.low,
+                "high": interval.high,
+                "n": len(values),
+            }
+    return out
+
+
+def _cloud(arm: Arm, makespan_s: float | None) -> dict[str, Any]:
+    """What is known of the arm as a whole and of no single link class."""
+    busy = arm.egress_busy_ns / _NS / makespan_s if makespan_s else None
+    return {
+        "forwards": len(arm.batches),
+        "rows_per_forward_mean": float(np.mean(arm.batches)) if arm.batches else None,
+        "egress_busy_share": busy,
+        "lateness_s": _spread(pd.Series(arm.lateness_ns, dtype="int64")),
+    }
+
+
+def _spread(values_ns: pd.Series) -> dict[str, float | None]:
+    """Mean and percentiles in seconds; each None where there is nothing to average."""
+    values = values_ns.dropna().to_numpy(dtype=np.float64) / _NS
+    if not len(values):
+        return dict.fromkeys(("mean", "p50", "p95", "p99"))
+    p50, p95, p99 = np.percentile(values, [50, 95, 99])
+    return {"mean": float(values.mean()), "p50": float(p50), "p95": float(p95), "p99": float(p99)}
+
+
+def _mean(values: pd.Series, unit: float = 1.0) -> float | None:
+    return float(values.mean()) / unit if len(values) else None

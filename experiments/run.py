@@ -1,0 +1,247 @@
+"""One scenario, carried out and written down.
+
+The arms run one after the other on the same hosts, each with the same fleet, prompts and draws.
+Rows are committed while they come; the summary and the report are written from them at the end.
+Ctrl-C ends the arm that is running: what there is, is written, marked incomplete.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from actors.live.driver import run_live
+from actors.plan import ArmPlan, CodecTerms, codec_terms
+from actors.records import ArmRun, Recorder, RequestRow, TokenRow
+from actors.sink import RunSink
+from actors.virtual import VirtualDriver
+from costeer.methods import CloudRole, Prompt
+from experiments.calibration import PairCalibration
+from experiments.hosting import Laboratory, open_laboratory
+from experiments.planning import Workload, plan_arm, plan_costs, plan_workload
+from experiments.progress import Progress
+from experiments.report import write_report
+from experiments.results.frames import Arm, arm_of, frames_of
+from experiments.results.summary import summarise
+from experiments.scenario import Scenario, dump_scenario
+from experiments.texts import TextBook
+
+_PACKAGES = ("torch", "transformers", "tokenizers", "ray", "numpy", "zstandard", "pyarrow")
+_TELL_EVERY_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """What a run left behind.
+
+    Args:
+        run_dir: its directory.
+        summary: what ``summary.json`` holds.
+    """
+
+    run_dir: Path
+    summary: dict[str, Any]
+
+
+def run_scenario(scenario: Scenario, out_dir: Path, address: str, progress: Progress) -> RunOutcome:
+    """Run a scenario from its hosts to its report.
+
+    Args:
+        scenario: what to run.
+        out_dir: a directory that does not hold a run yet.
+        address: ``none``, ``local``, ``auto`` or HOST:PORT.
+        progress: told of arms and tokens.
+
+    Raises:
+        ConfigError: something in the scenario cannot be had.
+        KeyboardInterrupt: after what there is was written.
+    """
+    workload = plan_workload(scenario)
+    check_out_dir(out_dir)
+    with open_laboratory(scenario, address) as laboratory:
+        outcome = run_in(laboratory, scenario, workload, out_dir, progress)
+    write_report(outcome.run_dir)
+    return outcome
+
+
+def run_in(
+    laboratory: Laboratory,
+    scenario: Scenario,
+    workload: Workload,
+    out_dir: Path,
+    progress: Progress,
+    calibration: PairCalibration | None = None,
+) -> RunOutcome:
+    """Run a scenario's arms on hosts that are up; no report is written.
+
+    Args:
+        laboratory: the hosts.
+        scenario: what to run.
+        workload: its prompts and devices.
+        out_dir: a directory that does not hold a run yet.
+        progress: told of arms and tokens.
+        calibration: measured costs to charge, instead of what the scenario names.
+
+    Raises:
+        KeyboardInterrupt: after what there is was written.
+    """
+    texts = TextBook(scenario, workload)
+    done: list[tuple[Mapping[str, str], ArmRun, Mapping[int, Mapping[str, Any]]]] = []
+    arms: list[Arm] = []
+    with RunSink(out_dir, dump_scenario(scenario), _manifest(scenario, laboratory)) as sink:
+        for index, config in enumerate(scenario.arms):
+            plan = plan_arm(scenario, workload, config)
+            terms = codec_terms(plan, laboratory.begin_arm(plan.arm))
+            keys = arm_keys(scenario, plan, terms)
+            progress.begin(_title(keys), plan.expected_tokens)
+            recorder = Recorder(
+                sum(len(device.requests) for device in plan.devices),
+                _Commit(sink, index, keys, texts, plan),
+                tell=progress.advance,
+                tell_every=_TELL_EVERY_TOKENS,
+            )
+            run, origins = _run_arm(laboratory, scenario, plan, terms, recorder, calibration)
+            progress.end()
+            done.append((keys, run, texts.columns(plan.arm.method, run.requests)))
+            arms.append(arm_of(index, keys, run, origins))
+            sink.log(event="arm", arm=index, end_ns=run.end_ns, complete=run.complete, **keys)
+            if not run.complete:
+                break
+        summary = summarise(frames_of(done), arms, seed=scenario.seed)
+        sink.write_summary(summary)
+        complete = all(arm.complete for arm in arms)
+        sink.close(complete=complete)
+    if not complete:
+        raise KeyboardInterrupt
+    return RunOutcome(out_dir, summary)
+
+
+class _Commit:
+    """Hands rows of one arm to the sink."""
+
+    def __init__(
+        self, sink: RunSink, index: int, keys: Mapping[str, str], texts: TextBook, plan: ArmPlan
+    ) -> None:
+        self._sink = sink
+        self._index = index
+        self._keys = keys
+        self._texts = texts
+        self._method = plan.arm.method
+
+    def __call__(self, tokens: Sequence[TokenRow], requests: Sequence[RequestRow]) -> None:
+        extra = self._texts.columns(self._method, requests)
+        self._sink.write(self._index, self._keys, tokens, requests, extra)
+
+
+def _run_arm(
+    laboratory: Laboratory,
+    scenario: Scenario,
+    plan: ArmPlan,
+    terms: CodecTerms,
+    recorder: Recorder,
+    calibration: PairCalibration | None,
+) -> tuple[ArmRun, dict[str, str]]:
+    """Run an arm the way that the scenario says; return its rows and where its figures are from."""
+    method = plan.arm.method
+    cloud = laboratory.cloud if method.cloud is not CloudRole.ABSENT else None
+    bytes_origin = {"models": "measured", "generated": "synthetic", "null": "declared"}
+    origins = {"bytes": bytes_origin[scenario.values], "links": "declared"}
+    if scenario.values == "models":
+        origins["quality"] = "measured"
+    if scenario.way == "live":
+        run = run_live(plan, terms, cloud, laboratory.shards, recorder, time.sleep)
+        return run, origins | {"compute": "measured"}
+    costs = plan_costs(scenario, terms, calibration)
+    shards = laboratory.shards if method.edge_branches else ()
+    run = VirtualDriver(plan, terms, costs, cloud, shards, recorder).run()
+    return run, origins | {"compute": costs.origin}
+
+
+def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms) -> dict[str, str]:
+    """Return what distinguishes an arm, as the tables name it."""
+    steered = plan.arm.method.steered
+    return {
+        "method": plan.arm.method.name,
+        "codec": terms.name if steered else "",
+        "strength": f"{plan.arm.strength:.4g}" if steered else "",
+        "refine": _refine(plan) if steered else "",
+        "way": scenario.way,
+        "values": scenario.values,
+    }
+
+
+def _refine(plan: ArmPlan) -> str:
+    config = plan.refine
+    if config.max_rounds == 0:
+        return "none"
+    return f"x{config.growth}, {config.max_rounds} rounds, then {config.at_cap}"
+
+
+def _title(keys: Mapping[str, str]) -> str:
+    return " ".join(part for part in (keys["method"], keys["codec"], keys["way"]) if part)
+
+
+def check_out_dir(out_dir: Path) -> None:
+    """Find out early, before anything is started, whether a run can be written.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    from costeer.errors import ConfigError  # noqa: PLC0415
+
+    if (out_dir / "manifest.json").exists():
+        raise ConfigError(f"{out_dir}: holds a run already; choose another --out or remove it")
+    nearest = out_dir
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise ConfigError(f"{out_dir}: cannot be written ({nearest}); choose another --out")
+
+
+def _manifest(scenario: Scenario, laboratory: Laboratory) -> dict[str, Any]:
+    return {
+        "name": scenario.name,
+        "seed": scenario.seed,
+        "way": scenario.way,
+        "argv": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "git_commit": _git_commit(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "hardware": {"machine": platform.machine(), "cpus": os.cpu_count()},
+        "cloud_values": laboratory.cloud_name,
+        "edge_values": laboratory.edge_name,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("costeer-lab", *_PACKAGES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str | None:
+    """Commit of the code that runs, if it runs from a checkout."""
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed command
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=5,
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,93 @@
+"""What a frame costs on the wire: HTTP/2, TLS and TCP/IP around it, acknowledgements back.
+
+A frame of n bytes is cut into HTTP/2 DATA frames, those into TLS records, those into TCP
+segments, each layer adding its headers. With the default numbers a frame of 165 B costs
+165 + 9 + 22 + 52 = 248 B. Acknowledgements travel the other way and are counted apart; they
+are not charged time there, since they are 2 % of the bytes and seldom meet data.
+
+The functions take and return integers only, so that compiled code can call them.
+"""
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from netsim.errors import NetsimError
+
+
+@dataclass(frozen=True, slots=True)
+class WireFormat:
+    """Header sizes of the layers below a frame, in bytes. A header of 0 B leaves a layer out."""
+
+    segment_payload_bytes: int = 1448
+    """Data in one TCP segment: Ethernet's 1500 B less IPv4 (20), TCP (20), timestamps (12)."""
+    segment_header_bytes: int = 52
+    """TCP/IP header of each segment."""
+    record_payload_bytes: int = 16384
+    """Largest TLS record (RFC 8446)."""
+    record_overhead_bytes: int = 22
+    """TLS 1.3: header (5), content type (1), authentication tag (16)."""
+    data_frame_payload_bytes: int = 16384
+    """Largest HTTP/2 DATA frame (RFC 9113, the default)."""
+    data_frame_header_bytes: int = 9
+    """HTTP/2 frame header."""
+    ack_bytes: int = 52
+    """One acknowledgement without data."""
+    segments_per_ack: int = 2
+    """Delayed acknowledgements: one for so many segments (RFC 9293)."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            divisor = field.name.endswith("payload_bytes") or field.name == "segments_per_ack"
+            least = 1 if divisor else 0
+            if getattr(self, field.name) < least:
+                raise NetsimError(
+                    f"wire format: {field.name} = {getattr(self, field.name)}; "
+                    f"it must be at least {least}"
+                )
+
+
+class WireCost(NamedTuple):
+    """What one frame costs. A named tuple: one is made for every message."""
+
+    bytes: int
+    """Bytes in the frame's own direction, all headers included."""
+    packets: int
+    """TCP segments in that direction."""
+    ack_bytes: int
+    """Acknowledgement bytes in the other direction."""
+
+
+HTTP2_OVER_TLS = WireFormat()
+"""One long HTTP/2 connection over TLS 1.3: what the project's frames travel in."""
+RAW_TCP = WireFormat(record_overhead_bytes=0, data_frame_header_bytes=0)
+"""A bare TCP connection: what the measured rows of the tests used."""
+
+
+def pieces(size_bytes: int, piece_bytes: int) -> int:
+    """How many pieces of at most `piece_bytes` hold `size_bytes`; 0 for nothing."""
+    return (size_bytes + piece_bytes - 1) // piece_bytes
+
+
+def layered_bytes(size_bytes: int, piece_bytes: int, overhead_bytes: int) -> int:
+    """Size after one layer has cut `size_bytes` into pieces and put `overhead_bytes` on each."""
+    return size_bytes + pieces(size_bytes, piece_bytes) * overhead_bytes
+
+
+def wire_cost(frame_bytes: int, wire: WireFormat = HTTP2_OVER_TLS) -> WireCost:
+    """What `frame_bytes` cost on the wire; an empty frame costs nothing.
+
+    Raises NetsimError for a negative size.
+    """
+    if frame_bytes < 0:
+        raise NetsimError(f"frame of {frame_bytes} bytes: a size cannot be negative")
+    stream_bytes = layered_bytes(
+        layered_bytes(frame_bytes, wire.data_frame_payload_bytes, wire.data_frame_header_bytes),
+        wire.record_payload_bytes,
+        wire.record_overhead_bytes,
+    )
+    packets = pieces(stream_bytes, wire.segment_payload_bytes)
+    return WireCost(
+        stream_bytes + packets * wire.segment_header_bytes,
+        packets,
+        pieces(packets, wire.segments_per_ack) * wire.ack_bytes,
+    )

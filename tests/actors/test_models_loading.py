@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from actors.models.loading import load
+from actors.models.numerics import Numerics, numerics_named
+from actors.models.tokenizer import (
+    check_same_tokenizer,
+    eos_ids,
+    load_tokenizer,
+    shared_vocab_size,
+)
+from costeer.errors import ConfigError
+from tests.actors.tiny_pair import CONTEXT, VOCAB, WIDTH, tiny_folder, tiny_tokenizer
+
+
+def copied(tmp_path: Path, **changes: object) -> Path:
+    """A copy of the tiny Qwen2 folder with some of its configuration changed."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder("qwen2"), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    return folder
+
+
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "nothing", "./nothing", "no/such/thing"):
+        with pytest.raises(ConfigError, match="no such folder"):
+            load(path, Numerics.FP32)
+
+
+def test_what_is_no_model_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no config\.json"):
+        load(tmp_path, Numerics.FP32)
+    file = tmp_path / "file"
+    file.write_text("x")
+    with pytest.raises(ConfigError, match="is a file"):
+        load(file, Numerics.FP32)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError):
+        load(tmp_path, Numerics.FP32)
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match="cannot be loaded") as caught:
+        load(folder, Numerics.FP32)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("context", [0, CONTEXT + 1])
+def test_a_context_that_the_model_does_not_allow_is_refused(context: int) -> None:
+    with pytest.raises(ConfigError, match=rf"1 to {CONTEXT}"):
+        load(tiny_folder("qwen2"), Numerics.FP32, max_context=context)
+
+
+def test_more_logits_than_there_are_cannot_be_kept() -> None:
+    with pytest.raises(ConfigError, match=f"{WIDTH} logits"):
+        load(tiny_folder("qwen2"), Numerics.FP32, vocab_size=WIDTH + 1)
+
+
+def test_batch_invariance_is_not_promised_for_unknown_parts(tmp_path: Path) -> None:
+    shape: dict[str, Any] = {
+        "n_embd": 16,
+        "n_layer": 1,
+        "n_head": 2,
+        "n_positions": 32,
+        "vocab_size": 50,
+    }
+    GPT2LMHeadModel(GPT2Config(**shape)).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"LayerNorm.*numerics fp32"):
+        load(tmp_path, Numerics.BATCH_INVARIANT)
+
+
+def test_batch_invariance_is_not_promised_for_rotary_tables_that_change(tmp_path: Path) -> None:
+    rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    folder = copied(tmp_path, rope_parameters=rope)
+    with pytest.raises(ConfigError, match="rope type 'dynamic'"):
+        load(folder, Numerics.BATCH_INVARIANT)
+    assert load(folder, Numerics.FP32).max_context == CONTEXT
+
+
+def test_numerics_are_found_by_name() -> None:
+    assert numerics_named("batch-invariant") is Numerics.BATCH_INVARIANT
+    with pytest.raises(ConfigError, match="fp32, bf16, batch-invariant"):
+        numerics_named("fp8")
+
+
+def test_a_pair_shares_the_tokens_of_its_tokenizer() -> None:
+    cloud, edge = tiny_folder("qwen2"), tiny_folder("llama")
+    assert check_same_tokenizer(cloud, edge) == VOCAB
+    assert shared_vocab_size(cloud, edge) == VOCAB
+    assert load_tokenizer(cloud).decode([2, 3]) == "w2 w3"
+
+
+def test_a_pair_with_different_tokenizers_is_refused(tmp_path: Path) -> None:
+    tiny_tokenizer(swapped=True).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text((tiny_folder("qwen2") / "config.json").read_text())
+    with pytest.raises(ConfigError, match=r"2 tokens \(first 'w5': id 5 against 6\)"):
+        check_same_tokenizer(tiny_folder("qwen2"), tmp_path)
+
+
+def test_a_model_narrower_than_its_tokenizer_is_refused(tmp_path: Path) -> None:
+    folder = copied(tmp_path, vocab_size=VOCAB - 1)
+    with pytest.raises(ConfigError, match=f"{VOCAB - 1} logits for {VOCAB} tokens"):
+        shared_vocab_size(folder, tiny_folder("qwen2"))
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(ConfigError, match="no tokenizer"):
+        load_tokenizer(folder)
+
+
+def test_end_tokens_come_from_both_places(tmp_path: Path) -> None:
+    assert eos_ids(tiny_folder("qwen2")) == (1,)
+    folder = copied(tmp_path)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 9]}))
+    assert eos_ids(folder) == (1, 7, 9)
+
+
+def test_a_generic_tokenizer_is_taken_as_it_is() -> None:
+    # AutoTokenizer would make it a Qwen2 tokenizer with one token more than the model has seen.
+    assert len(load_tokenizer(tiny_folder("qwen2"))) == VOCAB
+
+
+def test_broken_tokenizer_settings_are_refused(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    (folder / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(ConfigError, match="no JSON object"):
+        load_tokenizer(folder)

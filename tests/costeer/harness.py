@@ -1,0 +1,492 @@
+"""The main fixture: devices and one cloud, joined by a link that does what it likes.
+
+Theory of operation
+-------------------
+``World`` is a driver in simulated time: one heap, hosts that compute toys, and a ``Chaos`` that
+says of every frame when its copies arrive (so frames are delayed, reordered and repeated, late
+ones too) and how long every operation takes. The two parties' clocks are years apart. After each
+event the engine's state is checked (``validate``), at each token its time account.
+
+``rebuild_uplink`` writes down what goes up from public parts alone (law 4).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from heapq import heappop, heappush
+
+from hypothesis import strategies as st
+
+from costeer.cloud import CloudEngine, EngineLimits, EngineSpec
+from costeer.edge import EdgeSession, SessionSpec
+from costeer.machine import (
+    STAGES,
+    CloudForward,
+    CloudSelect,
+    Command,
+    Compute,
+    ComputeDone,
+    EdgeChoose,
+    EdgeDecode,
+    EdgeForward,
+    EdgeSteer,
+    Emit,
+    Event,
+    Finish,
+    FrameArrived,
+    Release,
+    Send,
+    SetTimer,
+    Start,
+    Timer,
+    TimerFired,
+    TokenRecord,
+)
+from costeer.messages import (
+    Frame,
+    FrameKind,
+    Open,
+    Role,
+    encode_frame,
+    encode_open,
+    encode_token,
+)
+from costeer.methods import METHODS, CloudRole, Method
+from costeer.refinement import Ladder, RefineConfig
+from costeer.serving import Session, State
+from tests.costeer.toy import EOS, FINGERPRINT, PRIVATE, VOCAB, ToyCloud, ToyEdge
+
+CLOUD_CLOCK_NS = 10**17
+"""How far the cloud's clock is ahead of the devices'."""
+_LATER = 1
+"""Steps and idle timers come after all else of their instant."""
+
+
+# --------------------------------------------------------------------------- what may happen
+
+
+@dataclass(frozen=True)
+class Chaos:
+    """What the link and the hosts do, item by item, from the start again when used up.
+
+    Args:
+        copies_ns: per frame, the transit of each of its copies; at least one.
+        durations_ns: per operation.
+    """
+
+    copies_ns: tuple[tuple[int, ...], ...] = ((5,),)
+    durations_ns: tuple[int, ...] = (3,)
+
+
+CALM = Chaos()
+
+
+@dataclass(frozen=True)
+class Death:
+    """A device that dies, and when it comes back (None: never)."""
+
+    session: int
+    at_ns: int
+    back_after_ns: int | None
+
+
+_transits = st.integers(0, 40) | st.integers(0, 3000)
+chaoses = st.builds(
+    Chaos,
+    st.lists(st.lists(_transits, min_size=1, max_size=4).map(tuple), min_size=1, max_size=10).map(
+        tuple
+    ),
+    st.lists(st.integers(0, 60), min_size=1, max_size=6).map(tuple),
+)
+ladders = st.builds(
+    Ladder,
+    st.integers(1, 12),
+    st.just(VOCAB),
+    st.builds(
+        RefineConfig,
+        growth=st.integers(2, 4),
+        max_rounds=st.integers(0, 4),
+        at_cap=st.sampled_from(["dense", "accept"]),
+    ),
+)
+_public = st.lists(st.integers(1, PRIVATE.start - 1), min_size=1, max_size=12).map(tuple)
+_private = st.lists(st.sampled_from(PRIVATE), min_size=1, max_size=4).map(tuple)
+
+
+@st.composite
+def specs(draw: st.DrawFn, ladder: Ladder, session: int) -> SessionSpec:
+    """One session of any method."""
+    public = draw(_public)
+    return SessionSpec(
+        session=session,
+        method=draw(st.sampled_from(METHODS)),
+        public=public,
+        personal=draw(_private) + public,
+        max_new_tokens=draw(st.integers(1, 6)),
+        eos=EOS,
+        codec_fingerprint=FINGERPRINT,
+        ladder=ladder,
+    )
+
+
+@st.composite
+def limits(draw: st.DrawFn, fleet: Sequence[SessionSpec]) -> EngineLimits:
+    """Limits that are tight for a fleet, but let each of its sessions in."""
+    needed = [len(spec.personal) + spec.max_new_tokens for spec in fleet]
+    return EngineLimits(
+        max_batch=draw(st.integers(1, 3)),
+        chunk_tokens=draw(st.integers(1, 8)),
+        kv_tokens=draw(st.integers(max(needed), sum(needed))),
+        max_context=max(needed),
+        max_sessions=draw(st.integers(1, len(fleet))),
+        max_waiting=len(fleet),
+        idle_timeout_ns=1_000_000,
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fleet, the engine's limits and what the world does to them."""
+
+    fleet: tuple[SessionSpec, ...]
+    starts_ns: tuple[int, ...]
+    limits: EngineLimits
+    chaos: Chaos
+
+
+@st.composite
+def cases(draw: st.DrawFn, max_sessions: int = 5) -> Case:
+    """A fleet of mixed methods on one ladder."""
+    ladder = draw(ladders)
+    count = draw(st.integers(1, max_sessions))
+    fleet = tuple(draw(specs(ladder, session)) for session in range(count))
+    starts = tuple(draw(st.integers(0, 100)) for _ in fleet)
+    return Case(fleet, starts, draw(limits(fleet)), draw(chaoses))
+
+
+# --------------------------------------------------------------------------- the world
+
+
+class World:
+    """Runs a fleet to its end; see the module's text."""
+
+    def __init__(self, ladder: Ladder, engine_limits: EngineLimits, chaos: Chaos = CALM) -> None:
+        self.spec = EngineSpec(engine_limits, VOCAB, EOS, FINGERPRINT, ladder)
+        self.engine = CloudEngine(self.spec)
+        self.cloud = ToyCloud()
+        self.edge = ToyEdge()
+        self.specs: dict[int, SessionSpec] = {}
+        self.records: defaultdict[int, list[TokenRecord]] = defaultdict(list)
+        self.finishes: dict[int, Finish] = {}
+        self.uplink: defaultdict[tuple[int, int], list[bytes]] = defaultdict(list)
+        self.opened: list[Session] = []
+        self.admitted: list[Session] = []
+        self.releases = 0
+        self.now_ns = 0
+        self._chaos = chaos
+        self._frames = 0
+        self._ops = 0
+        self._pushed = 0
+        self._machines: dict[int, EdgeSession] = {}
+        self._token_at_ns: dict[int, int] = {}
+        self._heap: list[tuple[int, int, int, Callable[[], None]]] = []
+
+    @classmethod
+    def of(cls, case: Case) -> World:
+        """Lay out a case."""
+        world = cls(case.fleet[0].ladder, case.limits, case.chaos)
+        for spec, start_ns in zip(case.fleet, case.starts_ns, strict=True):
+            world.start(spec, start_ns)
+        return world
+
+    def start(self, spec: SessionSpec, at_ns: int) -> None:
+        """Let a device begin a session."""
+        self._at(at_ns, partial(self._start, spec))
+
+    def kill(self, death: Death) -> None:
+        """Let a device die, and come back with the tokens that it had shown."""
+        self._at(death.at_ns, partial(self._kill, death))
+
+    def restart_cloud(self, at_ns: int) -> None:
+        """Let the cloud die with all that it knew; every session that needs it is resumed."""
+        self._at(at_ns, self._restart_cloud)
+
+    def inject(self, frame: bytes, at_ns: int) -> None:
+        """Let bytes arrive at the cloud that no device of this world sent."""
+        self._at(at_ns, partial(self._tell_cloud, FrameArrived(frame, 1)))
+
+    def run(self, max_events: int = 50_000) -> None:
+        """Run until nothing is left to happen."""
+        while self._heap:
+            at_ns, _, _, happen = heappop(self._heap)
+            self.now_ns = at_ns
+            happen()
+            max_events -= 1
+            assert max_events, "the world does not come to rest"
+
+    def tokens(self, session: int) -> tuple[int, ...]:
+        """Tokens that a device has shown."""
+        return tuple(record.token for record in self.records[session])
+
+    def check_empty(self) -> None:
+        """Nothing is held when all is over: each admission has its release."""
+        assert self.engine.open_sessions == 0
+        assert self.engine.reserved_tokens == 0
+        assert self.cloud.caches == {}
+        assert self.releases == len(self.admitted)
+        order = [self.opened.index(session) for session in self.admitted]
+        assert order == sorted(order), "admission is first come, first served"
+
+    # ------------------------------------------------------------------ devices
+
+    def _start(self, spec: SessionSpec) -> None:
+        self.specs[spec.session] = spec
+        self._machines[spec.session] = EdgeSession(spec)
+        self._token_at_ns[spec.session] = self.now_ns
+        self._tell_edge(self._machines[spec.session], Start(), spec)
+
+    def _kill(self, death: Death) -> None:
+        machine = self._machines.get(death.session)
+        if machine is None or machine.finished:
+            return
+        del self._machines[death.session]
+        self.edge.release(death.session)
+        if death.back_after_ns is not None:
+            spec = self.specs[death.session]
+            resumed = replace(spec, epoch=spec.epoch + 1, chosen=self.tokens(death.session))
+            self.start(resumed, self.now_ns + death.back_after_ns)
+
+    def _restart_cloud(self) -> None:
+        self.engine = CloudEngine(self.spec)
+        self.cloud = ToyCloud()
+        self.opened, self.admitted, self.releases = [], [], 0
+        for session in list(self._machines):
+            if self.specs[session].method.cloud is not CloudRole.ABSENT:
+                self._kill(Death(session, self.now_ns, 10))
+
+    def _tell_edge(self, machine: EdgeSession, event: Event, spec: SessionSpec) -> None:
+        if self._machines.get(spec.session) is not machine:
+            return  # the result of an operation that a dead device had asked for
+        for command in machine.handle(event, self.now_ns):
+            self._do_edge(machine, command, spec)
+
+    def _do_edge(self, machine: EdgeSession, command: Command, spec: SessionSpec) -> None:
+        if isinstance(command, Send):
+            self.uplink[spec.session, spec.epoch].append(command.frame)
+            for transit_ns in self._transits():
+                arrived = FrameArrived(command.frame, transit_ns)
+                self._after(transit_ns, partial(self._tell_cloud, arrived))
+        elif isinstance(command, Compute):
+            op = command.op
+            assert isinstance(op, EdgeForward | EdgeDecode | EdgeSteer | EdgeChoose)
+            duration_ns = self._duration()
+            done = ComputeDone(op, self.edge.execute(op), duration_ns)
+            self._after(duration_ns, partial(self._tell_edge, machine, done, spec))
+        elif isinstance(command, Emit):
+            self._check_time(command.record)
+            assert command.record.position == len(self.records[spec.session])
+            self.records[spec.session].append(command.record)
+        elif isinstance(command, Finish):
+            assert machine.finished
+            assert spec.session not in self.finishes
+            self.finishes[spec.session] = command
+        else:
+            assert isinstance(command, Release)
+            self.edge.release(command.session)
+
+    def _check_time(self, record: TokenRecord) -> None:
+        """Every nanosecond between two tokens is in exactly one stage."""
+        assert record.latency_ns == self.now_ns - self._token_at_ns[record.session]
+        self._token_at_ns[record.session] = self.now_ns
+        assert sum(record.stages_ns) == record.latency_ns
+        assert min(record.stages_ns) >= 0
+        assert record.stages_ns[STAGES.index("overhead")] == 0
+        assert record.busy_edge_ns >= 0
+        if record.rounds == 0:
+            assert record.stages_ns[STAGES.index("refinement")] == 0
+
+    # ------------------------------------------------------------------ the cloud
+
+    def _tell_cloud(self, event: Event) -> None:
+        self._run_engine(self.engine, event)
+
+    def _run_engine(self, engine: CloudEngine, event: Event) -> None:
+        if engine is not self.engine:
+            return  # a timer or a result of the engine that died
+        commands = engine.handle(event, self.now_ns + CLOUD_CLOCK_NS)
+        validate(engine)
+        self.opened += [
+            session for session in engine._sessions.values() if session not in self.opened
+        ]
+        self.admitted += [session for session in engine._ready if session not in self.admitted]
+        for command in commands:
+            self._do_cloud(engine, command)
+
+    def _do_cloud(self, engine: CloudEngine, command: Command) -> None:
+        if isinstance(command, Send):
+            for transit_ns in self._transits():
+                arrived = FrameArrived(command.frame, transit_ns, command.trace)
+                self._after(transit_ns, partial(self._arrive, command.session, arrived))
+        elif isinstance(command, Compute):
+            assert isinstance(command.op, CloudForward | CloudSelect)
+            duration_ns = self._duration()
+            done = ComputeDone(command.op, self.cloud.execute(command.op), duration_ns)
+            self._after(duration_ns, partial(self._run_engine, engine, done))
+        elif isinstance(command, SetTimer):
+            fired = TimerFired(command.timer, command.session)
+            self._at(
+                command.at_ns - CLOUD_CLOCK_NS,
+                partial(self._run_engine, engine, fired),
+                _LATER + (command.timer is Timer.STEP),
+            )
+        else:
+            assert isinstance(command, Release)
+            self.releases += 1
+            self.cloud.release(command.session)
+
+    def _arrive(self, session: int, event: FrameArrived) -> None:
+        machine = self._machines.get(session)
+        if machine is not None:
+            self._tell_edge(machine, event, self.specs[session])
+
+    # ------------------------------------------------------------------ time
+
+    def _transits(self) -> tuple[int, ...]:
+        self._frames += 1
+        return self._chaos.copies_ns[(self._frames - 1) % len(self._chaos.copies_ns)]
+
+    def _duration(self) -> int:
+        self._ops += 1
+        return self._chaos.durations_ns[(self._ops - 1) % len(self._chaos.durations_ns)]
+
+    def _after(self, wait_ns: int, happen: Callable[[], None]) -> None:
+        self._at(self.now_ns + wait_ns, happen)
+
+    def _at(self, at_ns: int, happen: Callable[[], None], rank: int = 0) -> None:
+        assert at_ns >= self.now_ns
+        self._pushed += 1
+        heappush(self._heap, (at_ns, rank, self._pushed, happen))
+
+
+# --------------------------------------------------------------------------- invariants
+
+
+def validate(engine: CloudEngine) -> None:
+    """Check everything that must hold of an engine between two events."""
+    bounds = engine._spec.limits
+    live = list(engine._sessions.values())
+    closing = [session for session in engine._running if session.state is State.CLOSING]
+    by_state = defaultdict(set)
+    for session in live + closing:
+        by_state[session.state].add(session)
+    for state, kept in (
+        (State.WAITING, list(engine._memory.waiting)),
+        (State.READY, engine._ready),
+        (State.REFINING, engine._refining),
+    ):
+        assert by_state[state] == set(kept)
+        assert len(kept) == len(set(kept))
+    assert by_state[State.RUNNING] | by_state[State.CLOSING] == set(engine._running)
+    assert len(engine._running) == len(set(engine._running))
+    assert State.RELEASED not in by_state
+    assert not {session.state for session in live} & {State.CLOSING}
+
+    admitted = [one for one in live + closing if one.state is not State.WAITING]
+    assert engine.reserved_tokens == sum(session.needs_tokens for session in admitted)
+    assert engine.reserved_tokens <= bounds.kv_tokens
+    assert len(admitted) == engine._memory.admitted <= bounds.max_sessions
+    assert engine.open_sessions == len(live) + len(closing)
+    assert len(engine._memory.waiting) <= bounds.max_waiting
+
+    for session in live:
+        assert engine._over.get(session.session, -1) < session.epoch
+        assert session.cached + len(session.pending) <= session.needs_tokens
+        assert 0 <= session.position < session.max_new_tokens
+        assert bool(session.pending) or session.state not in {State.WAITING, State.READY}
+        assert not session.pending or session.state not in {State.AWAY, State.REFINING}
+        assert session.state is not State.AWAY or session.role is Role.LOGITS
+
+    step = engine._step
+    assert (step is not None) == bool(engine._running)
+    assert step is None or not engine._armed
+    if step is None and (engine._ready or engine._refining):
+        assert engine._armed, "work is lying about and no step was asked for"
+    if isinstance(step, CloudForward):
+        assert len(step.rows) <= bounds.max_batch
+        assert [row.session for row in step.rows] == [one.session for one in engine._running]
+        prompts = [one.taken for one in engine._running if len(one.pending) > 1]
+        assert sum(prompts) <= bounds.chunk_tokens
+    half_done = [one for one in admitted if one.cached and len(one.pending) > 1]
+    assert len(half_done) <= 1
+
+
+# --------------------------------------------------------------------------- law 4
+
+
+@dataclass(frozen=True)
+class PublicSession:
+    """What anybody may know of a session: no private context, no logits, no Δ."""
+
+    session: int
+    epoch: int
+    role: Role
+    max_new_tokens: int
+    codec_fingerprint: int
+    prompt: tuple[int, ...]
+    chosen_before: tuple[int, ...]
+
+
+def public_part(spec: SessionSpec) -> PublicSession:
+    """Cut a session down to what is public."""
+    steered = spec.method.cloud is CloudRole.LOGITS
+    return PublicSession(
+        session=spec.session,
+        epoch=spec.epoch,
+        role=Role.LOGITS if steered else Role.STREAM,
+        max_new_tokens=spec.max_new_tokens,
+        codec_fingerprint=spec.codec_fingerprint if steered else 0,
+        prompt=spec.public,
+        chosen_before=spec.chosen,
+    )
+
+
+def rebuild_uplink(
+    public: PublicSession, tokens: Sequence[int], mores: Sequence[int]
+) -> list[bytes]:
+    """Return every byte that a finished session sent up.
+
+    Args:
+        public: its public part.
+        tokens: the tokens chosen in this epoch.
+        mores: how often MORE was asked for at each of them.
+    """
+    first = len(public.chosen_before)
+
+    def frame(kind: FrameKind, position: int, round_: int, body: bytes = b"") -> bytes:
+        return encode_frame(Frame(kind, public.session, public.epoch, position, round_, body))
+
+    asked = Open(
+        public.role,
+        public.max_new_tokens,
+        public.codec_fingerprint,
+        public.prompt,
+        public.chosen_before,
+    )
+    frames = [frame(FrameKind.OPEN, first, 0, encode_open(asked))]
+    if public.role is Role.STREAM:
+        return frames
+    for position, (token, count) in enumerate(zip(tokens, mores, strict=True), start=first):
+        frames += [frame(FrameKind.MORE, position, round_ + 1) for round_ in range(count)]
+        if position + 1 < first + len(tokens):
+            frames.append(frame(FrameKind.TOKEN, position, count, encode_token(token)))
+        else:
+            frames.append(frame(FrameKind.CLOSE, position, count))
+    return frames
+
+
+def method_sends(method: Method) -> bool:
+    """Whether anything of a method's goes up."""
+    return method.cloud is not CloudRole.ABSENT

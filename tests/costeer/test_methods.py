@@ -1,0 +1,45 @@
+"""The methods are data: who sees which prompt, who chooses, what crosses."""
+
+from __future__ import annotations
+
+import pytest
+
+from costeer.errors import ConfigError
+from costeer.methods import METHODS, CloudRole, Prompt, method_named
+
+
+def test_the_six_settings_of_the_paper() -> None:
+    assert [method.name for method in METHODS] == [
+        "slm_without",
+        "slm_with",
+        "llm_without",
+        "llm_with",
+        "light_costeer",
+        "costeer",
+    ]
+    for method in METHODS:
+        assert method_named(method.name) is method
+
+
+def test_only_llm_with_sends_the_private_context() -> None:
+    assert [method.name for method in METHODS if method.leaks_context] == ["llm_with"]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_every_method_is_coherent(method: object) -> None:
+    one = method_named(getattr(method, "name", ""))
+    assert (one.cloud is CloudRole.ABSENT) == (one.cloud_prompt is None)
+    assert not (one.steered and one.streamed)
+    assert one.steered == (one.default_strength is not None)
+    if one.steered:
+        assert one.edge_branches == (Prompt.PUBLIC, Prompt.PERSONAL)
+        assert one.cloud_prompt is Prompt.PUBLIC
+    elif one.streamed:
+        assert one.edge_branches == ()
+    else:
+        assert len(one.edge_branches) == 1
+
+
+def test_an_unknown_method_is_a_persons_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"'cosater' is not known; choose one of slm_without"):
+        method_named("cosater")

@@ -1,0 +1,199 @@
+"""The command line: errors are one line and exit code 2, nothing heavy is imported for help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from costeer.errors import ConfigError, LocalProtocolError
+from experiments import cli
+from experiments.commands.options import address, count, run_directory, seed, write_file
+from experiments.progress import LineProgress
+
+HEAVY = ("matplotlib", "numba", "numpy", "pandas", "pyarrow", "pydantic", "ray", "torch", "yaml")
+
+Fail = type[BaseException] | BaseException | None
+
+
+@dataclass
+class FakeOutcome:
+    run_dir: Path
+    summary: dict[str, Any]
+
+
+class FakeRun(ModuleType):
+    """Stands for `experiments.run`: remembers what it was asked, fails as told."""
+
+    def __init__(self, fail: Fail = None) -> None:
+        super().__init__("experiments.run")
+        self.fail = fail
+        self.asked: dict[str, Any] = {}
+
+    def run_scenario(
+        self, scenario: object, out_dir: Path, address: str, progress: object
+    ) -> FakeOutcome:
+        self.asked = {"scenario": scenario, "out_dir": out_dir, "address": address}
+        assert isinstance(progress, LineProgress)
+        if self.fail is not None:
+            raise self.fail
+        return FakeOutcome(out_dir, {"arms": []})
+
+
+@pytest.fixture
+def fake_run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
+    fake = FakeRun()
+    monkeypatch.setitem(sys.modules, "experiments.run", fake)
+    return fake
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The complaint of a command that the user got wrong."""
+    assert cli.main(argv) == cli.EXIT_USER
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("costeer: ")
+    assert shown.err.count("\n") == 1
+    return shown.err.removeprefix("costeer: ").rstrip()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from experiments import cli\n"
+        "try: cli.main(['--help'])\n"
+        f"except SystemExit: print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert "commands:" in shown
+    assert shown.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run", "demo", "validate", "expand", "report", "evaluate", "calibrate", "bench"],
+)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"costeer {command}" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("costeer ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ((), "required: COMMAND"),
+        (("rnu",), "'rnu' is not known; did you mean 'run'?"),
+        (("run",), "required: SCENARIO; see `costeer run --help`"),
+        (("run", "tiny", "--sed", "3"), "unrecognized arguments: --sed 3"),
+        (("run", "tiny", "--seed", "x"), "--seed: 'x' is not a whole number"),
+        (("run", "tiny", "--address", "here"), "none of local, auto, none, HOST:PORT"),
+        (("validate", "tyni"), "did you mean 'tiny'?"),
+        (("validate", "tiny", "--set", "fleet.devcies=1"), "did you mean 'devices'?"),
+        (("validate", "tiny", "--prompts", "no'where.jsonl"), "there is no no'where.jsonl"),
+        (("expand", "nowhere.yaml"), "nowhere.yaml: no such file or directory"),
+        (("report", "nowhere"), "nowhere: no manifest.json there"),
+        (("evaluate", "pair", "--slm", "nowhere"), "model nowhere: has no config.json"),
+        (("evaluate", "apir"), "'apir' is not known; did you mean 'pair'?"),
+        (("bench", "--out", "nowhere/bench.json"), "nowhere/bench.json: cannot be written"),
+    ],
+)
+def test_what_the_user_got_wrong_is_one_line(
+    argv: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert expected in error_of(capsys, *argv)
+
+
+def test_a_bad_row_is_named_by_file_and_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": "a"}\n', encoding="utf-8")
+    argv = ("validate", "tiny", "--prompts", str(rows))
+    assert error_of(capsys, *argv).startswith(f"{rows}:1: input: is missing")
+
+
+def test_debug_shows_the_traceback_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", "--debug", "tyni"]) == cli.EXIT_USER
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert shown.splitlines()[-1].startswith("costeer: ")
+
+
+def test_run_hands_over_what_was_asked(
+    fake_run: FakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    argv = ["run", "overhead", "--out", str(out), "--seed", "5", "--address", "none", "--json"]
+    assert cli.main([*argv, "--set", "fleet.devices=2"]) == 0
+    assert (fake_run.asked["out_dir"], fake_run.asked["address"]) == (out, "none")
+    assert fake_run.asked["scenario"].seed == 5
+    assert fake_run.asked["scenario"].fleet.devices == 2
+    assert json.loads(capsys.readouterr().out) == {"run_dir": str(out), "arms": []}
+
+
+def test_ctrl_c_is_exit_code_130(fake_run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_run.fail = KeyboardInterrupt
+    assert cli.main(["run", "overhead"]) == cli.EXIT_INTERRUPTED
+    assert "marked incomplete" in capsys.readouterr().err
+
+
+def test_an_error_of_the_run_is_one_line(
+    fake_run: FakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_run.fail = ConfigError("port 6379:\n  in use; choose another")
+    assert error_of(capsys, "run", "overhead") == "port 6379: in use; choose another"
+
+
+def test_our_own_bugs_are_not_hidden(fake_run: FakeRun) -> None:
+    fake_run.fail = LocalProtocolError("two forwards at once")
+    with pytest.raises(LocalProtocolError):
+        cli.main(["run", "overhead"])
+
+
+def test_validate_and_expand(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["validate", "tiny"]) == 0
+    assert capsys.readouterr().out.startswith("tiny: valid (3 devices in 2 classes, 3 arms, 3 ")
+    assert cli.main(["expand", "tiny", "--seed", "9"]) == 0
+    expanded = tmp_path / "tiny.yaml"
+    expanded.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert cli.main(["expand", str(expanded)]) == 0
+    assert capsys.readouterr().out == expanded.read_text(encoding="utf-8")
+
+
+def test_options() -> None:
+    assert address("10.0.0.1:6379") == "10.0.0.1:6379"
+    assert (seed("0"), count("1")) == (0, 1)
+    for convert, text in [(address, "host:0"), (address, ":1"), (seed, "-1"), (count, "0")]:
+        with pytest.raises(Exception, match=f"'{text}'"):
+            convert(text)
+
+
+def test_a_run_gets_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda _: "now")
+    first = run_directory(None, "tiny")
+    assert first == Path("runs/tiny-now")
+    first.mkdir(parents=True)
+    assert run_directory(None, "tiny") == Path("runs/tiny-now-2")
+    assert run_directory(Path("mine"), "tiny") == Path("mine")
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"choose another --out"):
+        write_file(tmp_path, "text")
