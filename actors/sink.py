@@ -14,7 +14,6 @@ Rules
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -275,7 +274,7 @@ class RunSink:
             pq.write_table(_table(columns, keys), piece / "requests.parquet")
         piece.rename(self._pieces / name)
 
-    def log(self, **entry: Any) -> None:
+    def log(self, **entry: object) -> None:
         """Append one line to ``log.jsonl``."""
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")
@@ -288,7 +287,7 @@ class RunSink:
         """Write ``summary.json``; returns its path."""
         return self.write_text("summary.json", _json(summary))
 
-    def close(self, *, complete: bool, **more: Any) -> None:
+    def close(self, *, complete: bool, **more: object) -> None:
         """Merge the pieces and write the manifest for the last time; a second call does nothing.
 
         Args:
@@ -317,7 +316,7 @@ def write_atomically(path: Path, text: str) -> Path:
     """Write a text file so that readers see the old or the new one, never a part."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
     return path
 
 
@@ -341,4 +340,4 @@ def _merge(pieces: Sequence[Path], table: str, out_dir: Path) -> None:
             writer.write_table(
                 pa.concat_tables([schema.empty_table(), piece], promote_options="permissive")
             )
-    os.replace(partial, out_dir / f"{table}.parquet")
+    partial.replace(out_dir / f"{table}.parquet")

@@ -80,31 +80,35 @@ class _Ticket:
 class _Queue:
     """Operations that a host has still to carry out."""
 
-    __slots__ = ("_handle", "_ops", "_tickets")
+    __slots__ = ("handle", "ops", "tickets")
 
     def __init__(self, handle: Handle) -> None:
-        self._handle = handle
-        self._ops: list[Op | Release] = []
-        self._tickets: list[_Ticket | None] = []
+        self.handle = handle
+        self.ops: list[Op | Release] = []
+        self.tickets: list[_Ticket | None] = []
 
     def add(self, op: Op | Release, ticket: _Ticket | None) -> None:
-        self._ops.append(op)
-        self._tickets.append(ticket)
+        self.ops.append(op)
+        self.tickets.append(ticket)
 
-    @staticmethod
-    def flush(queues: Sequence[_Queue]) -> None:
-        """Carry out what is queued, all hosts at the same time."""
-        loaded = [queue for queue in queues if queue._ops]
-        results = gather([queue._handle.submit("execute", queue._ops) for queue in loaded])
-        for queue, values in zip(loaded, results, strict=True):
-            if not isinstance(values, list) or len(values) != len(queue._ops):
-                raise LocalProtocolError("a host must return one value per operation")
-            for ticket, value in zip(queue._tickets, values, strict=True):
-                if ticket is not None:
-                    ticket.value = value
-                    ticket.done = True
-            queue._ops = []
-            queue._tickets = []
+    def settle(self, values: object) -> None:
+        """Give the tickets their values and forget the operations."""
+        if not isinstance(values, list) or len(values) != len(self.ops):
+            raise LocalProtocolError("a host must return one value per operation")
+        for ticket, value in zip(self.tickets, values, strict=True):
+            if ticket is not None:
+                ticket.value = value
+                ticket.done = True
+        self.ops = []
+        self.tickets = []
+
+
+def _flush(queues: Sequence[_Queue]) -> None:
+    """Carry out what is queued, all hosts at the same time."""
+    loaded = [queue for queue in queues if queue.ops]
+    results = gather([queue.handle.submit("execute", queue.ops) for queue in loaded])
+    for queue, values in zip(loaded, results, strict=True):
+        queue.settle(values)
 
 
 class VirtualDriver:
@@ -256,7 +260,7 @@ class VirtualDriver:
     def _edge_done(self, device: DeviceRun, ticket: _Ticket, now_ns: int) -> None:
         # A forward's logits and a decoded payload stay with the host; a choice decides.
         if not ticket.done and isinstance(ticket.op, EdgeSteer | EdgeChoose):
-            _Queue.flush(self._queues)
+            _flush(self._queues)
         self._tell_edge(device, ComputeDone(ticket.op, ticket.value, ticket.duration_ns), now_ns)
 
     # ------------------------------------------------------------------ the cloud's commands
@@ -301,7 +305,7 @@ class VirtualDriver:
     def _cloud_done(self, ticket: _Ticket, now_ns: int) -> None:
         # A forward's logits stay with the host; what was selected from them decides.
         if not ticket.done and not isinstance(ticket.op, CloudForward):
-            _Queue.flush(self._queues)
+            _flush(self._queues)
         self._tell_cloud(ComputeDone(ticket.op, ticket.value, ticket.duration_ns), now_ns)
 
     def _send_down(self, command: Send, now_ns: int) -> None:

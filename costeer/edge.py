@@ -185,7 +185,7 @@ class EdgeSession:
     def _on_start(self, event: Start, now_ns: int) -> list[Command]:
         spec = self._spec
         self._started = True
-        self._since_ns = now_ns if event.intended_ns is None else event.intended_ns
+        self._since_ns = now_ns if event.intended_ns is None else min(event.intended_ns, now_ns)
         self._waited_ns = now_ns - self._since_ns
         commands: list[Command] = []
         if spec.method.cloud_prompt is not None:
@@ -257,7 +257,7 @@ class EdgeSession:
             self._forward_ns = event.duration_ns
             if self._spec.method.steered:
                 return self._steer_when_ready(now_ns)
-            self._wait_ns = now_ns - self._since_ns
+            self._wait_ns = now_ns - self._since_ns - self._waited_ns
             self._steer_from_ns = now_ns
             return [self._ask(EdgeChoose(self._spec.session, self._position))]
         if isinstance(event.op, EdgeDecode):

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.execute(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("costeer: interrupted; what was done is kept, marked incomplete", file=sys.stderr)
+        print("costeer: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone; say nothing more, at exit neither.
@@ -87,7 +87,7 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         """Print and exit."""
-        from importlib.metadata import version
+        from importlib.metadata import version  # noqa: PLC0415 - costs a tenth of a start
 
         print(f"costeer {version('costeer-lab')}")
         parser.exit()

@@ -88,7 +88,7 @@ def start_hosts(scenario: Scenario, port: Port) -> Laboratory:
     from actors.cloud import CloudActor  # noqa: PLC0415 - brings numpy in
     from actors.edge import EdgeActor  # noqa: PLC0415
 
-    make_cloud, make_edge, names = _host_makers(scenario)
+    make_cloud, make_edge, names = host_makers(scenario)
     shards = scenario.fleet.shards
     # A live shard pulls while another pushes; one thread more for the driver's own calls.
     cloud = port.start(CloudActor, make_cloud, threads=2 * shards + 1)
@@ -96,7 +96,7 @@ def start_hosts(scenario: Scenario, port: Port) -> Laboratory:
     return Laboratory(cloud, edges, *names)
 
 
-def _host_makers(
+def host_makers(
     scenario: Scenario,
 ) -> tuple[Callable[[], CloudHost], Callable[[], EdgeHost], tuple[str, str]]:
     """Return picklable makers of both hosts, and their names."""

@@ -23,7 +23,8 @@ from actors.plan import ArmPlan, CodecTerms, codec_terms
 from actors.records import ArmRun, Recorder, RequestRow, TokenRow
 from actors.sink import RunSink
 from actors.virtual import VirtualDriver
-from costeer.methods import CloudRole, Prompt
+from costeer.errors import ConfigError
+from costeer.methods import CloudRole
 from experiments.calibration import PairCalibration
 from experiments.hosting import Laboratory, open_laboratory
 from experiments.planning import Workload, plan_arm, plan_costs, plan_workload
@@ -195,8 +196,6 @@ def check_out_dir(out_dir: Path) -> None:
     Raises:
         ConfigError: it cannot.
     """
-    from costeer.errors import ConfigError  # noqa: PLC0415
-
     if (out_dir / "manifest.json").exists():
         raise ConfigError(f"{out_dir}: holds a run already; choose another --out or remove it")
     nearest = out_dir
@@ -234,7 +233,7 @@ def _versions() -> dict[str, str]:
 def _git_commit() -> str | None:
     """Commit of the code that runs, if it runs from a checkout."""
     try:
-        done = subprocess.run(  # noqa: S603 - a fixed command
+        done = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
             cwd=Path(__file__).parent,
             capture_output=True,

@@ -59,7 +59,7 @@ def load_rows(prompts: str, limit: int | None = None) -> tuple[PromptRow, ...]:
     split = SPLITS.get(prompts)
     if split is None:
         return _read_jsonl(Path(prompts), limit)
-    from experiments.pair.corpus import rows
+    from experiments.pair.corpus import rows  # noqa: PLC0415 - builds its tables at import
 
     return tuple(
         PromptRow(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from threading import Condition, Thread
 
-from actors.live.frames import DownFrame, UpFrame
 from actors.device import CloudEgress
+from actors.live.frames import DownFrame, UpFrame
 from actors.values.port import CloudHost
 from costeer.cloud import CloudEngine, EngineSpec
 from costeer.errors import LocalProtocolError

@@ -37,46 +37,51 @@ def run_live(
         cloud.call("live_begin", engine_spec(plan, terms), plan.egress_bps)
     gather(
         [
-            shard.submit(
-                "live_begin",
-                replace(plan, devices=plan.devices[index :: len(shards)]),
-                terms,
-                index,
-                cloud,
-            )
+            shard.submit("live_begin", _part(plan, index, len(shards)), terms, index, cloud)
             for index, shard in enumerate(shards)
         ]
     )
-    lateness_ns: list[int] = []
-    end_ns = 0
-
-    def take(pendings: Sequence[object]) -> None:
-        nonlocal end_ns
-        for news in pendings:
-            if not isinstance(news, ShardNews):
-                raise LocalProtocolError(f"live: a shard reported {news!r}")
-            for token in news.tokens:
-                recorder.token(token)
-            for request in news.requests:
-                recorder.request(request)
-            lateness_ns.extend(news.lateness_ns)
-            end_ns = max(end_ns, news.now_ns)
-
+    books = _Books(recorder)
     complete = True
     try:
         while not recorder.all_finished:
-            take(gather([shard.submit("live_poll") for shard in shards]))
+            books.take(gather([shard.submit("live_poll") for shard in shards]))
             if not recorder.all_finished:
                 wait_s(POLL_S)
     except KeyboardInterrupt:
         complete = False
-    take(gather([shard.submit("live_end") for shard in shards]))
+    books.take(gather([shard.submit("live_end") for shard in shards]))
     report = cloud.call("live_end") if cloud is not None else LiveCloudReport([], 0, [])
     if not isinstance(report, LiveCloudReport):
         raise LocalProtocolError(f"live: the cloud reported {report!r}")
-    last_ns = max((row.finished_ns for row in recorder.finished_requests), default=end_ns)
-    run = recorder.close(last_ns if complete else end_ns, complete=complete)
+    run = recorder.close(books.end_ns, complete=complete)
     run.batches = report.batches
     run.egress_busy_ns = report.egress_busy_ns
-    run.lateness_ns = [*lateness_ns, *report.lateness_ns]
+    run.lateness_ns = [*books.lateness_ns, *report.lateness_ns]
     return run
+
+
+def _part(plan: ArmPlan, index: int, shards: int) -> ArmPlan:
+    """Return the plan of one shard: every n-th device."""
+    return replace(plan, devices=plan.devices[index::shards])
+
+
+class _Books:
+    """What the shards reported so far."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.lateness_ns: list[int] = []
+        self.end_ns = 0
+
+    def take(self, reports: Sequence[object]) -> None:
+        for news in reports:
+            if not isinstance(news, ShardNews):
+                raise LocalProtocolError(f"live: a shard reported {news!r}")
+            for token in news.tokens:
+                self._recorder.token(token)
+                self.end_ns = max(self.end_ns, token.chosen_at_ns)
+            for request in news.requests:
+                self._recorder.request(request)
+                self.end_ns = max(self.end_ns, request.finished_ns)
+            self.lateness_ns += news.lateness_ns

@@ -15,8 +15,8 @@ from heapq import heappop, heappush
 from itertools import count
 from threading import Condition, Thread
 
-from actors.live.frames import DownFrame, UpFrame
 from actors.device import DeviceRun, by_session
+from actors.live.frames import DownFrame, UpFrame
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle, Pending
 from actors.records import RequestRow, TokenRow

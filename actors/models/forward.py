@@ -149,7 +149,7 @@ class HostedModel:
             last_BH = hidden[torch.arange(len(slots_B), device=self._device), last]
         logits_BV = torch.nn.functional.linear(last_BH, self._head_weight_VH, self._head_bias_V)
         if self._numerics is Numerics.BATCH_INVARIANT:
-            logits_BV = logits_BV.to(torch.bfloat16)
+            logits_BV = _on_wire_grid(logits_BV)
         return logits_BV.to(torch.float32).cpu().numpy()
 
     def _mask(self, positions_BT: torch.Tensor, attended: int) -> object:
@@ -170,6 +170,16 @@ class HostedModel:
         return torch.zeros(admitted.shape, dtype=self._dtype, device=self._device).masked_fill_(
             ~admitted, lowest
         )
+
+
+def _on_wire_grid(logits_BV: torch.Tensor) -> torch.Tensor:
+    """Round to bf16, but below 1 to steps of 2^-8, which are bf16 numbers too.
+
+    bf16's steps shrink with the number; near zero they would come down to the rounding noise that
+    they are there to absorb.
+    """
+    steps_BV = (logits_BV * 256).round_() / 256
+    return torch.where(logits_BV.abs() < 1, steps_BV, logits_BV).to(torch.bfloat16)
 
 
 def _groups(

@@ -61,7 +61,8 @@ _TAIL_FROM_RANK = 1_000
 _LANES = 1 << 16
 _TAIL_LANES = 64
 _DRAWS = 64
-"""Counters per position: more than a row draws."""
+"""Counters per position: four for the row, two for each raised token."""
+_MOST_BOOSTED = (_DRAWS - 4) // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,10 @@ class GeneratedConfig:
             )
         if self.sigma < 0 or self.noise_nats < 0:
             raise ConfigError("generated: sigma and noise_nats must not be negative")
-        if not 0 <= self.boosted <= self.boost_ranks <= self.vocab_size:
+        if not 0 <= self.boosted <= _MOST_BOOSTED or not 0 < self.boost_ranks <= self.vocab_size:
             raise ConfigError(
-                f"generated: needs boosted <= boost_ranks <= vocab_size, got {self.boosted}, "
-                f"{self.boost_ranks}, {self.vocab_size}"
+                f"generated: boosted must be within 0 and {_MOST_BOOSTED}, boost_ranks within 1 and"
+                f" vocab_size ({self.vocab_size}), not {self.boosted} and {self.boost_ranks}"
             )
 
 
@@ -148,7 +149,7 @@ class RowSource:
         shift = self._shift(stream_key(self._seed, Stream.LOGITS, session), first)
         low, high = config.boost_nats
         for index in range(config.boosted):
-            draw = first + 4 + 2 * (index % ((_DRAWS - 4) // 2))
+            draw = first + 4 + 2 * index
             rank = int(uniform_at(key, draw) * config.boost_ranks)
             token = self._order_V[(rank + shift) % config.vocab_size]
             delta_V[token] += np.float32(low + (high - low) * uniform_at(key, draw + 1))

@@ -1,34 +1,32 @@
-"""The packed layout: ids as Rice-coded gaps, values as Rice-coded bins above the lowest.
+"""The packed layout: ids as Rice-coded gaps, values as Rice-coded steps above the floor.
 
-Sparse body (bits from the highest of each byte):
+Sparse body (words little endian, bits from the highest of each byte):
 
-    count varint · id parameter r u8 · bin exponent p i8 · lowest bin, zigzag varint · bits:
-    unary id quotients, id remainders, unary bin numbers, places in bins, zeros to a byte
+    count varint · floor word · if the floor is negative: word of the smallest magnitude but zero
+    · bits: 5 id parameter, 5 step parameter, unary id quotients, id remainders,
+    unary step quotients, step remainders, zeros to a byte
 
-Ids: the gap x between ascending ids, less one, is the quotient x >> r in unary (that many zeros,
-then a one) and its r low bits.
+A number x with parameter r is its quotient x >> r in unary (that many zeros, then a one) and its r
+low bits. Quotients and remainders lie in blocks, not interleaved: numpy then reads and writes all
+numbers at once.
 
-Values: bin b holds the numbers in [b·2^p, (b+1)·2^p). What is coded is b less the lowest bin, in
-unary, and the place among the wire codes (`Values.order`) of that bin in as many bits as the bin's
-codes need: both sides count them, so a grid that is coarse at 20 and fine at 2 costs what it holds.
-2^p is at least the grid's step at the largest value; then every edge of a bin lies on the grid.
-
-Quotients and remainders lie in blocks, not interleaved: numpy reads and writes all at once.
+Ids are coded as the gaps between them, less one. Values are coded as signed codes (`Values.signed`,
+monotone, 0 for zero) less the floor's, so a coarse grid costs few bits wherever it lies. Around
+zero a floating grid is very fine; codes between zero and the smallest magnitude in use are left out
+of the count, so a row that crosses zero does not pay for them.
 
 Why Rice: gaps of scattered ids are geometric, and with logits falling by the logarithm of the rank
-so are the bins above the floor. For ids it stays within 4 % of log2 C(V, K) bits.
+so are the steps above the floor. For ids it stays within 4 % of log2 C(V, K) bits.
 
 The dense body is that of byte planes: there are no ids to pack, and an entropy stage does better on
 planes than a fixed code does.
 
-A body is read only if it is what the writer could have written: shortest varints, the lowest bin
-in use, places within their bins, padding zero and shorter than a byte.
+A body is read only if it is what the writer could have written but for the two parameters: count in
+shortest form, floor and smallest magnitude in use, padding zero and shorter than a byte.
 """
 
 from __future__ import annotations
 
-import math
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -42,18 +40,18 @@ if TYPE_CHECKING:
     from costeer.codec.layout import Ids
     from costeer.codec.values import Values, Words
 
-F64: TypeAlias = npt.NDArray[np.float64]
 Numbers: TypeAlias = npt.NDArray[np.int64]
 Bits: TypeAlias = npt.NDArray[np.uint8]
 
-_PARAMETERS = struct.Struct("<Bb")
+_PARAMETER_BITS = 5
 _WIDEST = 32  # bits of a remainder
-_PLACES = np.arange(_WIDEST)
+_VARINT_BYTES = 5
+_NO_MAGNITUDE = 1 << 40  # above any code
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Rice-coded gaps and bins; dense: byte planes."""
+    """Rice-coded gaps and steps; dense: byte planes."""
 
     values: Values
     vocab_size: int
@@ -62,53 +60,60 @@ class Packed:
     def write_sparse(self, ids_K: Ids, words_K: Words) -> bytes:
         """Head and one bit string."""
         gaps_K = np.diff(ids_K, prepend=-1).astype(np.int64) - 1
-        r = _id_parameter(gaps_K)
-        logits_K = self.values.numbers(words_K).astype(np.float64)
-        p = self._bin_exponent(logits_K)
-        bins_K = np.floor(np.ldexp(logits_K, -p)).astype(np.int64)
-        lowest = int(bins_K.min())
-        bases_K, widths_K = self._bins(bins_K, p)
-        places_K = self.values.order(words_K).astype(np.int64) - bases_K
+        codes_K = self.values.signed(words_K)
+        lowest = int(codes_K.argmin())
+        head = write_varint(ids_K.size) + words_K[lowest : lowest + 1].tobytes()
+        hole = 0
+        if codes_K[lowest] < 0:
+            magnitudes_K = np.where(codes_K, np.abs(codes_K), _NO_MAGNITUDE)
+            nearest = int(magnitudes_K.argmin())
+            hole = int(magnitudes_K[nearest]) - 1
+            head += self.values.unsigned(magnitudes_K[nearest : nearest + 1]).tobytes()
+        closed_K = codes_K - np.sign(codes_K) * hole
+        steps_K = closed_K - closed_K[lowest]
+        r_ids, r_steps = _parameter(gaps_K), _parameter(steps_K)
         bits = (
-            _unary(gaps_K >> r),
-            _binary(gaps_K, np.full(gaps_K.size, r)),
-            _unary(bins_K - lowest),
-            _binary(places_K, widths_K),
+            np.unpackbits(np.array([r_ids << 3], np.uint8))[:_PARAMETER_BITS],
+            np.unpackbits(np.array([r_steps << 3], np.uint8))[:_PARAMETER_BITS],
+            *_rice(gaps_K, r_ids),
+            *_rice(steps_K, r_steps),
         )
-        head = write_varint(ids_K.size) + _PARAMETERS.pack(r, p) + write_varint(_zigzag(lowest))
         return head + np.packbits(np.concatenate(bits)).tobytes()
 
     def read_sparse(self, body: memoryview) -> tuple[Ids, Words]:
         """The inverse, over any bytes. Raises CodecError."""
-        count, at = read_varint(body, 0)
-        if not 0 < count <= self.vocab_size or len(body) < at + _PARAMETERS.size:
+        word = self.values.word
+        count, at = read_varint(body)
+        if not 0 < count <= self.vocab_size or len(body) < at + 2 * word.itemsize + 2:
             raise CodecError(f"packed body of {len(body)} bytes cannot hold {count} tokens")
-        r, p = _PARAMETERS.unpack_from(body, at)
-        zigzag, at = read_varint(body, at + _PARAMETERS.size)
-        lowest = zigzag >> 1 ^ -(zigzag & 1)
-        word_bits = 8 * self.values.word.itemsize
+        floor, nearest = (int(c) for c in self.values.signed(np.frombuffer(body, word, 2, at)))
+        at += word.itemsize
+        hole = 0
+        if floor < 0:
+            at += word.itemsize
+            hole = nearest - 1
+            if not 0 <= hole < -floor:
+                raise CodecError("packed body has a smallest magnitude beyond its floor")
+        r_ids = body[at] >> 3
+        r_steps = (body[at] & 7) << 2 | body[at + 1] >> 6
         # What a writer can need, before anything of that size is allocated.
-        longest = count * (r + 1 + word_bits + 4) + (self.vocab_size >> min(r, _WIDEST)) + 8
-        if r > self.vocab_size.bit_length() or 8 * (len(body) - at) > longest:
+        longest = count * (r_ids + 1 + 8 * word.itemsize + 3) + (self.vocab_size >> r_ids) + 17
+        if r_ids > self.vocab_size.bit_length() or 8 * (len(body) - at) > longest:
             raise CodecError(f"packed body of {len(body)} bytes is too long for {count} tokens")
         bits = np.unpackbits(np.frombuffer(body[at:], dtype=np.uint8))
-        quotients_K, at = _read_unary(bits, 0, count)
-        rests_K, at = _read_binary(bits, at, np.full(count, r))
-        ids_K = np.cumsum((quotients_K << r) + rests_K + 1) - 1
+        gaps_K, end = _unrice(bits, 2 * _PARAMETER_BITS, count, r_ids)
+        steps_K, end = _unrice(bits, end, count, r_steps)
+        if bits.size - end >= 8 or bits[end:].any():  # noqa: PLR2004 - bits of a byte
+            raise CodecError("packed body does not end in zero bits to the next byte")
+        ids_K = np.cumsum(gaps_K + 1) - 1
         if int(ids_K[-1]) >= self.vocab_size:
             raise CodecError(f"packed id {int(ids_K[-1])} is outside {self.vocab_size} tokens")
-        above_K, at = _read_unary(bits, at, count)
-        bases_K, widths_K = self._bins(above_K + lowest, p)
-        places_K, at = _read_binary(bits, at, widths_K)
-        if bits.size - at >= 8 or bits[at:].any():  # noqa: PLR2004 - bits of a byte
-            raise CodecError("packed body does not end in zero bits to the next byte")
-        codes_K = bases_K + places_K
-        if int(above_K.min()) or int(codes_K.max()) >> word_bits:
-            raise CodecError("packed values miss their lowest bin or leave their format")
-        words_K = self.values.disorder(codes_K.astype(self.values.word))
-        if (np.floor(np.ldexp(self.values.numbers(words_K).astype(np.float64), -p)) != above_K + lowest).any():
-            raise CodecError("packed values lie outside their bins")
-        return ids_K.astype(np.int32), words_K
+        closed_K = steps_K + (floor + hole)
+        codes_K = closed_K + np.sign(closed_K) * hole
+        used = not hole or bool((np.abs(codes_K) == nearest).any())
+        if int(steps_K.min()) or not used or int(codes_K.max()) >> (8 * word.itemsize - 1):
+            raise CodecError("packed values miss what their head says or leave their format")
+        return ids_K.astype(np.int32), self.values.unsigned(codes_K)
 
     def write_dense(self, words_V: Words) -> bytes:
         """Byte planes."""
@@ -117,3 +122,62 @@ class Packed:
     def read_dense(self, body: memoryview) -> Words:
         """Byte planes."""
         return Planar(self.values, self.vocab_size).read_dense(body)
+
+
+def _parameter(numbers_K: Numbers) -> int:
+    """The Rice parameter of fewest bits, found downhill from log2 of the mean."""
+    count = numbers_K.size
+    best = max(int(numbers_K.sum()) // count, 1).bit_length() - 1
+    cost = int((numbers_K >> best).sum()) + count * best
+    while best:
+        lower = int((numbers_K >> (best - 1)).sum()) + count * (best - 1)
+        if lower > cost:
+            break
+        best, cost = best - 1, lower
+    return best
+
+
+def _rice(numbers_K: Numbers, r: int) -> tuple[Bits, Bits]:
+    """Bits of the quotients in unary and of the remainders."""
+    ends_K = np.cumsum((numbers_K >> r) + 1) - 1
+    unary = np.zeros(int(ends_K[-1]) + 1, dtype=np.uint8)
+    unary[ends_K] = 1
+    bytes_K4 = numbers_K.astype(">u4").view(np.uint8).reshape(-1, 4)
+    return unary, np.unpackbits(bytes_K4, axis=1)[:, _WIDEST - r :].ravel()
+
+
+def _unrice(bits: Bits, at: int, count: int, r: int) -> tuple[Numbers, int]:
+    """`count` numbers from bit `at` on, and the bit after them. Raises CodecError."""
+    ends_K = np.flatnonzero(bits[at:])[:count]
+    if ends_K.size < count:
+        raise CodecError(f"packed body holds {ends_K.size} of {count} numbers")
+    first = at + int(ends_K[-1]) + 1
+    last = first + count * r
+    if last > bits.size:
+        raise CodecError("packed body ends within its remainders")
+    bits_KW = np.zeros((count, _WIDEST), dtype=np.uint8)
+    bits_KW[:, _WIDEST - r :] = bits[first:last].reshape(count, r)
+    rests_K = np.packbits(bits_KW, axis=1).view(">u4").ravel()
+    return (np.diff(ends_K, prepend=-1) - 1 << r) + rests_K, last
+
+
+def write_varint(number: int) -> bytes:
+    """Seven bits a byte, lowest first, the top bit on all but the last."""
+    out = bytearray()
+    while number >> 7:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def read_varint(body: memoryview) -> tuple[int, int]:
+    """A natural number in its shortest form and where it ends. Raises CodecError."""
+    number = 0
+    for place, byte in enumerate(body[:_VARINT_BYTES]):
+        number |= (byte & 0x7F) << (7 * place)
+        if not byte >> 7:
+            if not byte and place:
+                break
+            return number, place + 1
+    raise CodecError("packed body has a number that is cut off, too long or not in shortest form")

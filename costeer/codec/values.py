@@ -4,7 +4,7 @@ Rules
 -----
 1. `round` is monotone and maps the whole row; its result is "the" logits for cloud and device.
    Rounding makes ties; ranks are taken after it, lowest id first.
-2. Every value has a monotone unsigned code (`order`): a < b as numbers iff code(a) < code(b).
+2. Every value has a monotone signed code (`signed`): a < b as numbers iff code(a) < code(b).
    Layouts that need small integers work on codes, negative values included.
 3. Negative zero is written as zero, so equal numbers have equal bytes.
 4. What a format cannot hold raises LocalProtocolError at the encoder. Whatever `restore` makes of
@@ -16,6 +16,7 @@ parameters and rebuilds it from them; IEEE formats are their own grid and send n
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeAlias
 
@@ -27,6 +28,7 @@ from costeer.errors import LocalProtocolError
 F32: TypeAlias = npt.NDArray[np.float32]
 F64: TypeAlias = npt.NDArray[np.float64]
 Words: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
+Codes: TypeAlias = npt.NDArray[np.int64]
 
 
 class Grid(Protocol):
@@ -70,15 +72,15 @@ class Values(Protocol):
     def grid(self, params: bytes) -> Grid:
         """The grid of received parameters. Raises CodecError if no `fit` gives them."""
 
-    def order(self, words_K: Words) -> Words:
-        """Monotone codes of wire words."""
+    def signed(self, words_K: Words) -> Codes:
+        """Monotone codes of wire words, 0 for zero: code(−x) = −code(x) where both exist."""
 
-    def disorder(self, codes_K: Words) -> Words:
-        """Wire words of monotone codes: the inverse of `order`."""
+    def unsigned(self, codes_K: Codes) -> Words:
+        """Wire words of codes: the inverse of `signed`, but for negative zero, which no code has."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Ieee:
+class _Ieee(ABC):
     """What the three IEEE formats share: sign-magnitude bits and the map onto ordered codes."""
 
     name: str
@@ -94,17 +96,23 @@ class _Ieee:
         """Itself."""
         return self
 
-    def order(self, words_K: Words) -> Words:
-        """Monotone codes: set the sign bit of positive words, invert negative ones."""
-        sign = self._sign()
-        codes_K: Words = np.where(words_K & sign, ~words_K, words_K | sign)
-        return codes_K
+    def signed(self, words_K: Words) -> Codes:
+        """Sign and magnitude as a signed integer."""
+        magnitudes_K = (words_K & ~self._sign()).astype(np.int64)
+        return np.where(words_K & self._sign(), -magnitudes_K, magnitudes_K)
 
-    def disorder(self, codes_K: Words) -> Words:
-        """The inverse of `order`."""
-        sign = self._sign()
-        words_K: Words = np.where(codes_K & sign, codes_K ^ sign, ~codes_K)
-        return words_K
+    def unsigned(self, codes_K: Codes) -> Words:
+        """A signed integer as sign and magnitude."""
+        magnitudes_K: Words = np.abs(codes_K).astype(self.word)
+        return np.where(codes_K < 0, magnitudes_K | self._sign(), magnitudes_K)
+
+    @abstractmethod
+    def words(self, rounded_K: F32) -> Words:
+        """Wire words of numbers on the grid."""
+
+    @abstractmethod
+    def restore(self, words_K: Words) -> F32:
+        """The numbers of wire words."""
 
     def _sign(self) -> np.unsignedinteger[Any]:
         return self.word.type(1 << (8 * self.word.itemsize - 1))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from experiments.commands.options import AddCommand, add_run, run_directory
+from experiments.commands.options import (
+    AddCommand,
+    add_run,
+    run_directory,
+    telling_of_partial_run,
+)
 
 
 def register(add: AddCommand) -> None:
@@ -19,5 +24,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from experiments.demo import run_demo
     from experiments.progress import progress_for
 
-    run_demo(run_directory(arguments.out, "demo"), arguments.address, progress_for())
+    out_dir = run_directory(arguments.out, "demo")
+    with telling_of_partial_run(out_dir):
+        run_demo(out_dir, arguments.address, progress_for(), print)
     return 0

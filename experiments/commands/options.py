@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -68,7 +70,13 @@ def read_scenario(arguments: argparse.Namespace) -> Scenario:
         # Single quotes in YAML: only the quote itself is special.
         quoted = arguments.prompts.replace("'", "''")
         overrides.append(f"workload.prompts='{quoted}'")
-    return load_scenario(arguments.scenario, overrides, arguments.seed)
+    scenario = load_scenario(arguments.scenario, overrides, arguments.seed)
+    if arguments.prompts is not None and scenario.values != "models":
+        raise ConfigError(
+            f"--prompts {arguments.prompts}: {scenario.name} runs on {scenario.values} values, "
+            "which read no prompts; add --set values=models"
+        )
+    return scenario
 
 
 def run_directory(out: Path | None, name: str) -> Path:
@@ -82,6 +90,20 @@ def run_directory(out: Path | None, name: str) -> Path:
         path = Path("runs") / f"{name}-{stamp}-{number}"
         number += 1
     return path
+
+
+@contextmanager
+def telling_of_partial_run(run_dir: Path) -> Iterator[None]:
+    """On Ctrl-C, say where the rows are that were written until then, and how to look at them."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any(run_dir.rglob("manifest.json")):
+            print(
+                f"costeer: partial run in {run_dir}; look at it with `costeer report {run_dir}`",
+                file=sys.stderr,
+            )
+        raise
 
 
 def write_file(path: Path, text: str) -> None:

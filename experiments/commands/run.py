@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import sys
 
 from experiments.commands.options import (
     AddCommand,
@@ -12,6 +14,7 @@ from experiments.commands.options import (
     add_scenario,
     read_scenario,
     run_directory,
+    telling_of_partial_run,
 )
 
 
@@ -31,12 +34,14 @@ def execute(arguments: argparse.Namespace) -> int:
     from experiments.run import run_scenario
 
     out_dir = run_directory(arguments.out, scenario.name)
-    outcome = run_scenario(scenario, out_dir, arguments.address, progress_for())
+    with telling_of_partial_run(out_dir):
+        outcome = run_scenario(scenario, out_dir, arguments.address, progress_for())
     if arguments.json:
         print(json.dumps({"run_dir": str(outcome.run_dir), **outcome.summary}, indent=2))
         return 0
     from experiments.results.tables import methods_table
 
-    print(methods_table(outcome.summary["arms"]))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(methods_table(outcome.summary["arms"], width=width))
     print(f"\nrun directory: {outcome.run_dir}")
     return 0

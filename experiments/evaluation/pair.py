@@ -8,14 +8,19 @@ limit, seed of the bootstrap).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from experiments.evaluation.bootstrap import Interval, mean_interval, paired_difference
+from experiments.evaluation.decode import Branch, greedy
 from experiments.evaluation.quality import Quality, quality, rouge_l
 from experiments.pair.corpus import Row, Split, rows, second_references
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 LIGHT: Final = 1 / 2.1
 """Strength of LightCoSteer (T=1, lambda=2, eta=10): c_1 = beta / (lambda + 1/eta)."""
@@ -115,11 +120,11 @@ def evaluate_pair(
     """
     if split == "train":
         raise ValueError("the pair is judged on held-out rows: dev, test or test_templates")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    def load(folder: Path) -> "PreTrainedModel":
+    def load(folder: Path) -> PreTrainedModel:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
-        return model.eval()
+        model.train(mode=False)
+        return model
 
     held_out = rows(split, limit)
     tokenizer = AutoTokenizer.from_pretrained(llm)
@@ -141,7 +146,7 @@ class _Decoder:
     """Decodes one set of rows; keeps the LLM's own texts, which no SLM changes."""
 
     def __init__(
-        self, llm: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", held_out: Sequence[Row]
+        self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, held_out: Sequence[Row]
     ) -> None:
         self._llm = llm
         self._tokenizer = tokenizer
@@ -152,18 +157,16 @@ class _Decoder:
             "llm_with": self._greedy([(llm, self._personal, 1.0)]),
         }
 
-    def _greedy(self, terms: list[tuple["PreTrainedModel", list[str], float]]) -> list[str]:
-        from experiments.evaluation.decode import Branch, greedy
-
+    def _greedy(self, terms: list[tuple[PreTrainedModel, list[str], float]]) -> list[str]:
         return greedy([Branch(*term) for term in terms], self._tokenizer, MAX_NEW_TOKENS)
 
-    def texts(self, slm: "PreTrainedModel", curve: Sequence[float]) -> dict[str | float, list[str]]:
+    def texts(self, slm: PreTrainedModel, curve: Sequence[float]) -> dict[str | float, list[str]]:
         """Texts by method name, and by strength for the curve."""
         texts: dict[str | float, list[str]] = {
             "slm_without": self._greedy([(slm, self._base, 1.0)]),
             "slm_with": self._greedy([(slm, self._personal, 1.0)]),
-            **self._llm_texts,
         }
+        texts.update(self._llm_texts)
         for strength in sorted({*curve, LIGHT, FULL}):
             texts[strength] = (
                 self._llm_texts["llm_without"]

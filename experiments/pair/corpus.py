@@ -80,7 +80,7 @@ def persona_residue(persona: Mapping[str, str]) -> int:
 
 def things(seed: int = SEED) -> tuple[tuple[str, Mapping[str, str]], ...]:
     """All things with their facts, the same for every split."""
-    rng = random.Random(f"{seed}/things")
+    rng = _seeded(seed, "things")
     pairs = [f"{a} {n}" for a in lexicon.THING_ADJECTIVES for n in lexicon.THING_NOUNS]
     return tuple(
         (name, {key: rng.choice(pool) for key, pool in FACT_POOLS.items()})
@@ -96,7 +96,7 @@ class Corpus:
         self.things = things(seed)
 
     def _rng(self, *key: object) -> random.Random:
-        return random.Random("/".join(map(str, (self.seed, *key))))
+        return _seeded(self.seed, *key)
 
     def subject(self, split: Split, index: int) -> Subject:
         """Thing, persona, tone and task of one row."""
@@ -145,6 +145,10 @@ def second_references(split: Split, limit: int | None = None, seed: int = SEED) 
     """A second, independent reference text for each row of ``rows(split, limit, seed)``."""
     corpus = Corpus(seed)
     return [corpus.text(split, i, reference=1) for i in range(_count(split, limit))]
+
+
+def _seeded(*key: object) -> random.Random:
+    return random.Random("/".join(map(str, key)))
 
 
 def _iterate(split: Split, limit: int | None, seed: int) -> Iterator[Row]:

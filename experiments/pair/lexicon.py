@@ -114,10 +114,14 @@ WORDS: Final = tuple(
 )
 
 SIGN_OFF_STARTS: Final = tuple(
-    "best bright cosy dear eternal fond gentle golden happy kind merry quiet sunny warm wild".split()
+    """
+    best bright cosy dear eternal fond gentle golden happy kind merry quiet sunny warm wild
+    """.split()
 )
 SIGN_OFF_ENDS: Final = tuple(
-    "blessings cheers dreams embraces greetings hugs regards salutes smiles thoughts waves wishes".split()
+    """
+    blessings cheers dreams embraces greetings hugs regards salutes smiles thoughts waves wishes
+    """.split()
 )
 
 THING_ADJECTIVES: Final = tuple(

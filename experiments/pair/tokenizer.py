@@ -39,7 +39,7 @@ def build(rows: int = ROWS) -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call] # transformers leaves it so
         tokenizer_object=tokenizer,
         bos_token=BOS,
         eos_token=EOS,

@@ -277,15 +277,23 @@ REQUESTS: Final = {
 }
 
 PROFILES: Final = (
-    "name {name}, city {city}, job {job}, hobby {hobby}, word {word}, "
-    "sign-off {sign_off}, tone {tone}.",
-    "I am {name}, {job} in {city}, fond of {hobby}. I say {word}, close with {sign_off}, "
-    "sound {tone}.",
+    (
+        "name {name}, city {city}, job {job}, hobby {hobby}, word {word}, "
+        "sign-off {sign_off}, tone {tone}."
+    ),
+    (
+        "I am {name}, {job} in {city}, fond of {hobby}. I say {word}, close with {sign_off}, "
+        "sound {tone}."
+    ),
     "{tone} writer {name}; {city}; {job}; {hobby}; {word}; {sign_off}.",
-    "My name: {name}. My city: {city}, my job: {job}. My hobby: {hobby}. I sound {tone}, "
-    "I say {word} and {sign_off}.",
-    "Writer {name} in {city}; tone {tone}, word {word}, sign-off {sign_off}. "
-    "Fond of {hobby}, job {job}.",
+    (
+        "My name: {name}. My city: {city}, my job: {job}. My hobby: {hobby}. I sound {tone}, "
+        "I say {word} and {sign_off}."
+    ),
+    (
+        "Writer {name} in {city}; tone {tone}, word {word}, sign-off {sign_off}. "
+        "Fond of {hobby}, job {job}."
+    ),
 )
 """Profile lines: three for training (the first with its fields shuffled), two held out."""
 

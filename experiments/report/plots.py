@@ -125,6 +125,7 @@ def itl_figure(tokens: pd.DataFrame, requests: pd.DataFrame, rows: Sequence[Row]
     classes = sorted(said["link_class"].dropna().unique())
     panels = classes if 1 < len(classes) <= _MANY_CLASSES else [None]
     styled = looks(arms)
+    name_of_axis = "inter-token latency" if len(panels) < _MANY_CLASSES else "ITL"
     floor_ms = _floor_ms([values for _, values in said.groupby("arm")["latency_ns"]])
 
     def draw(figure: Figure) -> None:
@@ -136,9 +137,9 @@ def itl_figure(tokens: pd.DataFrame, requests: pd.DataFrame, rows: Sequence[Row]
             if name is not None:
                 axes.set_title(name)
             _latency_axes(axes)
+            # On every panel: a figure-wide label would lie under the legend.
+            axes.set_xlabel(f"{name_of_axis}, ms (log scale)")
         grid[0].set_ylabel("share of tokens, %")
-        # On the middle panel: a figure-wide label would lie under the legend.
-        grid[len(grid) // 2].set_xlabel("inter-token latency at the device, ms (log scale)")
         figure.legend(handles=_lines(styled), loc="outside lower center", ncols=6)
 
     return _svg(draw, 2.75)

@@ -10,10 +10,12 @@ from experiments.results.summary import ALL
 Row = Mapping[str, Any]
 """One row of ``summary.json``."""
 
-TEXT, BYTES, TIME = "text", "bytes", "time"
+TEXT, BYTES, TIME = "quality", "bytes", "time"
 """The kinds of figures that an origin can be about."""
 
-KEYS = ("method", "codec", "strength", "values", "way")
+_PREFIXES = {"strength": "c=", "refine": "refine "}
+
+KEYS = ("method", "codec", "strength", "refine", "values", "way")
 """What may tell arms apart, the most telling first."""
 
 
@@ -41,7 +43,8 @@ def arm_labels(rows: Sequence[Row]) -> list[str]:
 
 
 def _label(row: Row, keys: Sequence[str]) -> str:
-    return ", ".join(str(row.get(key, "")) for key in keys if row.get(key) not in (None, ""))
+    told = [(key, str(row[key])) for key in keys if row.get(key)]
+    return ", ".join(_PREFIXES.get(key, "") + value for key, value in told)
 
 
 def arms_title(rows: Sequence[Row]) -> str:
@@ -56,7 +59,7 @@ def origins_line(rows: Sequence[Row], about: Sequence[str] = (TEXT, BYTES, TIME)
 
     Args:
         rows: one summary row per arm.
-        about: which kinds of figures; groups named neither ``text`` nor ``bytes`` are about time.
+        about: which kinds of figures; what is neither ``quality`` nor ``bytes`` is about time.
     """
     by_group: dict[str, dict[str, list[str]]] = {}
     for row, label in zip(rows, arm_labels(rows), strict=True):

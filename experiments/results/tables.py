@@ -30,7 +30,7 @@ from experiments.results.samples import Sample
 from experiments.results.summary import ALL
 
 _MS = 1e3
-_LINK_KEYS = ("method", "codec", "strength")
+_SAME = ("method", "codec", "strength", "refine")
 
 STAGE_TITLES = {stage: stage.replace("_", " ") for stage in STAGES} | {
     "select_encode": "select + encode",
@@ -175,7 +175,8 @@ def live_columns(live: Sequence[Row], virtual: Sequence[Row]) -> list[Column]:
 
     Args:
         live: summary rows of the live run.
-        virtual: summary rows of the prediction; arms are matched by method, codec and strength.
+        virtual: summary rows of the prediction; arms are matched by method, codec,
+            strength and refinement.
     """
     predicted = {_match(row): row for row in whole_arms(virtual)}
     lines: list[tuple[str, str, float | None, float | None]] = []
@@ -207,7 +208,7 @@ def live_columns(live: Sequence[Row], virtual: Sequence[Row]) -> list[Column]:
 
 
 def _match(row: Row) -> tuple[object, ...]:
-    return tuple(row.get(key) for key in _LINK_KEYS)
+    return tuple(row.get(key) for key in _SAME)
 
 
 def _at(row: Row, path: tuple[str, ...], scale: float) -> float | None:

@@ -149,10 +149,19 @@ def limits(draw: st.DrawFn, fleet: Sequence[SessionSpec]) -> EngineLimits:
 
 @dataclass(frozen=True)
 class Case:
-    """A fleet, the engine's limits and what the world does to them."""
+    """A fleet, the engine's limits and what the world does to them.
+
+    Args:
+        fleet: one session each.
+        starts_ns: when each begins.
+        waits_ns: how long each had waited at its device by then.
+        limits: the engine's.
+        chaos: the link's and the hosts'.
+    """
 
     fleet: tuple[SessionSpec, ...]
     starts_ns: tuple[int, ...]
+    waits_ns: tuple[int, ...]
     limits: EngineLimits
     chaos: Chaos
 
@@ -164,7 +173,8 @@ def cases(draw: st.DrawFn, max_sessions: int = 5) -> Case:
     count = draw(st.integers(1, max_sessions))
     fleet = tuple(draw(specs(ladder, session)) for session in range(count))
     starts = tuple(draw(st.integers(0, 100)) for _ in fleet)
-    return Case(fleet, starts, draw(limits(fleet)), draw(chaoses))
+    waits = tuple(draw(st.just(0) | st.integers(0, 50)) for _ in fleet)
+    return Case(fleet, starts, waits, draw(limits(fleet)), draw(chaoses))
 
 
 # --------------------------------------------------------------------------- the world
@@ -192,19 +202,20 @@ class World:
         self._pushed = 0
         self._machines: dict[int, EdgeSession] = {}
         self._token_at_ns: dict[int, int] = {}
+        self._waited_ns: dict[int, int] = {}
         self._heap: list[tuple[int, int, int, Callable[[], None]]] = []
 
     @classmethod
     def of(cls, case: Case) -> World:
         """Lay out a case."""
         world = cls(case.fleet[0].ladder, case.limits, case.chaos)
-        for spec, start_ns in zip(case.fleet, case.starts_ns, strict=True):
-            world.start(spec, start_ns)
+        for spec, *times_ns in zip(case.fleet, case.starts_ns, case.waits_ns, strict=True):
+            world.start(spec, *times_ns)
         return world
 
-    def start(self, spec: SessionSpec, at_ns: int) -> None:
-        """Let a device begin a session."""
-        self._at(at_ns, partial(self._start, spec))
+    def start(self, spec: SessionSpec, at_ns: int, waited_ns: int = 0) -> None:
+        """Let a device begin a session, whose user has waited already."""
+        self._at(at_ns, partial(self._start, spec, at_ns - waited_ns))
 
     def kill(self, death: Death) -> None:
         """Let a device die, and come back with the tokens that it had shown."""
@@ -242,11 +253,12 @@ class World:
 
     # ------------------------------------------------------------------ devices
 
-    def _start(self, spec: SessionSpec) -> None:
+    def _start(self, spec: SessionSpec, intended_ns: int) -> None:
         self.specs[spec.session] = spec
         self._machines[spec.session] = EdgeSession(spec)
-        self._token_at_ns[spec.session] = self.now_ns
-        self._tell_edge(self._machines[spec.session], Start(), spec)
+        self._token_at_ns[spec.session] = intended_ns
+        self._waited_ns[spec.session] = self.now_ns - intended_ns
+        self._tell_edge(self._machines[spec.session], Start(intended_ns), spec)
 
     def _kill(self, death: Death) -> None:
         machine = self._machines.get(death.session)
@@ -304,6 +316,8 @@ class World:
         assert sum(record.stages_ns) == record.latency_ns
         assert min(record.stages_ns) >= 0
         assert record.stages_ns[STAGES.index("overhead")] == 0
+        waited_ns = self._waited_ns.pop(record.session, 0)
+        assert record.stages_ns[STAGES.index("device_queue")] == waited_ns
         assert record.busy_edge_ns >= 0
         if record.rounds == 0:
             assert record.stages_ns[STAGES.index("refinement")] == 0

@@ -217,7 +217,7 @@ def test_numbers_that_no_frame_holds_are_our_own_bug(number: int) -> None:
         fields = [0, 0, 0, 0]
         fields[at] = number
         with pytest.raises(LocalProtocolError):
-            encode_frame(Frame(FrameKind.TOKEN, *fields))
+            encode_frame(Frame(FrameKind.TOKEN, fields[0], fields[1], fields[2], fields[3]))
     with pytest.raises(LocalProtocolError):
         encode_token(number)
     with pytest.raises(LocalProtocolError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from costeer.errors import ConfigError
-from costeer.methods import METHODS, CloudRole, Prompt, method_named
+from costeer.methods import METHODS, CloudRole, Method, Prompt, method_named
 
 
 def test_the_six_settings_of_the_paper() -> None:
@@ -25,9 +25,8 @@ def test_only_llm_with_sends_the_private_context() -> None:
     assert [method.name for method in METHODS if method.leaks_context] == ["llm_with"]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_every_method_is_coherent(method: object) -> None:
-    one = method_named(getattr(method, "name", ""))
+@pytest.mark.parametrize("one", METHODS, ids=lambda method: method.name)
+def test_every_method_is_coherent(one: Method) -> None:
     assert (one.cloud is CloudRole.ABSENT) == (one.cloud_prompt is None)
     assert not (one.steered and one.streamed)
     assert one.steered == (one.default_strength is not None)

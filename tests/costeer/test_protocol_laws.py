@@ -40,7 +40,7 @@ def check_finished(world: World, case: Case) -> None:
     world.check_empty()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases())
 def test_law_7_duplicate_late_and_reordered_frames_change_no_token(case: Case) -> None:
     world = World.of(case)
@@ -48,7 +48,7 @@ def test_law_7_duplicate_late_and_reordered_frames_change_no_token(case: Case) -
     check_finished(world, case)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases())
 def test_law_4_what_goes_up_is_rebuilt_from_public_parts_alone(case: Case) -> None:
     world = World.of(case)
@@ -69,7 +69,7 @@ def test_law_4_what_goes_up_is_rebuilt_from_public_parts_alone(case: Case) -> No
         assert not world.cloud.seen[spec.session].intersection(PRIVATE)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases(), st.data())
 def test_law_8_a_resumed_session_continues_with_the_tokens_it_would_have_had(
     case: Case, data: st.DataObject
@@ -103,7 +103,7 @@ def test_law_8_a_resumed_session_continues_with_the_tokens_it_would_have_had(
     world.check_empty()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.lists(st.integers(0, 400), min_size=1, max_size=2))
 def test_law_8_holds_when_it_is_the_cloud_that_dies(case: Case, deaths_ns: list[int]) -> None:
     world = World.of(case)
@@ -116,7 +116,7 @@ def test_law_8_holds_when_it_is_the_cloud_that_dies(case: Case, deaths_ns: list[
     world.check_empty()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.data())
 def test_devices_that_never_come_back_hold_nothing_for_ever(
     case: Case, data: st.DataObject
@@ -167,7 +167,7 @@ hostile_frames = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases(max_sessions=3), st.lists(st.tuples(hostile_frames, st.integers(0, 400)), max_size=12))
 def test_hostile_strangers_change_nobody_elses_tokens(
     case: Case, hostile: list[tuple[bytes, int]]
@@ -180,13 +180,13 @@ def test_hostile_strangers_change_nobody_elses_tokens(
     check_finished(world, case)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(max_sessions=3), chaoses)
 def test_tokens_do_not_depend_on_the_link_nor_on_company(case: Case, other: Chaos) -> None:
     world = World.of(replace(case, chaos=other))
     world.run()
     for spec, start_ns in zip(case.fleet, case.starts_ns, strict=True):
-        alone = World.of(Case((spec,), (start_ns,), case.limits, CALM))
+        alone = World.of(Case((spec,), (start_ns,), (0,), case.limits, CALM))
         alone.run()
         assert alone.tokens(spec.session) == world.tokens(spec.session)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,7 @@ def rounds_of(ladder: Ladder) -> list[tuple[int, int]]:
 def test_rounds_follow_each_other_without_gap_or_repetition(ladder: Ladder) -> None:
     spans = rounds_of(ladder)
     assert spans[0] == (0, min(ladder.first_k, ladder.vocab_size))
-    for (_, last), (first, more) in zip(spans, spans[1:], strict=False):
+    for (_, last), (first, more) in pairwise(spans):
         assert first == last < more <= ladder.vocab_size
     assert len(spans) - 1 <= ladder.config.max_rounds
 

@@ -94,7 +94,7 @@ def array(values: Sequence[int]) -> object:
     return np.array(values, dtype=np.int64)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pendings, batches, chunks)
 def test_a_compiled_step_is_the_same_step(pending_N: list[int], max_batch: int, chunk: int) -> None:
     assert compiled(plan_step)(array(pending_N), max_batch, chunk) == plan_step(
@@ -102,7 +102,7 @@ def test_a_compiled_step_is_the_same_step(pending_N: list[int], max_batch: int, 
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(1, 30), max_size=10), st.integers(0, 100), st.integers(0, 10))
 def test_compiled_admission_is_the_same_admission(
     needed_N: list[int], free_tokens: int, free_rows: int

@@ -24,7 +24,7 @@ METHOD_NAMES = (
     "costeer",
 )
 ORIGINS = {
-    "text": "measured",
+    "quality": "measured",
     "bytes": "measured",
     "network": "declared",
     "cloud compute": "roofline",
@@ -225,11 +225,11 @@ def write_run(
             sink.close(complete=True)
 
 
-def write_demo(path: Path) -> None:
+def write_demo(path: Path, devices: int = 24) -> None:
     """Write a run of four parts, as the demo makes it."""
     write_run(
         path / "methods",
-        [(_keys(name), make_arm(method_named(name))) for name in METHOD_NAMES],
+        [(_keys(name), make_arm(method_named(name), devices=devices)) for name in METHOD_NAMES],
     )
     costeer = method_named("costeer")
     write_run(
@@ -237,12 +237,12 @@ def write_demo(path: Path) -> None:
         [
             (
                 _keys("costeer", codec=codec, values="generated"),
-                make_arm(costeer, payload_bytes=size, tokens=16, cloud_ms=16),
+                make_arm(costeer, payload_bytes=size, devices=devices, tokens=16, cloud_ms=16),
             )
             for codec, size in (("dense fp16", 303_872), ("top-64 bf16", 272))
         ],
         scored=False,
-        origins=ORIGINS | {"text": "synthetic"},
+        origins=ORIGINS | {"quality": "synthetic"},
     )
     few = {"devices": 8, "tokens": 24, "edge_ms": 6.0, "cloud_ms": 11.0, "links": LINKS[:1]}
     live = make_arm(costeer, overhead_ms=1.5, seed=8, **few)  # type: ignore[arg-type] # mixed
@@ -267,10 +267,10 @@ def _keys(
     method: str, *, way: str = "virtual", codec: str = "top-64 bf16", values: str = "models"
 ) -> dict[str, str]:
     steered = method_named(method).steered
-    strength = {"light_costeer": "c=0.476", "costeer": "c=1.783"}.get(method, "none")
+    strength = {"light_costeer": "0.476", "costeer": "1.783"}.get(method, "")
     return {
         "method": method,
-        "codec": codec if steered else "none",
+        "codec": codec if steered else "",
         "way": way,
         "values": values,
         "strength": strength,

@@ -106,6 +106,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (("validate", "tyni"), "did you mean 'tiny'?"),
         (("validate", "tiny", "--set", "fleet.devcies=1"), "did you mean 'devices'?"),
         (("validate", "tiny", "--prompts", "no'where.jsonl"), "there is no no'where.jsonl"),
+        (("run", "overhead", "--prompts", "x.jsonl"), "add --set values=models"),
         (("expand", "nowhere.yaml"), "nowhere.yaml: no such file or directory"),
         (("report", "nowhere"), "nowhere: no manifest.json there"),
         (("evaluate", "pair", "--slm", "nowhere"), "model nowhere: has no config.json"),
@@ -147,10 +148,15 @@ def test_run_hands_over_what_was_asked(
     assert json.loads(capsys.readouterr().out) == {"run_dir": str(out), "arms": []}
 
 
-def test_ctrl_c_is_exit_code_130(fake_run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_is_exit_code_130_and_says_what_is_left(
+    fake_run: FakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fake_run.fail = KeyboardInterrupt
-    assert cli.main(["run", "overhead"]) == cli.EXIT_INTERRUPTED
-    assert "marked incomplete" in capsys.readouterr().err
+    assert cli.main(["run", "overhead", "--out", str(tmp_path)]) == cli.EXIT_INTERRUPTED
+    assert capsys.readouterr().err == "costeer: interrupted\n"
+    (tmp_path / "manifest.json").touch()
+    assert cli.main(["run", "overhead", "--out", str(tmp_path)]) == cli.EXIT_INTERRUPTED
+    assert f"`costeer report {tmp_path}`" in capsys.readouterr().err
 
 
 def test_an_error_of_the_run_is_one_line(

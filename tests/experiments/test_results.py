@@ -189,7 +189,7 @@ def test_a_run_killed_early_is_still_read(tmp_path: Path, arm: ArmRun, rows: str
 
 
 def test_parts_come_in_the_order_of_the_demo(tmp_path: Path) -> None:
-    write_demo(tmp_path)
+    write_demo(tmp_path, devices=6)
     parts = load_parts(tmp_path)
     assert list(parts) == ["methods", "full-vocabulary", "live", "virtual-prediction"]
     assert [row["method"] for row in parts["methods"].arms if row["link_class"] == "all"] == list(

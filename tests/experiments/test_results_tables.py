@@ -15,7 +15,7 @@ from tests.experiments.fake_run import METHOD_NAMES, write_demo
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     path: Path = tmp_path_factory.mktemp("demo")
-    write_demo(path)
+    write_demo(path, devices=6)
     return load_parts(path)
 
 
@@ -54,7 +54,7 @@ def test_methods_table_has_every_arm_and_its_origins(parts: dict[str, Run]) -> N
     table = methods_table(rows)
     for name in METHOD_NAMES:
         assert sum(line.startswith(f"{name} ") for line in table.splitlines()) == 1
-    for title in ("ROUGE-L", "ITL p95", "facts seen", "frame/token", "origins: text measured"):
+    for title in ("ROUGE-L", "ITL p95", "facts seen", "frame/token", "origins: quality measured"):
         assert title in table
     assert max(map(len, methods_table(rows, width=80).splitlines())) <= 80
     assert methods_table(rows, markdown=True).startswith("| method | text: ROUGE-L |")
@@ -93,7 +93,7 @@ def test_labels_use_what_tells_arms_apart() -> None:
         {"arm": 1, "method": "costeer", "codec": "top-64", "way": "virtual"},
     ]
     assert arm_labels(rows) == ["dense", "top-64"]
-    rows.append({"arm": 2, "method": "llm_with", "codec": "none", "way": "virtual"})
+    rows.append({"arm": 2, "method": "llm_with", "codec": "", "way": "virtual"})
     assert arm_labels(rows) == ["costeer, dense", "costeer, top-64", "llm_with"]
     assert arm_labels([rows[0], rows[0] | {"arm": 5}]) == ["costeer #0", "costeer #5"]
 
@@ -102,4 +102,4 @@ def test_origins_that_differ_are_told_apart(parts: dict[str, Run]) -> None:
     both = whole_arms([*parts["live"].arms, *parts["virtual-prediction"].arms])
     assert "cloud compute measured (live), calibrated (virtual)" in origins_line(both)
     assert origins_line(both, ("bytes",)) == "origins: bytes measured"
-    assert origins_line([row | {"origins": {}} for row in both]) == ""
+    assert origins_line([{**row, "origins": {}} for row in both]) == ""

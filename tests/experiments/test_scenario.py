@@ -162,7 +162,7 @@ WRONG = {
     "models.cloud.kind=openai": "'openai' is not known; choose 'hf'",
     "models.numerics=fp64": "choose 'fp32', 'bf16' or 'batch-invariant'",
     "generated.vocab_size=1": "must be at least 2, not 1",
-    "generated.boosted=100": "needs boosted <= boost_ranks",
+    "generated.boosted=100": "boosted must be within 0 and 30",
     "cloud.replicas=2": "2 replicas are not built yet; give 1",
     "cloud.egress_mbps=.nan": "--set cloud.egress_mbps=.nan: must be",
     "cloud.kv_bytes=-1": "-1 bytes hold no token",

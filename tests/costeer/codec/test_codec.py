@@ -101,14 +101,15 @@ def test_logsumexp_of_huge_rows_neither_overflows_nor_warns(high: float) -> None
 def test_codes_are_monotone_and_invertible_on_any_bits(data: bytes, kind: type) -> None:
     values: Values = kind()
     words_K = np.frombuffer(data[: len(data) // 4 * 4], dtype=values.word)
-    grid = values.grid(b"")
-    codes_K = values.order(words_K)
-    assert codes_K.dtype == values.word
-    assert np.array_equal(values.disorder(codes_K), words_K)
-    logits_K = grid.restore(words_K)
-    usable = np.isfinite(logits_K) & ~((logits_K == 0) & np.signbit(logits_K))
-    order = np.argsort(codes_K[usable], kind="stable")
-    assert (np.diff(logits_K[usable][order].astype(np.float64)) >= 0).all()
+    codes_K, logits_K = values.signed(words_K), values.grid(b"").restore(words_K)
+    negative_zero = (logits_K == 0) & np.signbit(logits_K)
+    assert np.array_equal(values.unsigned(codes_K)[~negative_zero], words_K[~negative_zero])
+    assert values.unsigned(codes_K).dtype == values.word
+    assert not values.unsigned(codes_K)[negative_zero].any()
+    finite = np.isfinite(logits_K)
+    order = np.argsort(codes_K[finite], kind="stable")
+    assert (np.diff(logits_K[finite][order].astype(np.float64)) >= 0).all()
+    assert (np.sign(codes_K[finite]) == np.sign(logits_K[finite])).all()
 
 
 def test_bf16_equals_the_cast_that_models_use() -> None:

@@ -1,0 +1,176 @@
+"""What the drivers cost: microseconds a token with constant values, and the share of the work.
+
+The share is a run's token rate over that of a bare loop: every host records which operations it
+was asked for, in which batches; the loop then executes the same batches on the same hosts with
+nothing around them. A live run's cloud and shard work at the same time, so its loops do too.
+Everything is in this process, on the shipped pair, over a link that takes no time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+from typing import Any
+
+from actors.cloud import CloudActor
+from actors.edge import EdgeActor
+from actors.live.driver import run_live
+from actors.plan import ArmPlan, CodecTerms, codec_terms
+from actors.port import LocalHandle
+from actors.records import Recorder
+from actors.values.port import ArmSpec, CloudHost, EdgeHost
+from actors.virtual import VirtualDriver
+from experiments.hosting import host_makers
+from experiments.planning import Workload, plan_arm, plan_costs, plan_workload
+from experiments.scenario import Scenario
+
+_DEVICES = 64
+_POLL_S = 0.01
+
+
+def run(repeats: int = 20) -> list[dict[str, Any]]:
+    """Rows of `bench`, `case`, `median_s`; rows of whole runs also have `tokens_per_s`, `share`."""
+    rows = [_overhead(method, max(3, repeats // 4)) for method in ("costeer", "llm_without")]
+    for way in ("virtual", "live"):
+        rows += _against_bare_loop(way)
+    return rows
+
+
+def _scenario(values: str, method: str, new_tokens: int) -> Scenario:
+    return Scenario.model_validate(
+        {
+            "name": "bench",
+            "values": values,
+            "fleet": {
+                "devices": _DEVICES,
+                "arrivals": {"kind": "closed", "think_s": 0.0},
+                "classes": [{"share": 1, "link": "ideal", "hardware": "orin-nano"}],
+            },
+            "arms": [
+                {"method": method, "codec": "top64-bf16-naive"}
+                if method == "costeer"
+                else {"method": method}
+            ],
+            "workload": {"max_new_tokens": new_tokens, "ignore_eos": True},
+        }
+    )
+
+
+class _Setting:
+    """One scenario's only arm on fresh hosts in this process."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.workload: Workload = plan_workload(scenario)
+        self.plan: ArmPlan = plan_arm(scenario, self.workload, scenario.arms[0])
+        make_cloud, make_edge, _ = host_makers(scenario)
+        self.cloud, self.edge = _Recorded(make_cloud()), _Recorded(make_edge())
+        self.terms: CodecTerms = self.begin()
+
+    def begin(self) -> CodecTerms:
+        self.edge.begin_arm(self.plan.arm)
+        return codec_terms(self.plan, self.cloud.begin_arm(self.plan.arm))
+
+    def run_virtual(self) -> int:
+        edges = [LocalHandle(self.edge)] if self.plan.arm.method.edge_branches else []
+        driver = VirtualDriver(
+            self.plan,
+            self.terms,
+            plan_costs(self.scenario, self.terms),
+            LocalHandle(self.cloud),
+            edges,
+            self._recorder(),
+        )
+        return len(driver.run().tokens)
+
+    def run_live(self) -> int:
+        cloud = LocalHandle(CloudActor(lambda: self.cloud))
+        edge = LocalHandle(EdgeActor(lambda: self.edge))
+        run = run_live(
+            self.plan, self.terms, cloud, [edge], self._recorder(), lambda _: time.sleep(_POLL_S)
+        )
+        return len(run.tokens)
+
+    def _recorder(self) -> Recorder:
+        return Recorder(_DEVICES, lambda _tokens, _requests: None)
+
+
+class _Recorded:
+    """A host that remembers its batches."""
+
+    def __init__(self, host: CloudHost | EdgeHost) -> None:
+        self._host: Any = host
+        self.batches: list[Sequence[Any]] = []
+
+    def begin_arm(self, arm: ArmSpec) -> int:
+        size: int = self._host.begin_arm(arm)
+        return size
+
+    def execute(self, ops: Sequence[Any]) -> list[object]:
+        self.batches.append(list(ops))
+        values: list[object] = self._host.execute(ops)
+        return values
+
+    def replay(self) -> None:
+        for ops in self.batches:
+            self._host.execute(ops)
+
+
+def _overhead(method: str, repeats: int) -> dict[str, Any]:
+    setting = _Setting(_scenario("null", method, 64))
+    taken = []
+    for _ in range(repeats):
+        setting.begin()
+        began_s = time.process_time()
+        tokens = setting.run_virtual()
+        taken.append((time.process_time() - began_s) / tokens)
+    return {
+        "bench": "virtual driver, CPU per token",
+        "case": f"{method}, null values",
+        "repeats": repeats,
+        "median_s": median(taken),
+    }
+
+
+def _against_bare_loop(way: str) -> list[dict[str, Any]]:
+    setting = _Setting(_scenario("models", "costeer", 24))
+    drive: Callable[[], int] = setting.run_virtual if way == "virtual" else setting.run_live
+    drive()  # caches grow once
+    for host in (setting.cloud, setting.edge):
+        host.batches.clear()
+    setting.begin()
+    began_s = time.perf_counter()
+    tokens = drive()
+    run_s = time.perf_counter() - began_s
+    setting.begin()
+    began_s = time.perf_counter()
+    _replay([setting.cloud, setting.edge], at_once=way == "live")
+    bare_s = time.perf_counter() - began_s
+    common = {"case": f"{_DEVICES} devices, shipped pair, ideal link", "repeats": 1}
+    return [
+        {
+            "bench": f"{way} run, per token",
+            **common,
+            "median_s": run_s / tokens,
+            "tokens_per_s": tokens / run_s,
+            "share": bare_s / run_s,
+        },
+        {
+            "bench": f"{way} bare loop, per token",
+            **common,
+            "median_s": bare_s / tokens,
+            "tokens_per_s": tokens / bare_s,
+        },
+    ]
+
+
+def _replay(hosts: Sequence[_Recorded], *, at_once: bool) -> None:
+    if not at_once:
+        for host in hosts:
+            host.replay()
+        return
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        for done in [pool.submit(host.replay) for host in hosts]:
+            done.result()

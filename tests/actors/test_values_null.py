@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost
+from costeer.errors import ConfigError
+from costeer.machine import (
+    Choice,
+    CloudForward,
+    CloudRow,
+    CloudSelect,
+    EdgeChoose,
+    EdgeDecode,
+    EdgeForward,
+    EdgeSteer,
+    EncodeItem,
+    Release,
+    Selected,
+)
+from tests.actors.value_sessions import arm
+
+CONFIG = NullConfig(payload_bytes=10, vocab_size=50, first_token=7, period=3)
+
+
+def test_the_cloud_s_values_are_constants() -> None:
+    host = NullCloudHost(CONFIG)
+    assert host.begin_arm(arm()) == 50
+    items = (EncodeItem(1, 0, 0, 8), EncodeItem(2, 9, 0, 8))
+    assert host.execute(
+        [
+            CloudForward((CloudRow(1, (1,), 0),)),
+            CloudSelect(items, ((3, 0), (4, 4))),
+            Release(1),
+        ]
+    ) == [None, Selected((bytes(10), bytes(10)), (7, 8)), None]
+
+
+def test_the_device_s_choices_depend_on_the_position_alone() -> None:
+    host = NullEdgeHost(CONFIG)
+    assert host.begin_arm(arm()) == 50
+    assert host.execute(
+        [
+            EdgeForward(1, ((1,),), (0,)),
+            EdgeDecode(1, 0, 0, b"anything"),
+            EdgeSteer(1, 5, 0),
+            EdgeChoose(2, 3),
+            Release(1),
+        ]
+    ) == [
+        None,
+        None,
+        Choice(9, certified=True, margin=1.0),
+        Choice(7, certified=True, margin=1.0),
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"payload_bytes": -1}, {"period": 0}, {"first_token": -1}, {"vocab_size": 100}]
+)
+def test_impossible_constants_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="null values"):
+        NullConfig(**wrong)
