@@ -50,9 +50,9 @@ class CloudActor:
 
     def live_end(self) -> LiveCloudReport:
         """Stop serving and say what was done."""
-        report = self._serving().stop()
+        live = self._serving()
         self._live = None
-        return report
+        return live.stop()
 
     def _serving(self) -> LiveCloud:
         if self._live is None:

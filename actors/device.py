@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spec
-from actors.records import ByteMeter, RequestRow, TokenRow
+from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
 from costeer.edge import EdgeSession
 from costeer.machine import TokenRecord
 from netsim.link import Egress, Link
@@ -90,11 +90,16 @@ class DeviceRun:
 
     def begin(self, arm: ArmPlan, terms: CodecTerms, intended_ns: int) -> None:
         """Open the session of the next request."""
-        self._index += 1
+        self._turn_to_next(intended_ns)
         self.machine = EdgeSession(session_spec(arm, self.plan, self._index, terms))
-        self._arrival_ns = intended_ns
+
+    def _turn_to_next(self, arrival_ns: int) -> None:
+        self._index += 1
+        self._arrival_ns = arrival_ns
         self._tokens = []
         self._total = ByteMeter()
+        # What still came for a session that had failed is nobody's.
+        self.access.take()
 
     def record(self, record: TokenRecord, now_ns: int) -> TokenRow:
         """Book a token, with the bytes since the last one."""
@@ -122,6 +127,18 @@ class DeviceRun:
             failed=failed,
             moved=self._total,
         )
+
+    def censor(self, now_ns: int) -> list[RequestRow]:
+        """Book what had come by the end of a run that was stopped, and had not ended.
+
+        In an open loop these may be several: the one under way and those that waited behind it.
+        """
+        rows = [self.close(CENSORED, now_ns)] if self.machine is not None else []
+        arrivals_ns = self.plan.arrivals_ns or ()
+        while self.next_request < len(arrivals_ns) and arrivals_ns[self.next_request] <= now_ns:
+            self._turn_to_next(arrivals_ns[self.next_request])
+            rows.append(self.close(CENSORED, now_ns))
+        return rows
 
     def next_intended_ns(self, now_ns: int) -> int | None:
         """When the next request comes, now that nothing is under way; None after the last.

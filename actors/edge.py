@@ -53,9 +53,9 @@ class EdgeActor:
 
     def live_end(self) -> ShardNews:
         """Stop; return what was left."""
-        news = self._running().stop()
+        live = self._running()
         self._live = None
-        return news
+        return live.stop()
 
     def _running(self) -> LiveShard:
         if self._live is None:

@@ -49,14 +49,17 @@ class Port(Protocol):
 
 
 class _Done:
-    """A call that was carried out at once."""
+    """A call that was carried out at once; what it raised is kept for whoever asks."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_failure", "_value")
 
-    def __init__(self, value: object) -> None:
+    def __init__(self, value: object, failure: Exception | None = None) -> None:
         self._value = value
+        self._failure = failure
 
     def result(self) -> object:
+        if self._failure is not None:
+            raise self._failure
         return self._value
 
 
@@ -69,7 +72,10 @@ class LocalHandle:
 
     def submit(self, method: str, *args: object) -> Pending:
         """Carry out the call now."""
-        return _Done(self.call(method, *args))
+        try:
+            return _Done(self.call(method, *args))
+        except Exception as failure:  # noqa: BLE001 - raised by the result, as anywhere else
+            return _Done(None, failure)
 
     def call(self, method: str, *args: object) -> object:
         """Carry out the call now and return its value."""
@@ -91,6 +97,11 @@ class LocalPort:
 
     def close(self) -> None:
         """Nothing to end: the hosts go with their last reference."""
+
+
+def never() -> bool:
+    """Answer of a run that nobody stops."""
+    return False
 
 
 def gather(pendings: Sequence[Pending]) -> list[object]:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, fields
 
 from costeer.machine import TokenRecord
 
+CENSORED = "censored"
+"""The ``reason`` of a request that the end of the run cut off."""
+
 
 @dataclass(slots=True)
 class ByteMeter:
@@ -146,6 +149,7 @@ class Recorder:
         self._commit = commit
         self._piece_tokens = piece_tokens
         self._run = ArmRun()
+        self._told_tokens = 0
         self._committed_tokens = 0
         self._committed_requests = 0
 
@@ -170,8 +174,8 @@ class Recorder:
         count = len(self._run.tokens)
         if count - self._committed_tokens >= self._piece_tokens:
             self._hand_on()
-        if self._tell is not None and count % self._tell_every == 0:
-            self._tell(self._tell_every)
+        if count - self._told_tokens >= self._tell_every:
+            self._tell_more()
 
     def request(self, row: RequestRow) -> None:
         """Take a request that ended."""
@@ -179,11 +183,18 @@ class Recorder:
 
     def close(self, end_ns: int, *, complete: bool) -> ArmRun:
         """Hand on what is left and return all rows, in canonical order."""
+        self._tell_more()
         self._hand_on()
         self._run.end_ns = end_ns
         self._run.complete = complete
         self._run.sort()
         return self._run
+
+    def _tell_more(self) -> None:
+        more = len(self._run.tokens) - self._told_tokens
+        self._told_tokens += more
+        if self._tell is not None and more:
+            self._tell(more)
 
     def _hand_on(self) -> None:
         tokens = self._run.tokens[self._committed_tokens :]

@@ -8,6 +8,7 @@ Rules
   next (a payload's size, a token), everything queued is carried out, one call to each host. So
   execution batches over devices as well as the protocol allows, while each device is charged its
   own rows alone.
+* An operation's result goes to the session that asked. One that has failed meanwhile gets none.
 * No wall clock is read. Nothing depends on how many hosts there are.
 """
 
@@ -20,9 +21,10 @@ from functools import partial
 from actors.costs import Costs
 from actors.device import CloudEgress, DeviceRun, by_session
 from actors.plan import ArmPlan, CodecTerms, engine_spec
-from actors.port import Handle, gather
+from actors.port import Handle, gather, never
 from actors.records import ArmRun, Recorder
 from costeer.cloud import CloudEngine
+from costeer.edge import EdgeSession
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     CloudForward,
@@ -154,26 +156,43 @@ class VirtualDriver:
         self._steps = 0
         self._now_ns = 0
 
-    def run(self) -> ArmRun:
-        """Run to the end, or to an interrupt: then the rows so far are kept and marked.
+    def run(self, stopped: Callable[[], bool] = never) -> ArmRun:
+        """Run to the end, or until stopped: then the rows so far are kept and marked.
+
+        Args:
+            stopped: whether to stop; asked between two events. An interrupt stops as well.
 
         Raises:
             LocalProtocolError: a session did not end.
+            Exception: what a host raised; the rows so far are handed on before.
         """
+        try:
+            self._run(stopped)
+        except KeyboardInterrupt:
+            pass
+        except BaseException:
+            self._close()
+            raise
+        return self._close()
+
+    def _run(self, stopped: Callable[[], bool]) -> None:
         for device in self._devices:
             self._plan_request(device, 0)
         heap = self._heap
-        complete = True
-        try:
-            while heap and not self._recorder.all_finished:
-                now_ns, *_, handler = heap.pop()
-                self._now_ns = now_ns
-                handler(now_ns)
-        except KeyboardInterrupt:
-            complete = False
-            self._censor()
-        if complete and not self._recorder.all_finished:
-            raise LocalProtocolError("virtual: the heap ran dry before every session had ended")
+        recorder = self._recorder
+        while not recorder.all_finished and not stopped():
+            if not heap:
+                raise LocalProtocolError("virtual: the heap ran dry before every session had ended")
+            now_ns, *_, handler = heap.pop()
+            self._now_ns = now_ns
+            handler(now_ns)
+
+    def _close(self) -> ArmRun:
+        complete = self._recorder.all_finished
+        if not complete:
+            for device in self._devices:
+                for request in device.censor(self._now_ns):
+                    self._recorder.request(request)
         run = self._recorder.close(self._now_ns, complete=complete)
         run.batches = self._engine.counters.batches
         run.egress_busy_ns = self._egress.busy_ns
@@ -196,11 +215,6 @@ class VirtualDriver:
     def _begin(self, device: DeviceRun, intended_ns: int, now_ns: int) -> None:
         device.begin(self._plan, self._terms, intended_ns)
         self._tell_edge(device, Start(intended_ns), now_ns)
-
-    def _censor(self) -> None:
-        for device in self._devices:
-            if device.machine is not None:
-                self._recorder.request(device.close("censored", self._now_ns))
 
     # ------------------------------------------------------------------ the edge's commands
 
@@ -254,10 +268,14 @@ class VirtualDriver:
             op.session,
             position,
             round_,
-            partial(self._edge_done, device, ticket),
+            partial(self._edge_done, device, device.machine, ticket),
         )
 
-    def _edge_done(self, device: DeviceRun, ticket: _Ticket, now_ns: int) -> None:
+    def _edge_done(
+        self, device: DeviceRun, asker: EdgeSession | None, ticket: _Ticket, now_ns: int
+    ) -> None:
+        if device.machine is not asker:
+            return
         # A forward's logits and a decoded payload stay with the host; a choice decides.
         if not ticket.done and isinstance(ticket.op, EdgeSteer | EdgeChoose):
             _flush(self._queues)

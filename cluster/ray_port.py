@@ -9,21 +9,47 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable
 from typing import Any, cast
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from actors.port import Handle, Pending
 from costeer.errors import ConfigError, CosteerError
 
 LOCAL = "local"
-_WORKER_ENV = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+_REACH_TIMEOUT_S = 3.0
 
 
 class HostDiedError(CosteerError):
-    """An actor's process ended while it was needed."""
+    """An actor's process ended, or could not be reached, while it was needed."""
+
+
+class _Seat:
+    """What a Ray actor is made of: a host, or what became of making it.
+
+    An actor whose constructor raises is dead and its error reaches callers as text alone. So the
+    error is kept here, and every call raises it.
+    """
+
+    def __init__(self, make: Callable[..., object], args: tuple[object, ...]) -> None:
+        self._failure: Exception | None = None
+        try:
+            self._host = make(*args)
+        except Exception as failure:  # noqa: BLE001 - raised by every call
+            self._failure = failure
+
+    def call(self, method: str, args: tuple[object, ...]) -> object:
+        if self._failure is not None:
+            raise self._failure
+        value: object = getattr(self._host, method)(*args)
+        return value
+
+    def node_id(self) -> str:
+        found: str = ray.get_runtime_context().get_node_id()
+        return found
 
 
 class _RayPending:
@@ -41,9 +67,9 @@ class _RayPending:
         except RayTaskError as failed:
             # The host's own exception, as it would be raised in this process.
             raise failed.cause from failed
-        except RayActorError as died:
-            message = f"an actor died during {self._method}: {died}".split("\n", 1)[0]
-            raise HostDiedError(message) from died
+        except RayError as died:
+            reason = " ".join(str(died).split())
+            raise HostDiedError(f"an actor died during {self._method}: {reason}") from died
         return value
 
 
@@ -56,11 +82,15 @@ class RayHandle:
 
     def submit(self, method: str, *args: object) -> Pending:
         """Begin a call."""
-        return _RayPending(getattr(self._actor, method).remote(*args), method)
+        return _RayPending(self._actor.call.remote(method, args), method)
 
     def call(self, method: str, *args: object) -> object:
         """Call and wait."""
         return self.submit(method, *args).result()
+
+    def node_id(self) -> str:
+        """Return the id of the node that the host was placed on."""
+        return str(_RayPending(self._actor.node_id.remote(), "node_id").result())
 
 
 class RayPort:
@@ -75,46 +105,62 @@ class RayPort:
                 whatever the machine has.
 
         Raises:
-            ConfigError: no cluster answers at the address, or Ray is entered already.
+            ConfigError: no cluster answers at the address, it is too small, or Ray is entered
+                already.
         """
+        self._actors: list[Any] = []
         if ray.is_initialized():
             raise ConfigError("address: this process is in a Ray cluster already; use its port")
         try:
-            if address == LOCAL:
-                ray.init(
-                    address=LOCAL,
-                    num_cpus=max(os.cpu_count() or 1, min_cpus),
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.WARNING,
-                    runtime_env={"env_vars": _WORKER_ENV},
-                )
-            else:
-                ray.init(
-                    address=address,
-                    log_to_driver=False,
-                    logging_level=logging.WARNING,
-                    runtime_env={"env_vars": _WORKER_ENV},
-                )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).split("\n", 1)[0]
+            _enter(address, min_cpus)
+        except (OSError, ValueError, RuntimeError, RayError) as error:
+            ray.shutdown()
+            reason = str(error).strip().split("\n", 1)[0]
             raise ConfigError(
                 f"address: cannot enter a Ray cluster at {address!r} ({reason}); start one with"
-                " `ray start --head`, or use --address local or none"
+                " `ray start --head` (RAY_AUTH_MODE must be the same here and there), or use"
+                " --address local or none"
             ) from error
-        self._actors: list[Any] = []
+        cpus = int(cast("Any", ray.cluster_resources)().get("CPU", 0))
+        if cpus < min_cpus:
+            ray.shutdown()
+            raise ConfigError(
+                f"address: the cluster at {address!r} has {cpus} CPUs, the run's {min_cpus} actors"
+                " need one each; add nodes, lower fleet.shards, or use --address local or none"
+            )
 
     def start(self, make: Callable[..., object], *args: object, threads: int = 1) -> Handle:
-        """Make a host in an actor of its own."""
+        """Make a host in an actor of its own, spread over the nodes.
+
+        What its making raises is raised by the first call.
+        """
         # Ray's overloads do not know the options of an actor's decorator.
-        decorate = cast("Any", ray.remote)(num_cpus=1, max_concurrency=threads)
-        actor = decorate(make).remote(*args)
+        decorate = cast("Any", ray.remote)(
+            num_cpus=1, max_concurrency=threads, scheduling_strategy="SPREAD"
+        )
+        actor = decorate(_Seat).remote(make, args)
         self._actors.append(actor)
         return RayHandle(actor)
 
     def close(self) -> None:
         """End our actors, and the cluster if it is ours."""
-        for actor in self._actors:
-            ray.kill(actor)
-        self._actors = []
-        ray.shutdown()
+        try:
+            for actor in self._actors:
+                ray.kill(actor)
+        finally:
+            self._actors = []
+            ray.shutdown()
+
+
+def _enter(address: str, min_cpus: int) -> None:
+    # Only errors: Ray says at every start that it protects its local cluster by a token.
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address == LOCAL:
+        cpus = max(os.cpu_count() or 1, min_cpus)
+        ray.init(address=LOCAL, num_cpus=cpus, include_dashboard=False, **quiet)
+        return
+    host, _, port = address.rpartition(":")
+    if host:
+        # Ray itself tries for minutes, and says so, where nobody listens.
+        socket.create_connection((host, int(port)), _REACH_TIMEOUT_S).close()
+    ray.init(address=address, **quiet)

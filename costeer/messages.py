@@ -237,6 +237,8 @@ def _put_number(out: bytearray, number: int) -> None:
 
 def _get_number(data: bytes, at: int, end: int) -> tuple[int, int]:
     """Return (number, index behind it); shortest form only."""
+    if at < end and data[at] < _MORE_FOLLOWS:  # most numbers are short
+        return data[at], at + 1
     value = shift = 0
     for index in range(at, min(at + _MAX_VARINT_BYTES, end)):
         byte = data[index]

@@ -16,6 +16,10 @@ from costeer.errors import LocalProtocolError
 from experiments.scenario import Scenario
 
 NO_CLUSTER = "none"
+_NULL_PERIOD = 1_000
+"""Positions after which constant tokens repeat, where the vocabulary has so many."""
+_NULL_PERIOD = 1_000
+"""Positions after which constant tokens repeat, where the vocabulary has so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,5 +127,8 @@ def host_makers(
         )
     from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost  # noqa: PLC0415
 
-    constants = NullConfig(vocab_size=scenario.generated.vocab_size)
+    # Any vocabulary will do: the tokens are cut to it.
+    vocab_size = scenario.generated.vocab_size
+    period = min(_NULL_PERIOD, vocab_size)
+    constants = NullConfig(vocab_size=vocab_size, first_token=0, period=period)
     return partial(NullCloudHost, constants), partial(NullEdgeHost, constants), ("null", "null")

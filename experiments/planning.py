@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.costs import Costs
-from actors.plan import ArmPlan, CodecTerms, DevicePlan, Request
+from actors.plan import ArmPlan, CodecTerms, DevicePlan, Request, session_id
 from actors.values.port import ArmSpec
 from costeer.cloud import EngineLimits
 from costeer.codec.config import CodecConfig
@@ -53,16 +53,17 @@ def plan_workload(scenario: Scenario) -> Workload:
     """Read the prompts, encode them, and give each device its requests.
 
     Raises:
-        ConfigError: no such prompts, different tokenizers, or a context that is too long.
+        ConfigError: no such prompts, different tokenizers, a context that is too long, or more
+            sessions than ids.
     """
+    session_id(scenario.fleet.devices - 1, _requests_per_device(scenario) - 1)
     if scenario.values == "models":
         return _plan_texts(scenario)
     config = scenario.generated
-    request = Request(
-        prompt_id="generated",
-        public=tuple(range(config.prompt_tokens)),
-        personal=tuple(range(config.context_tokens + config.prompt_tokens)),
-    )
+    tokens = config.prompt_tokens + config.context_tokens
+    ids = tuple(index % config.vocab_size for index in range(tokens))
+    public, context = ids[: config.prompt_tokens], ids[config.prompt_tokens :]
+    request = Request("generated", public, context + public)
     count = _requests_per_device(scenario)
     requests = [(request,) * count for _ in range(scenario.fleet.devices)]
     needs = len(request.personal) + scenario.workload.max_new_tokens

@@ -2,7 +2,7 @@
 
 The arms run one after the other on the same hosts, each with the same fleet, prompts and draws.
 Rows are committed while they come; the summary and the report are written from them at the end.
-Ctrl-C ends the arm that is running: what there is, is written, marked incomplete.
+Ctrl-C ends the arm that is running, a failure too: what there is, is written, marked incomplete.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from actors.live.driver import run_live
@@ -27,6 +28,7 @@ from costeer.errors import ConfigError
 from costeer.methods import CloudRole
 from experiments.calibration import PairCalibration
 from experiments.hosting import Laboratory, open_laboratory
+from experiments.interrupt import deferred_interrupt
 from experiments.planning import Workload, plan_arm, plan_costs, plan_workload
 from experiments.progress import Progress
 from experiments.report import write_report
@@ -65,8 +67,8 @@ def run_scenario(scenario: Scenario, out_dir: Path, address: str, progress: Prog
         ConfigError: something in the scenario cannot be had.
         KeyboardInterrupt: after what there is was written.
     """
-    workload = plan_workload(scenario)
     check_out_dir(out_dir)
+    workload = plan_workload(scenario)
     with open_laboratory(scenario, address) as laboratory:
         outcome = run_in(laboratory, scenario, workload, out_dir, progress)
     write_report(outcome.run_dir)
@@ -92,41 +94,48 @@ def run_in(
         calibration: measured costs to charge, instead of what the scenario names.
 
     Raises:
+        ConfigError: an arm cannot be run; found out before the first begins.
         KeyboardInterrupt: after what there is was written.
     """
     texts = TextBook(scenario, workload)
+    plans = [plan_arm(scenario, workload, config) for config in scenario.arms]
     done: list[tuple[Mapping[str, str], ArmRun, Mapping[int, Mapping[str, Any]]]] = []
     arms: list[Arm] = []
-    with RunSink(out_dir, dump_scenario(scenario), _manifest(scenario, laboratory)) as sink:
-        for index, config in enumerate(scenario.arms):
-            plan = plan_arm(scenario, workload, config)
+    with (
+        RunSink(out_dir, dump_scenario(scenario), _manifest(scenario, laboratory)) as sink,
+        deferred_interrupt() as stopped,
+    ):
+        for index, plan in enumerate(plans):
             terms = codec_terms(plan, laboratory.begin_arm(plan.arm))
             keys = arm_keys(scenario, plan, terms)
             progress.begin(_title(keys), plan.expected_tokens)
+            commit = _Commit(sink, index, keys, texts, plan)
             recorder = Recorder(
                 sum(len(device.requests) for device in plan.devices),
-                _Commit(sink, index, keys, texts, plan),
+                commit,
                 tell=progress.advance,
                 tell_every=_TELL_EVERY_TOKENS,
             )
-            run, origins = _run_arm(laboratory, scenario, plan, terms, recorder, calibration)
+            run, origins = _run_arm(
+                laboratory, scenario, plan, terms, recorder, calibration, stopped
+            )
             progress.end()
-            done.append((keys, run, texts.columns(plan.arm.method, run.requests)))
+            done.append((keys, run, commit.texts))
             arms.append(arm_of(index, keys, run, origins))
             sink.log(event="arm", arm=index, end_ns=run.end_ns, complete=run.complete, **keys)
-            if not run.complete:
+            if stopped() or not run.complete:
                 break
         summary = summarise(frames_of(done), arms, seed=scenario.seed)
         sink.write_summary(summary)
-        complete = all(arm.complete for arm in arms)
+        complete = len(arms) == len(plans) and all(arm.complete for arm in arms)
         sink.close(complete=complete)
-    if not complete:
+    if stopped() or not complete:
         raise KeyboardInterrupt
     return RunOutcome(out_dir, summary)
 
 
 class _Commit:
-    """Hands rows of one arm to the sink."""
+    """Hands rows of one arm to the sink, and keeps what the requests' texts are worth."""
 
     def __init__(
         self, sink: RunSink, index: int, keys: Mapping[str, str], texts: TextBook, plan: ArmPlan
@@ -134,12 +143,14 @@ class _Commit:
         self._sink = sink
         self._index = index
         self._keys = keys
-        self._texts = texts
+        self._book = texts
         self._method = plan.arm.method
+        self.texts: dict[int, Mapping[str, Any]] = {}
 
     def __call__(self, tokens: Sequence[TokenRow], requests: Sequence[RequestRow]) -> None:
-        extra = self._texts.columns(self._method, requests)
-        self._sink.write(self._index, self._keys, tokens, requests, extra)
+        found = self._book.columns(self._method, requests)
+        self.texts |= found
+        self._sink.write(self._index, self._keys, tokens, requests, found)
 
 
 def _run_arm(
@@ -149,6 +160,7 @@ def _run_arm(
     terms: CodecTerms,
     recorder: Recorder,
     calibration: PairCalibration | None,
+    stopped: Callable[[], bool],
 ) -> tuple[ArmRun, dict[str, str]]:
     """Run an arm the way that the scenario says; return its rows and where its figures are from."""
     method = plan.arm.method
@@ -158,11 +170,11 @@ def _run_arm(
     if scenario.values == "models":
         origins["quality"] = "measured"
     if scenario.way == "live":
-        run = run_live(plan, terms, cloud, laboratory.shards, recorder, time.sleep)
+        run = run_live(plan, terms, cloud, laboratory.shards, recorder, time.sleep, stopped)
         return run, origins | {"compute": "measured"}
     costs = plan_costs(scenario, terms, calibration)
     shards = laboratory.shards if method.edge_branches else ()
-    run = VirtualDriver(plan, terms, costs, cloud, shards, recorder).run()
+    run = VirtualDriver(plan, terms, costs, cloud, shards, recorder).run(stopped)
     return run, origins | {"compute": costs.origin}
 
 
@@ -201,8 +213,15 @@ def check_out_dir(out_dir: Path) -> None:
     nearest = out_dir
     while not nearest.exists():
         nearest = nearest.parent
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise ConfigError(f"{out_dir}: cannot be written ({nearest}); choose another --out")
+    try:
+        # Asking for permission is no answer: the super-user always has it, also where nothing
+        # can be written.
+        TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            f"{out_dir}: cannot be written ({nearest}: {reason}); choose another --out"
+        ) from error
 
 
 def _manifest(scenario: Scenario, laboratory: Laboratory) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actors.records import RequestRow
+from actors.records import CENSORED, RequestRow
 from costeer.methods import Method, Prompt
 from experiments.planning import Workload
 from experiments.scenario import Scenario
@@ -49,7 +49,7 @@ class TextBook:
                 "personal_prompt": row.personalized_input,
                 "reference": row.output,
             }
-            if not request.failed and request.reason != "censored":
+            if not request.failed and request.reason != CENSORED:
                 scored = quality([text], [row.output], [row.profile_facts], [row.thing_facts])
                 told = text if method.cloud_prompt is not None else ""
                 columns |= {

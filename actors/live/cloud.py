@@ -1,8 +1,9 @@
 """The cloud of a live run: the engine and its model on one thread, its egress on the callers'.
 
 Shards push frames up and pull frames down; both calls come from other threads. A pushed message
-carries a sequence number, and a repeated one is dropped. A pull waits until the egress has sent
-something to that shard, so a frame leaves at its absolute instant even while a forward runs.
+carries a sequence number: a repeated one is dropped, one that overtook an earlier one (calls are
+carried out at the same time) waits for it. A pull waits until the egress has sent something to
+that shard, so a frame leaves at its absolute instant even while a forward runs.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class LiveCloud:
         self._inbox: list[UpFrame] = []
         self._outbox: dict[int, deque[tuple[int, DownFrame]]] = {}
         self._home: dict[int, int] = {}
-        self._seen: dict[int, int] = {}
+        self._next: dict[int, int] = {}
+        self._early: dict[tuple[int, int], Sequence[UpFrame]] = {}
         self._timers: list[tuple[int, int]] = []
         self._step_due = False
         self._stopping = False
@@ -82,15 +84,18 @@ class LiveCloud:
         self._thread.start()
 
     def push(self, shard: int, sequence: int, frames: Sequence[UpFrame]) -> None:
-        """Take frames from a shard; a sequence number seen before changes nothing."""
+        """Take frames from a shard, in the order of their sequence numbers, each once."""
         with self._changed:
             self._raise_failure()
-            if sequence <= self._seen.get(shard, -1):
-                return
-            self._seen[shard] = sequence
-            for frame in frames:
-                self._home[frame.session] = shard
-            self._inbox.extend(frames)
+            following = self._next.get(shard, 0)
+            if sequence >= following:
+                self._early[shard, sequence] = frames
+            while (shard, following) in self._early:
+                for frame in self._early.pop((shard, following)):
+                    self._home[frame.session] = shard
+                    self._inbox.append(frame)
+                following += 1
+            self._next[shard] = following
             self._changed.notify_all()
 
     def pull(self, shard: int) -> list[DownFrame]:
@@ -141,12 +146,13 @@ class LiveCloud:
         with self._changed:
             while not (self._inbox or self._step_due or self._stopping or self._timer_is_due()):
                 self._changed.wait(self._until_timer_s())
-            if self._stopping:
-                return False
             arrived, self._inbox = self._inbox, []
+            stopping = self._stopping
         now_ns = self._clock_ns()
         for frame in arrived:
             self._do(self._engine.handle(FrameArrived(frame.frame, frame.transit_ns), now_ns))
+        if stopping:
+            return False
         while self._timer_is_due():
             _, session = heappop(self._timers)
             self._do(self._engine.handle(TimerFired(Timer.IDLE, session), self._clock_ns()))

@@ -8,9 +8,8 @@ from dataclasses import replace
 from actors.live.cloud import LiveCloudReport
 from actors.live.edge import ShardNews
 from actors.plan import ArmPlan, CodecTerms, engine_spec
-from actors.port import Handle, gather
+from actors.port import Handle, Pending, never
 from actors.records import ArmRun, Recorder
-from costeer.errors import LocalProtocolError
 
 POLL_S = 0.2
 
@@ -22,8 +21,9 @@ def run_live(
     shards: Sequence[Handle],
     recorder: Recorder,
     wait_s: Callable[[float], None],
+    stopped: Callable[[], bool] = never,
 ) -> ArmRun:
-    """Run an arm to its end, or to an interrupt: then the rows so far are kept and marked.
+    """Run an arm to its end, or until stopped: then the rows so far are kept and marked.
 
     Args:
         plan: the arm.
@@ -32,56 +32,80 @@ def run_live(
         shards: the edge actors; at least one, since the devices live there.
         recorder: takes the rows.
         wait_s: waits between two looks at the shards (``time.sleep``).
+        stopped: whether to stop; asked between two looks. An interrupt stops as well.
+
+    Raises:
+        Exception: what a host raised; the rows so far are handed on, and all threads end, before.
     """
-    if cloud is not None:
-        cloud.call("live_begin", engine_spec(plan, terms), plan.egress_bps)
-    gather(
-        [
-            shard.submit("live_begin", _part(plan, index, len(shards)), terms, index, cloud)
-            for index, shard in enumerate(shards)
-        ]
-    )
     books = _Books(recorder)
-    complete = True
+    begun: list[Handle] = []
+    cloud_begun = False
     try:
-        while not recorder.all_finished:
-            books.take(gather([shard.submit("live_poll") for shard in shards]))
-            if not recorder.all_finished:
+        if cloud is not None:
+            cloud.call("live_begin", engine_spec(plan, terms), plan.egress_bps)
+            cloud_begun = True
+        for index, shard in enumerate(shards):
+            mine = replace(plan, devices=plan.devices[index :: len(shards)])
+            shard.call("live_begin", mine, terms, index, cloud)
+            begun.append(shard)
+        while not (recorder.all_finished or stopped() or books.failure):
+            books.take([shard.submit("live_poll") for shard in shards])
+            if not (recorder.all_finished or books.failure):
                 wait_s(POLL_S)
     except KeyboardInterrupt:
-        complete = False
-    books.take(gather([shard.submit("live_end") for shard in shards]))
-    report = cloud.call("live_end") if cloud is not None else LiveCloudReport([], 0, [])
-    if not isinstance(report, LiveCloudReport):
-        raise LocalProtocolError(f"live: the cloud reported {report!r}")
-    run = recorder.close(books.end_ns, complete=complete)
+        pass
+    except Exception as failure:  # noqa: BLE001 - raised below, when no thread runs any more
+        books.failure = failure
+    complete = recorder.all_finished and books.failure is None
+    # Shards first: what they still send needs a cloud.
+    books.take([shard.submit("live_end") for shard in begun])
+    report = LiveCloudReport([], 0, [])
+    if cloud is not None and cloud_begun:
+        report = books.cloud_report(cloud.submit("live_end"))
+    run = books.close(complete=complete and books.failure is None)
+    if books.failure is not None:
+        raise books.failure
     run.batches = report.batches
     run.egress_busy_ns = report.egress_busy_ns
     run.lateness_ns = [*books.lateness_ns, *report.lateness_ns]
     return run
 
 
-def _part(plan: ArmPlan, index: int, shards: int) -> ArmPlan:
-    """Return the plan of one shard: every n-th device."""
-    return replace(plan, devices=plan.devices[index::shards])
-
-
 class _Books:
-    """What the shards reported so far."""
+    """Takes what the hosts report, and the first failure of one beside what the others report."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._end_ns = 0
         self.lateness_ns: list[int] = []
-        self.end_ns = 0
+        self.failure: Exception | None = None
 
-    def take(self, reports: Sequence[object]) -> None:
-        for news in reports:
-            if not isinstance(news, ShardNews):
-                raise LocalProtocolError(f"live: a shard reported {news!r}")
-            for token in news.tokens:
-                self._recorder.token(token)
-                self.end_ns = max(self.end_ns, token.chosen_at_ns)
-            for request in news.requests:
-                self._recorder.request(request)
-                self.end_ns = max(self.end_ns, request.finished_ns)
-            self.lateness_ns += news.lateness_ns
+    def take(self, pendings: Sequence[Pending]) -> None:
+        """Take the rows of shards."""
+        for pending in pendings:
+            news = self._result(pending)
+            if isinstance(news, ShardNews):
+                for token in news.tokens:
+                    self._recorder.token(token)
+                for request in news.requests:
+                    self._recorder.request(request)
+                self.lateness_ns.extend(news.lateness_ns)
+                self._end_ns = max(self._end_ns, news.now_ns)
+
+    def cloud_report(self, pending: Pending) -> LiveCloudReport:
+        """Take what the cloud says at its end; nothing if it failed."""
+        report = self._result(pending)
+        return report if isinstance(report, LiveCloudReport) else LiveCloudReport([], 0, [])
+
+    def close(self, *, complete: bool) -> ArmRun:
+        """Close the recorder; the end of an arm that was stopped is when its shards said so."""
+        finished_ns = (row.finished_ns for row in self._recorder.finished_requests)
+        end_ns = max(finished_ns, default=self._end_ns) if complete else self._end_ns
+        return self._recorder.close(end_ns, complete=complete)
+
+    def _result(self, pending: Pending) -> object:
+        try:
+            return pending.result()
+        except Exception as failure:  # noqa: BLE001 - the driver raises it
+            self.failure = self.failure or failure
+            return None

@@ -4,6 +4,9 @@ The main thread feeds the session machines and computes for them, many devices i
 sender hands each frame over to the cloud when its access link has carried it, at the absolute
 instant, even while the main thread computes. The receiver waits for what the cloud sends. How late
 something was handed over against its instant is recorded.
+
+The threads end by themselves when all requests have ended and the last frames, the CLOSEs, have
+gone up; or at once when the shard is stopped before, or when one of them fails.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle, Pending
 from actors.records import RequestRow, TokenRow
 from actors.values.port import EdgeHost
+from costeer.edge import EdgeSession
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     Compute,
@@ -90,10 +94,11 @@ class LiveShard:
         self._order = count()
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._outgoing: list[tuple[int, int, UpFrame]] = []
-        self._ops: list[EdgeOp] = []
+        self._ops: list[tuple[EdgeOp, EdgeSession]] = []
         self._news = ShardNews()
         self._stopping = False
         self._failure: BaseException | None = None
+        self._failure_told = False
         self._devices = [DeviceRun(one, plan.arm.seed) for one in plan.devices]
         self._by_session = by_session(self._devices)
         self._open_requests = len(self._by_session)
@@ -110,24 +115,36 @@ class LiveShard:
     def poll(self) -> ShardNews:
         """Return what happened since the last call; raise what a thread raised."""
         with self._changed:
-            if self._failure is not None:
-                raise self._failure
-            news, self._news = self._news, ShardNews()
-            news.now_ns = self._now_ns()
-            news.finished = self._open_requests == 0
-            return news
+            self._raise_failure()
+            return self._take_news()
 
     def stop(self) -> ShardNews:
-        """End the threads; requests that are under way are censored."""
+        """End the threads and return what was left; requests that had come are censored.
+
+        Raises what a thread raised, unless it was raised before: then the rows are worth more.
+        """
         with self._changed:
-            self._stopping = True
+            self._stopping = self._stopping or self._open_requests > 0
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        for device in self._devices:
-            if device.machine is not None:
-                self._close_request(device, "censored")
-        return self.poll()
+        with self._changed:
+            if not self._failure_told:
+                self._raise_failure()
+            for device in self._devices:
+                self._news.requests.extend(device.censor(self._now_ns()))
+            return self._take_news()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            self._failure_told = True
+            raise self._failure
+
+    def _take_news(self) -> ShardNews:
+        news, self._news = self._news, ShardNews()
+        news.now_ns = self._now_ns()
+        news.finished = self._open_requests == 0
+        return news
 
     # ------------------------------------------------------------------ threads
 
@@ -242,13 +259,15 @@ class LiveShard:
             return
         for command in machine.handle(event, now_ns):
             if isinstance(command, Compute) and isinstance(command.op, _ORDER):
-                self._ops.append(command.op)
+                self._ops.append((command.op, machine))
             elif isinstance(command, Send):
                 self._send(device, command)
             elif isinstance(command, Emit):
                 with self._changed:
                     self._news.tokens.append(device.record(command.record, now_ns))
             elif isinstance(command, Release):
+                # What a session that failed still waits for would take its slots again.
+                self._ops = [each for each in self._ops if each[1] is not machine]
                 self._host.execute([command])
             elif isinstance(command, Finish):
                 self._finish(device, command)
@@ -265,24 +284,23 @@ class LiveShard:
 
     def _compute(self) -> None:
         for kind in _ORDER:
-            batch = [op for op in self._ops if isinstance(op, kind)]
+            batch = [each for each in self._ops if isinstance(each[0], kind)]
             if not batch:
                 continue
-            self._ops = [op for op in self._ops if not isinstance(op, kind)]
+            self._ops = [each for each in self._ops if not isinstance(each[0], kind)]
             began_ns = self._now_ns()
-            values = self._host.execute(batch)
+            values = self._host.execute([op for op, _ in batch])
             ended_ns = self._now_ns()
-            for op, value in zip(batch, values, strict=True):
+            for (op, asker), value in zip(batch, values, strict=True):
                 device = self._by_session[op.session]
-                self._tell(device, ComputeDone(op, value, ended_ns - began_ns), ended_ns)
+                if device.machine is asker:
+                    self._tell(device, ComputeDone(op, value, ended_ns - began_ns), ended_ns)
             return
 
     def _finish(self, device: DeviceRun, finish: Finish) -> None:
-        self._close_request(device, finish.reason, failed=finish.failed)
         with self._changed:
-            self._plan_request(device, self._now_ns())
-
-    def _close_request(self, device: DeviceRun, reason: str, *, failed: bool = False) -> None:
-        with self._changed:
-            self._news.requests.append(device.close(reason, self._now_ns(), failed=failed))
+            now_ns = self._now_ns()
+            row = device.close(finish.reason, now_ns, failed=finish.failed)
+            self._news.requests.append(row)
             self._open_requests -= 1
+            self._plan_request(device, now_ns)

@@ -84,16 +84,17 @@ class Packed:
         """The inverse, over any bytes. Raises CodecError."""
         word = self.values.word
         count, at = read_varint(body)
-        if not 0 < count <= self.vocab_size or len(body) < at + 2 * word.itemsize + 2:
-            raise CodecError(f"packed body of {len(body)} bytes cannot hold {count} tokens")
-        floor, nearest = (int(c) for c in self.values.signed(np.frombuffer(body, word, 2, at)))
-        at += word.itemsize
-        hole = 0
+        if not 0 < count <= self.vocab_size:
+            raise CodecError(f"packed count {count} is not within {self.vocab_size} tokens")
+        floor, at = self._read_code(body, at)
+        nearest = 1
         if floor < 0:
-            at += word.itemsize
-            hole = nearest - 1
-            if not 0 <= hole < -floor:
-                raise CodecError("packed body has a smallest magnitude beyond its floor")
+            nearest, at = self._read_code(body, at)
+            if not 0 < nearest <= -floor:
+                raise CodecError("packed body has a smallest magnitude that its floor excludes")
+        hole = nearest - 1
+        if len(body) < at + 2:
+            raise CodecError(f"packed body of {len(body)} bytes ends before its bits")
         r_ids = body[at] >> 3
         r_steps = (body[at] & 7) << 2 | body[at + 1] >> 6
         # What a writer can need, before anything of that size is allocated.
@@ -110,10 +111,17 @@ class Packed:
             raise CodecError(f"packed id {int(ids_K[-1])} is outside {self.vocab_size} tokens")
         closed_K = steps_K + (floor + hole)
         codes_K = closed_K + np.sign(closed_K) * hole
-        used = not hole or bool((np.abs(codes_K) == nearest).any())
-        if int(steps_K.min()) or not used or int(codes_K.max()) >> (8 * word.itemsize - 1):
+        used = floor >= 0 or bool((np.abs(codes_K) == nearest).any())
+        if int(steps_K.min()) or not used or int(codes_K.max()) >= 1 << (8 * word.itemsize - 1):
             raise CodecError("packed values miss what their head says or leave their format")
         return ids_K.astype(np.int32), self.values.unsigned(codes_K)
+
+    def _read_code(self, body: memoryview, at: int) -> tuple[int, int]:
+        """The code of the word at `at`, and where it ends. Raises CodecError."""
+        end = at + self.values.word.itemsize
+        if len(body) < end:
+            raise CodecError(f"packed body of {len(body)} bytes ends in its head")
+        return int(self.values.signed(np.frombuffer(body, self.values.word, 1, at))[0]), end
 
     def write_dense(self, words_V: Words) -> bytes:
         """Byte planes."""

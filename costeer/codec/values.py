@@ -76,7 +76,7 @@ class Values(Protocol):
         """Monotone codes of wire words, 0 for zero: code(−x) = −code(x) where both exist."""
 
     def unsigned(self, codes_K: Codes) -> Words:
-        """Wire words of codes: the inverse of `signed`, but for negative zero, which no code has."""
+        """Wire words of codes: the inverse of `signed`; negative zero has no code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,18 @@ CODECS = (
     "dense-fp32",
     "dense-fp16",
     "dense-fp16-naive-zstd3",
-    "dense-bf16-naive-zstd3",
+    "dense-fp16-planar-zstd3",
     *(
         f"top{k}-{stages}"
         for k in (64, 256, 1024)
-        for stages in ("fp32-naive", "fp32-naive-zstd3", "bf16-naive", "bf16-naive-zstd3")
+        for stages in (
+            "fp32-naive",
+            "fp32-naive-zstd3",
+            "bf16-naive-zstd3",
+            "bf16-planar-zstd3",
+            "bf16-packed",
+            "bf16-packed-zstd3",
+        )
     ),
 )
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from experiments.commands.options import AddCommand, count
+from experiments.commands.options import AddCommand, check_writable, count, write_file
 
-MODULES = ("codec",)
+MODULES = ("codec", "slots", "drivers")
 """Modules of `experiments.bench`, in the order in which they run."""
 
 
@@ -34,16 +35,19 @@ def register(add: AddCommand) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Measure, write, print."""
-    from experiments.commands.options import write_file
     from experiments.progress import progress_for
 
     progress = progress_for()
-    write_file(arguments.out, "")  # before anything is measured for nothing
+    check_writable(arguments.out)  # before anything is measured for nothing
     rows: list[dict[str, Any]] = []
     for name in MODULES if arguments.only is None else (arguments.only,):
         progress.note(f"measuring {name}")
         rows += import_module(f"experiments.bench.{name}").run(arguments.repeats)
-    machine = {"processor": _processor(), "python": platform.python_version()}
+    machine = {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
     results = {"machine": machine, "origin": "measured", "rows": rows}
     write_file(arguments.out, json.dumps(results, indent=2) + "\n")
     print(_table(rows))
@@ -67,7 +71,10 @@ def _table(rows: list[dict[str, Any]]) -> str:
         [
             *keys,
             column("median", "median_s", 1e6, 1, "µs"),
+            column("rate", "tokens_per_s", 1.0, 0, "tokens/s"),
             column("payload", "payload_bytes", 1.0, 0, "bytes"),
+            column("of a bare loop", "share", 100.0, 0, "%"),
+            column("speed-up", "speedup", 1.0, 1, "×"),
         ]
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from experiments.commands.options import AddCommand
+from experiments.commands.options import AddCommand, check_writable, write_file
 
 
 def register(add: AddCommand) -> None:
@@ -26,10 +26,10 @@ def register(add: AddCommand) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Measure, write, and say how to use it."""
     from experiments.calibration import calibrate
-    from experiments.commands.options import write_file
     from experiments.progress import progress_for
     from experiments.scenario import HfModel, ModelsConfig
 
+    check_writable(arguments.out)  # before anything is measured for nothing
     models = ModelsConfig(cloud=HfModel(path=arguments.llm), edge=HfModel(path=arguments.slm))
     write_file(arguments.out, calibrate(models, progress_for()).to_json())
     print(f"{arguments.out}: use it with `--set timing.calibration={arguments.out}`")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from costeer.errors import ConfigError
 from experiments.commands.options import AddCommand, add_json, count
 
 if TYPE_CHECKING:
@@ -37,16 +39,15 @@ def register(add: AddCommand) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Decode, score and print."""
-    from dataclasses import asdict
+    from experiments.scenario.model import SHIPPED_MODELS
 
-    from costeer.errors import ConfigError
-    from experiments.evaluation.pair import MODELS, evaluate_pair, format_report
-
-    llm = arguments.llm or MODELS / "llm"
-    slms = arguments.slm or [MODELS / "slm"]
+    llm = arguments.llm or SHIPPED_MODELS / "llm"
+    slms = arguments.slm or [SHIPPED_MODELS / "slm"]
     for folder in (*slms, llm):
         if not (folder / "config.json").is_file():
             raise ConfigError(f"model {folder}: has no config.json; give a model's folder")
+    from experiments.evaluation.pair import evaluate_pair, format_report
+
     result = evaluate_pair(_SPLITS[arguments.split], arguments.limit, llm, slms)
     print(json.dumps(asdict(result), indent=2) if arguments.json else format_report(result))
     return 0

@@ -106,14 +106,30 @@ def telling_of_partial_run(run_dir: Path) -> Iterator[None]:
         raise
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written; what is in it stays.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    with _refusing(path), path.open("a", encoding="utf-8"):
+        pass
+
+
 def write_file(path: Path, text: str) -> None:
     """Write a text file.
 
     Raises:
         ConfigError: it cannot be written.
     """
-    try:
+    with _refusing(path):
         path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
         raise ConfigError(f"{path}: cannot be written ({reason}); choose another --out") from error

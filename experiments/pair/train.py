@@ -33,8 +33,18 @@ IGNORED: Final = -100
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """Rows per step from ``first_step`` (a multiple of POOL_STEPS) on."""
+
+    first_step: int
+    base_rows: int
+    personal_rows: int
+    card_rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
-    """Sizes and recipe of one model; rows are counted per step."""
+    """Sizes and recipe of one model."""
 
     hidden_size: int
     layers: int
@@ -44,9 +54,7 @@ class Preset:
     optimizer: str
     matrix_rate: float
     other_rate: float
-    base_rows: int
-    personal_rows: int
-    card_rows: int
+    stages: tuple[Stage, ...]
     steps: int
     warmup_steps: int = 100
     embedding_std: float = 0.1
@@ -54,8 +62,32 @@ class Preset:
 
 
 PRESETS: Final = {
-    "llm": Preset(256, 4, 4, 2, 1024, "muon", 2.5e-3, 1e-3, 8, 24, 96, 1800, embedding_std=0.07),
-    "slm": Preset(128, 3, 4, 2, 256, "muon", 2e-3, 1e-3, 16, 32, 0, 1400),
+    "llm": Preset(
+        hidden_size=256,
+        layers=4,
+        heads=4,
+        kv_heads=2,
+        intermediate_size=1024,
+        optimizer="muon",
+        matrix_rate=2e-3,
+        other_rate=1e-3,
+        # Copying first, facts second: a model full of facts no longer learns to copy (attempt 5).
+        stages=(Stage(0, 16, 32, 0), Stage(560, 8, 16, 96)),
+        steps=1456,
+        embedding_std=0.07,
+    ),
+    "slm": Preset(
+        hidden_size=128,
+        layers=3,
+        heads=4,
+        kv_heads=2,
+        intermediate_size=256,
+        optimizer="muon",
+        matrix_rate=2e-3,
+        other_rate=1e-3,
+        stages=(Stage(0, 16, 32, 0),),
+        steps=1400,
+    ),
 }
 
 Example = tuple[list[int], list[int]]
@@ -110,7 +142,7 @@ class Stream:
                 yield [_pad(kind[place]) for kind in kinds]
 
     def _pool(self, first: int) -> list[list[list[Example]]]:
-        p = self._preset
+        p = next(stage for stage in reversed(self._preset.stages) if stage.first_step <= first)
         base = self._offset + first * (p.base_rows + p.personal_rows)
         personal = base + POOL_STEPS * p.base_rows
         rows = [self._corpus.row("train", base + i) for i in range(POOL_STEPS * p.base_rows)]

@@ -51,7 +51,7 @@ def reference(folder: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("family", ["qwen2", "llama"])
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_any_composition_gives_the_same_bits(family: str, data: st.DataObject) -> None:
     folder = tiny_folder(family)
     model, expected = hosted(folder), reference(folder)
@@ -96,9 +96,9 @@ def test_the_shipped_pair_is_batch_invariant(name: str) -> None:
     if not (folder / "model.safetensors").is_file():
         pytest.skip(f"the pair is not there: {folder}")
     model = hosted(folder)
-    long = texts(model.vocab_size, 48)
+    long = texts(model.vocab_size, 26)
     slot = model.cache.take()
-    ends = [1, 17, 31, 32, 33, 47, 48]
+    ends = [1, 9, 16, 17, 25, 26]
     alone = {
         end: bits(np.array([model.forward([slot], [0], [text[:end]])[0] for text in long]))
         for end in ends

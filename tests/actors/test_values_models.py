@@ -99,7 +99,7 @@ def test_payloads_and_choices_do_not_depend_on_the_batches(
 
 
 @given(data=st.data())
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_streamed_and_local_texts_do_not_depend_on_the_batches(data: st.DataObject) -> None:
     for sampling in SAMPLINGS:
         streamed = arm("llm_without", sampling=sampling)

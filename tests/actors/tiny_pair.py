@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -73,6 +75,7 @@ def tiny_tokenizer(*, swapped: bool = False) -> PreTrainedTokenizerFast:
 def tiny_folder(family: str, seed: int = 0) -> Path:
     """A folder with a model and its tokenizer, kept for the whole test run."""
     folder = Path(mkdtemp(prefix=f"tiny-{family}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     tiny_model(family, seed).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder

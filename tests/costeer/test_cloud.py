@@ -238,6 +238,18 @@ def test_the_trace_says_where_the_time_went() -> None:
     assert sent.payload_bytes == 1
 
 
+def test_only_a_streams_first_token_waited_for_the_uplink() -> None:
+    bench = Bench()
+    bench.arrive(open_frame(role=Role.STREAM))
+    traces = [
+        command.trace
+        for _ in range(2)
+        for command in bench.step()
+        if isinstance(command, Send) and command.trace is not None
+    ]
+    assert [trace.uplink_ns for trace in traces] == [3, 0]
+
+
 def test_a_resumed_session_is_prefilled_with_what_was_chosen() -> None:
     bench = Bench()
     bench.arrive(open_frame(epoch=1, chosen=(7, 8)))
@@ -361,6 +373,40 @@ def test_garbage_is_counted_and_ignored() -> None:
     assert bench.arrive(frame(FrameKind.TOKEN, 77, body=encode_token(1))) == []
     assert bench.engine.counters.dropped_frames == 5
     assert bench.engine.open_sessions == 1
+
+
+@pytest.mark.parametrize("stage", ["ready", "forward", "select"])
+def test_an_answer_before_there_are_logits_is_dropped(stage: str) -> None:
+    bench = Bench()
+    bench.arrive(open_frame(1))
+    op = bench.begin() if stage != "ready" else None
+    if op is not None and stage == "select":
+        op = bench.asked(bench.end(op))
+    assert bench.arrive(frame(FrameKind.TOKEN, body=encode_token(9))) == []
+    assert bench.arrive(frame(FrameKind.MORE, round_=1)) == []
+    assert bench.engine.counters.dropped_frames == 2
+    commands = bench.step() if op is None else bench.end(op)
+    if stage == "forward":
+        commands = bench.end(bench.asked(commands))
+    assert [(sent.position, sent.round) for sent in frames(commands)] == [(0, 0)]
+
+
+def test_frames_of_an_earlier_epoch_are_dropped_whatever_they_say() -> None:
+    bench = Bench()
+    bench.arrive(open_frame(1))
+    bench.arrive(open_frame(1, epoch=1))
+    bench.step()
+    for late in (
+        frame(FrameKind.TOKEN, body=encode_token(9)),
+        frame(FrameKind.TOKEN, body=encode_token(VOCAB)),
+        frame(FrameKind.MORE, round_=1),
+        frame(FrameKind.LOGITS),
+        frame(FrameKind.CLOSE),
+        frame(FrameKind.TOKEN, body=encode_token(9), epoch=2),
+    ):
+        assert bench.arrive(late) == []
+    assert bench.engine.counters.dropped_frames == 6
+    assert bench.arrive(frame(FrameKind.MORE, round_=1, epoch=1)) != []
 
 
 def test_token_of_another_position_or_round_is_dropped() -> None:
@@ -552,9 +598,10 @@ def test_limits_with_which_nothing_is_served_are_refused(name: str) -> None:
 
 # --------------------------------------------------------------------------- hostile devices
 
-_ids = st.integers(1, 4)
-_epochs = st.integers(0, 2)
-_tokens = st.integers(0, VOCAB + 1)
+# Mostly what an honest device could send at some other moment.
+_ids = st.integers(1, 3)
+_epochs = st.sampled_from([0, 0, 0, 1, 2])
+_tokens = st.integers(0, VOCAB - 1) | st.integers(0, VOCAB)
 _hostile_opens = st.builds(
     open_frame,
     _ids,
@@ -576,8 +623,8 @@ _hostile_frames = st.builds(
     ),
     st.sampled_from([FrameKind.TOKEN] * 4 + [FrameKind.MORE] * 4 + list(FrameKind)),
     _ids,
-    st.integers(0, 3),
-    st.integers(0, 2),
+    st.sampled_from([0, 0, 0, 1, 2]),
+    st.sampled_from([0, 0, 1, 2]),
     _tokens,
     _epochs,
 )

@@ -14,7 +14,14 @@ import pytest
 
 from costeer.errors import ConfigError, LocalProtocolError
 from experiments import cli
-from experiments.commands.options import address, count, run_directory, seed, write_file
+from experiments.commands.options import (
+    address,
+    check_writable,
+    count,
+    run_directory,
+    seed,
+    write_file,
+)
 from experiments.progress import LineProgress
 
 HEAVY = ("matplotlib", "numba", "numpy", "pandas", "pyarrow", "pydantic", "ray", "torch", "yaml")
@@ -201,5 +208,13 @@ def test_a_run_gets_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"choose another --out"):
-        write_file(tmp_path, "text")
+    for write in (check_writable, lambda path: write_file(path, "text")):
+        with pytest.raises(ConfigError, match="choose another --out"):
+            write(tmp_path)
+
+
+def test_a_check_leaves_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    write_file(path, "earlier results")
+    check_writable(path)
+    assert path.read_text(encoding="utf-8") == "earlier results"

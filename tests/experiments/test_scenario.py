@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costeer.codec.config import CodecConfig
@@ -127,6 +127,7 @@ def test_the_shipped_pair_is_found_wherever_the_project_is() -> None:
     assert HfModel(path="someone/model").location == "someone/model"
 
 
+@settings(max_examples=25)  # each writes and reads two files
 @given(st.integers(1, 10_000), st.integers(0, 2**63 - 1), st.floats(0, 4))
 def test_any_resolved_scenario_reads_back(
     tmp_path_factory: pytest.TempPathFactory, devices: int, seed: int, c: float

@@ -22,7 +22,7 @@ Config = CodecConfig | CustomCodecConfig
 
 QUICK = settings(
     deadline=None,
-    max_examples=15,
+    max_examples=12,
     # Each subclass runs the same laws on codecs of its own; nothing is shared between examples.
     suppress_health_check=[HealthCheck.differing_executors],
 )

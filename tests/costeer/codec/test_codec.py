@@ -30,6 +30,8 @@ def codec_of(name: str, vocab_size: int) -> Any:
     ("name", "golden"),
     [
         ("top2-bf16", "00358c8e41020000008941030000008941"),
+        ("top2-bf16-packed", "00358c8e41028941000f"),
+        ("top2-fp32-planar", "0006598e410203000000000000cdcdcccc88884141"),
         ("dense-fp16", "013a4c8e41003800c0464c464c0000e048b1dc3200"),
     ],
 )

@@ -22,6 +22,8 @@ ANY: TypeAdapter[CodecConfig | CustomCodecConfig] = TypeAdapter(AnyCodecConfig)
         ({"entropy": None}, "dense-fp16-naive"),
         ({"entropy": "none"}, "dense-fp16-naive"),
         ("dense", "dense-fp16-naive"),
+        ({"select": "top64", "layout": "packed", "values": "bf16"}, "top64-bf16-packed"),
+        ("dense-bf16-planar-zstd3", "dense-bf16-planar-zstd3"),
         ("top8-fp32", "top8-fp32-naive"),
         ("top8-fp32-naive-zstd19", "top8-fp32-naive-zstd19"),
     ],

@@ -18,7 +18,8 @@ from experiments.pair import tokenizer as pair_tokenizer
 from experiments.pair import train
 from experiments.pair.corpus import Corpus
 
-TINY = train.Preset(16, 1, 2, 1, 32, "muon", 2e-3, 1e-3, 1, 1, 1, steps=4, warmup_steps=2)
+STAGES = (train.Stage(0, 1, 1, 1),)
+TINY = train.Preset(16, 1, 2, 1, 32, "muon", 2e-3, 1e-3, STAGES, steps=4, warmup_steps=2)
 
 
 @pytest.fixture(scope="module")
