@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from actors.values.port import CloudHost, EdgeHost
+from costeer.certificate import Choice
 from costeer.machine import (
-    Choice,
     CloudForward,
     CloudOp,
     CloudRow,

@@ -28,10 +28,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from costeer.certificate import Choice
 from costeer.errors import FrameError, LocalProtocolError, RemoteProtocolError
 from costeer.machine import (
     STAGES,
-    Choice,
     CloudTrace,
     Command,
     Compute,

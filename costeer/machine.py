@@ -131,21 +131,6 @@ class Selected:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A chosen token.
-
-    Args:
-        token: its id.
-        certified: proven to be the full-vocabulary choice.
-        margin: nats between the best and the second-best candidate (steered scores).
-    """
-
-    token: int
-    certified: bool
-    margin: float
-
-
-@dataclass(frozen=True, slots=True)
 class Release:
     """A session is over: its slots are free. Takes no time; done in order with operations."""
 

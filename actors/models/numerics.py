@@ -9,8 +9,8 @@ norms, rotary tables; nothing passes through float32) that noise was at most 2.4
 the shipped pair, and the logits are then rounded to the bf16 grid that the wire uses anyway, in
 steps of at least 2^-8: all compositions give the same bits unless a logit lies within the noise of
 a midpoint of that grid. Summed over the 4,456 logits of a row that is a chance below 3e-8; tests
-compare the bits. ``FP32`` has no such guarantee (FACTS section 5: 99.96 % of the logits equal on
-the grid); there the margin of each choice is recorded instead.
+compare the bits. ``FP32`` has no such guarantee (99.96 % of a small model's logits were equal
+on the grid); there the margin of each choice is recorded instead.
 """
 
 from __future__ import annotations

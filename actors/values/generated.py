@@ -3,7 +3,7 @@
 Theory
 ------
 No model of this laboratory has 151,936 logits, and the cost of a codec depends on the shape of a
-row alone. A row has the shape that FACTS section 1 gives: over the ids in an order of their own,
+row alone. A row has the shape of a large model's: over the ids in an order of their own,
 ``max − g ln rank`` plus a little noise, g lognormal(ln 2.1, 0.45) clipped to 1.1–6, max uniform in
 18–30, rounded to the bf16 grid; from rank 1,000 on the slope is 1.1, the long tail that brings the
 mean entropy to some 2 nats. Δ is normal with some plausible tokens (within the row's first

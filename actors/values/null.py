@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.values.port import ArmSpec
+from costeer.certificate import Choice
 from costeer.errors import ConfigError
 from costeer.machine import (
-    Choice,
     CloudOp,
     CloudSelect,
     EdgeChoose,

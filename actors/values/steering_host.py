@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.values.port import ArmSpec
-from costeer.certificate import decide
+from costeer.certificate import Choice, decide
 from costeer.codec import SparseLogits, build_codec, merge
 from costeer.errors import CodecError, LocalProtocolError
-from costeer.machine import Choice, CloudSelect, EdgeDecode, EdgeSteer, Selected
+from costeer.machine import CloudSelect, EdgeDecode, EdgeSteer, Selected
 from costeer.sampling import Ids, Noise
 from netsim.random import Stream, gumbel_array
 
@@ -54,14 +54,13 @@ class DenseChooser:
     def choose(self, session: int, position: int, logits_V: F32) -> Choice:
         """Choose the token of one step."""
         whole = SparseLogits(self._ids_V, logits_V, float("-inf"), 0.0, len(self._ids_V))
-        found = decide(
+        return decide(
             whole,
             self._zeros_V,
             0.0,
             self._arm.sampling,
             sampling_noise(self._arm.seed, session, position),
         )
-        return Choice(found.token, found.certified, found.margin)
 
 
 class Selector:
@@ -141,14 +140,13 @@ class Steerer:
             )
         if isinstance(known, CodecError):
             return known
-        found = decide(
+        return decide(
             known,
             delta_V,
             self._arm.strength,
             self._arm.sampling,
             sampling_noise(self._arm.seed, op.session, op.position),
         )
-        return Choice(found.token, found.certified, found.margin)
 
     def choose(self, session: int, position: int, logits_V: F32) -> Choice:
         """Choose from the small model's own row."""

@@ -174,8 +174,10 @@ def recorder_of(plan: ArmPlan, kept: Kept | None = None) -> Recorder:
 def begin(plan: ArmPlan, hosts: Hosts) -> CodecTerms:
     cloud, shards = hosts
     sizes = gather([host.submit("begin_arm", plan.arm) for host in (cloud, *shards)])
-    assert sizes == [VOCAB] * len(sizes)
-    return codec_terms(plan, VOCAB)
+    size = sizes[0]
+    assert isinstance(size, int)
+    assert sizes == [size] * len(sizes)
+    return codec_terms(plan, size)
 
 
 def driver_of(

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost
+from costeer.certificate import Choice
 from costeer.errors import ConfigError
 from costeer.machine import (
-    Choice,
     CloudForward,
     CloudRow,
     CloudSelect,

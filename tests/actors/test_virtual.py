@@ -18,14 +18,13 @@ from actors.records import ArmRun, ByteMeter
 from costeer.cloud import CloudEngine
 from costeer.edge import EdgeSession
 from costeer.errors import LocalProtocolError
-from costeer.machine import STAGES, Choice, Command, Event, Selected, Send
+from costeer.machine import STAGES, Command, Event, Send
 from costeer.messages import FrameKind, decode_frame, decode_open, decode_token
 from costeer.methods import METHODS, CloudRole
 from costeer.refinement import RefineConfig
 from experiments.results import digest, output_digest
 from netsim.hardware import Fixed
 from tests.actors.fleets import (
-    IDEAL,
     LIMITS,
     MS,
     PRIVATE,
@@ -188,7 +187,7 @@ def test_the_small_model_hides_behind_the_exchange() -> None:
 
 def test_free_hosts_and_links_take_no_time() -> None:
     plan = arm_plan(devices=[device(number, hardware="free") for number in range(3)])
-    run = driver_of(plan, cloud_cost=Fixed()).run()
+    run = driver_of(plan, null_hosts(), cloud_cost=Fixed()).run()
     check_books(plan, run)
     assert run.end_ns == 0
     assert run.batches == [3] * 5
@@ -251,9 +250,7 @@ class Tap:
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_private_ids_do_not_go_up(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tap = Tap(monkeypatch)
-    plan = arm_plan(
-        method.name, [device(number, 2, where=link(loss=0.2)) for number in range(3)]
-    )
+    plan = arm_plan(method.name, [device(number, 2, where=link(loss=0.2)) for number in range(3)])
     run = run_virtual(plan)
     private = set(PRIVATE)
     leaked = False
@@ -368,21 +365,6 @@ def test_a_host_s_failure_surfaces_after_the_rows_are_handed_on(side: str) -> No
     assert [row.reason for row in kept.requests] == ["censored"] * 2
 
 
-class Garbling:
-    """A cloud that sends something else than its codec at a position."""
-
-    def __init__(self, handle: Any, position: int) -> None:
-        self._handle = handle
-        self._position = position
-
-    def submit(self, method: str, *args: Any) -> Any:
-        return self._handle.submit(method, *args)
-
-    def call(self, method: str, *args: Any) -> Any:
-        values: Any = self._handle.call(method, *args)
-        return values
-
-
 def test_a_session_that_fails_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where its own computations are under way, and the next request begins at once."""
     plan = arm_plan(devices=[device(0, 2, hardware="slow"), device(1, 2)], max_new_tokens=3)
@@ -405,35 +387,36 @@ def test_a_session_that_fails_ends_alone(monkeypatch: pytest.MonkeyPatch) -> Non
         (1, 0, False),
         (1, 1, False),
     ]
-    whole = run_virtual(replace(plan, devices=plan.devices))
     failed, second = run.requests[:2]
-    assert "checksum" in failed.reason.lower() or "crc" in failed.reason.lower()
+    assert "checksum" in failed.reason
     assert second.arrival_ns == failed.finished_ns
-    assert second.tokens == whole.requests[1].tokens
-    # Its forward was under way when the frame came; nothing of it is counted for the next.
-    assert second.moved == run_virtual(plan).requests[1].moved
+    # Its forward was under way when the frame came; the next request is as if it had not been.
+    monkeypatch.undo()
+    whole = run_virtual(plan).requests[1]
+    assert (second.tokens, second.moved) == (whole.tokens, whole.moved)
+
+
+class Short:
+    """A handle whose host leaves the first value out."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def submit(self, method: str, *args: object) -> Any:
+        pending = self._handle.submit(method, *args)
+        return Answer(pending.result()[1:]) if method == "execute" else pending
+
+
+class Answer:
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def result(self) -> object:
+        return self._value
 
 
 def test_a_host_that_answers_too_little_is_our_bug() -> None:
     cloud, shards = null_hosts()
-
-    class Short(Garbling):
-        def submit(self, method: str, *args: Any) -> Any:
-            pending = super().submit(method, *args)
-            if method != "execute":
-                return pending
-            values = pending.result()[1:]
-            return type("Pending", (), {"result": lambda _: values})()
-
-    hosts: Any = (Short(cloud, 0), shards)
+    hosts: Any = (Short(cloud), shards)
     with pytest.raises(LocalProtocolError, match="one value per operation"):
         driver_of(arm_plan(), hosts).run()
-
-
-def test_values_of_hosts_are_what_the_machines_take() -> None:
-    """Null hosts exercise every operation; their values are of the documented kinds."""
-    run = run_virtual(arm_plan(), null_hosts())
-    assert [token.record.token for token in run.tokens if token.device == 0] == [*range(10, 15)]
-    assert Selected((), ()) == Selected((), ())
-    assert Choice(1, certified=True, margin=0.0).certified
-    assert IDEAL.rtt_ns == 0

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
+from costeer.certificate import Choice
 from costeer.codec import CodecConfig, build_codec
 from costeer.errors import CodecError
 from costeer.machine import (
-    Choice,
     CloudForward,
     CloudRow,
     CloudSelect,

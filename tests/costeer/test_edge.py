@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from costeer.certificate import Choice
 from costeer.edge import EdgeSession, SessionSpec, critical_path
 from costeer.errors import CodecError, ConfigError, LocalProtocolError
 from costeer.machine import (
     STAGES,
-    Choice,
     CloudTrace,
     Command,
     Compute,

@@ -13,9 +13,9 @@ from random import Random
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from costeer.certificate import Choice
 from costeer.errors import CodecError
 from costeer.machine import (
-    Choice,
     CloudForward,
     CloudOp,
     EdgeChoose,
