@@ -189,7 +189,8 @@ class CloudEngine:
     def _check_open(self, body: Open) -> None:
         limits = self._spec.limits
         context = min(limits.max_context, limits.kv_tokens)
-        if len(body.prompt) + body.max_new_tokens > context:
+        needs_tokens = len(body.prompt) + body.max_new_tokens
+        if needs_tokens > context:
             raise RemoteProtocolError(
                 f"prompt of {len(body.prompt)} + {body.max_new_tokens} new tokens exceeds the"
                 f" context of {context}; shorten either"
@@ -203,7 +204,7 @@ class CloudEngine:
                 f"codec {body.codec_fingerprint:#010x} asked, {self._spec.codec_fingerprint:#010x}"
                 " spoken here; give both sides the same codec configuration"
             )
-        if len(self._memory.waiting) >= limits.max_waiting:
+        if not self._memory.has_room(needs_tokens):
             raise RemoteProtocolError(f"{limits.max_waiting} sessions wait already; try later")
 
     def _on_close(self, frame: Frame) -> list[Command]:

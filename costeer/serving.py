@@ -159,6 +159,12 @@ class Memory:
         """KV tokens reserved by admitted sessions."""
         return self._limits.kv_tokens - self._free_tokens
 
+    def has_room(self, needs_tokens: int) -> bool:
+        """Whether one more session may come: it fits at once, or may wait."""
+        rows = self._limits.max_sessions - self.admitted
+        at_once = not self.waiting and admit([needs_tokens], self._free_tokens, rows) == 1
+        return at_once or len(self.waiting) < self._limits.max_waiting
+
     def admit(self) -> list[Session]:
         """Reserve for those of the waiting, from the front, that now fit; return them."""
         waiting = self.waiting

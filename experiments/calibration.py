@@ -17,7 +17,7 @@ from costeer.methods import method_named
 from costeer.sampling import Sampling
 from experiments.hosting import Laboratory, open_laboratory
 from experiments.progress import Progress
-from experiments.scenario import FleetConfig, ModelsConfig, Scenario
+from experiments.scenario import ArmConfig, FleetConfig, ModelsConfig, Scenario
 from netsim.hardware.calibrated import Calibrated, Linear
 
 CLOUD_GRID = Grid(rows=(1, 2, 4, 8, 16), new_tokens=(1, 32), contexts=(16, 96), repeats=5)
@@ -71,7 +71,7 @@ def calibrate(models: ModelsConfig, progress: Progress) -> PairCalibration:
         fleet=FleetConfig.model_validate(
             {"devices": 1, "classes": [{"share": 1, "link": "ideal", "hardware": "laptop-cpu"}]}
         ),
-        arms=({"method": "costeer"},),
+        arms=(ArmConfig(method="costeer"),),
     )
     with open_laboratory(scenario, "none") as laboratory:
         return measure(laboratory, CodecConfig.model_validate("top64-bf16-naive"), progress)

@@ -78,7 +78,7 @@ class _Books:
         self._recorder = recorder
         self._end_ns = 0
         self.lateness_ns: list[int] = []
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     def take(self, pendings: Sequence[Pending]) -> None:
         """Take the rows of shards."""
@@ -91,6 +91,7 @@ class _Books:
                     self._recorder.request(request)
                 self.lateness_ns.extend(news.lateness_ns)
                 self._end_ns = max(self._end_ns, news.now_ns)
+                self.failure = self.failure or news.failure
 
     def cloud_report(self, pending: Pending) -> LiveCloudReport:
         """Take what the cloud says at its end; nothing if it failed."""

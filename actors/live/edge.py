@@ -52,13 +52,23 @@ _OUTSTANDING = 8
 
 @dataclass(slots=True)
 class ShardNews:
-    """What happened in a shard since it was last asked."""
+    """What happened in a shard since it was last asked.
+
+    Args:
+        tokens: rows of tokens.
+        requests: rows of requests that ended.
+        lateness_ns: how late each frame was handed over or taken.
+        now_ns: the shard's clock.
+        finished: whether all its requests have ended.
+        failure: what one of its threads raised; the rows up to then are here nevertheless.
+    """
 
     tokens: list[TokenRow] = field(default_factory=list)
     requests: list[RequestRow] = field(default_factory=list)
     lateness_ns: list[int] = field(default_factory=list)
     now_ns: int = 0
     finished: bool = False
+    failure: BaseException | None = None
 
 
 class LiveShard:
@@ -98,7 +108,6 @@ class LiveShard:
         self._news = ShardNews()
         self._stopping = False
         self._failure: BaseException | None = None
-        self._failure_told = False
         self._devices = [DeviceRun(one, plan.arm.seed) for one in plan.devices]
         self._by_session = by_session(self._devices)
         self._open_requests = len(self._by_session)
@@ -106,52 +115,39 @@ class LiveShard:
             self._plan_request(device, 0)
         loops = [self._run] if cloud is None else [self._run, self._send_loop, self._receive_loop]
         self._threads = [
-            Thread(target=self._guarded, args=(loop,), name=loop.__name__, daemon=True)
+            Thread(target=self._guarded, args=(loop,), name=f"live{loop.__name__}", daemon=True)
             for loop in loops
         ]
         for thread in self._threads:
             thread.start()
 
     def poll(self) -> ShardNews:
-        """Return what happened since the last call; raise what a thread raised."""
+        """Return what happened since the last call."""
         with self._changed:
-            self._raise_failure()
-            return self._take_news()
+            news, self._news = self._news, ShardNews()
+            news.now_ns = self._now_ns()
+            news.finished = self._open_requests == 0
+            news.failure = self._failure
+            return news
 
     def stop(self) -> ShardNews:
-        """End the threads and return what was left; requests that had come are censored.
-
-        Raises what a thread raised, unless it was raised before: then the rows are worth more.
-        """
+        """End the threads and return what was left; requests that had come are censored."""
         with self._changed:
             self._stopping = self._stopping or self._open_requests > 0
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
         with self._changed:
-            if not self._failure_told:
-                self._raise_failure()
             for device in self._devices:
                 self._news.requests.extend(device.censor(self._now_ns()))
-            return self._take_news()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            self._failure_told = True
-            raise self._failure
-
-    def _take_news(self) -> ShardNews:
-        news, self._news = self._news, ShardNews()
-        news.now_ns = self._now_ns()
-        news.finished = self._open_requests == 0
-        return news
+            return self.poll()
 
     # ------------------------------------------------------------------ threads
 
     def _guarded(self, loop: Callable[[], None]) -> None:
         try:
             loop()
-        except BaseException as failure:  # noqa: BLE001 - handed to whoever polls, who raises it
+        except BaseException as failure:  # noqa: BLE001 - told to whoever polls, who raises it
             with self._changed:
                 self._failure = self._failure or failure
                 self._stopping = True

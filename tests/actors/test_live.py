@@ -25,7 +25,7 @@ from actors.values.generated import GeneratedCloudHost, GeneratedConfig, Generat
 from actors.values.models import ModelCloudHost, ModelEdgeHost
 from costeer.cloud import CloudEngine, EngineSpec
 from costeer.errors import CosteerError, LocalProtocolError
-from costeer.machine import STAGES, Command, Event, FrameArrived, Send, Start
+from costeer.machine import STAGES, Command, Event, FrameArrived, Send
 from costeer.methods import METHODS, CloudRole
 from experiments.results import output_digest
 from tests.actors.fleets import (
@@ -45,14 +45,11 @@ from tests.actors.fleets import (
 from tests.actors.tiny_pair import VOCAB as TINY_VOCAB
 from tests.actors.tiny_pair import tiny_folder
 
-Plans = Callable[[str], ArmPlan]
-
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
     yield
-    assert set(threading.enumerate()) <= before
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("live")] == []
 
 
 @pytest.fixture
@@ -189,7 +186,7 @@ def test_messages_that_overtake_are_put_in_order(monkeypatch: pytest.MonkeyPatch
     arrived: list[bytes] = []
 
     class Noted(CloudEngine):
-        def handle(self, event: Event, now_ns: int) -> list[Command]:
+        def handle(self, event: Event, now_ns: int) -> list[Command]:  # noqa: ARG002 - its way
             if isinstance(event, FrameArrived):
                 arrived.append(event.frame)
             return []
@@ -199,6 +196,7 @@ def test_messages_that_overtake_are_put_in_order(monkeypatch: pytest.MonkeyPatch
     hosts = null_hosts()
     terms = begin(plan, hosts)
     assert isinstance(hosts[0], LocalHandle)
+    assert isinstance(hosts[0].host, CloudActor)
     cloud = LiveCloud(hosts[0].host._host, engine_spec(plan, terms), 0, monotonic_ns)
     for shard, sequence in [(0, 2), (0, 0), (1, 1), (0, 0), (0, 1), (0, 2), (1, 0), (0, 3)]:
         cloud.push(shard, sequence, [UpFrame(shard, b"%d-%d" % (shard, sequence), 0)])
@@ -225,8 +223,6 @@ def test_a_session_that_fails_ends_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 # --------------------------------------------------------------------------- runs that do not end
-
-LONG = {"max_new_tokens": 150}
 
 
 @pytest.mark.parametrize("how", ["asked", "interrupted"])
@@ -334,4 +330,3 @@ def test_a_late_failure_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         live(plan, recorder=recorder_of(plan, kept))
     assert [row.reason for row in kept.requests] == ["length"]
-    assert Start() == Start(None)

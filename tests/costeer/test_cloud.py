@@ -296,6 +296,14 @@ def test_the_waiting_queue_is_bounded() -> None:
     assert [one.session for one in bench.engine._memory.waiting] == [3, 2]
 
 
+def test_without_a_queue_what_fits_is_served_and_the_rest_refused() -> None:
+    bench = Bench(replace(LIMITS, max_waiting=0))
+    bench.arrive(open_frame(1, prompt=(1,) * 20))
+    assert error(bench.arrive(open_frame(2, prompt=(1,) * 20))).startswith("0 sessions wait")
+    assert frames(bench.arrive(open_frame(3))) == []
+    assert bench.engine.reserved_tokens == 24 + 6
+
+
 # --------------------------------------------------------------------------- refusals
 
 
