@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.values.port import ArmSpec
+from actors.values.shadow import DenseShadow
 from actors.values.steering_host import Selector, Steerer
 from actors.values.waves import waves_of
 from costeer.errors import ConfigError, LocalProtocolError
@@ -218,10 +219,12 @@ class GeneratedCloudHost:
 
     Args:
         config: shape of the rows.
+        shadow: compares every choice with that from the whole row, where given.
     """
 
-    def __init__(self, config: GeneratedConfig) -> None:
+    def __init__(self, config: GeneratedConfig, shadow: DenseShadow | None = None) -> None:
         self._config = config
+        self._shadow = shadow
         self._rows: dict[int, tuple[int, F32]] = {}
         self._positions = _Positions()
         self._source: RowSource | None = None
@@ -232,7 +235,7 @@ class GeneratedCloudHost:
         self._rows.clear()
         self._positions = _Positions()
         self._source = RowSource(self._config, arm.seed)
-        self._selector = Selector(arm, self._config.vocab_size)
+        self._selector = Selector(arm, self._config.vocab_size, self._shadow)
         return self._config.vocab_size
 
     def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
@@ -271,10 +274,12 @@ class GeneratedEdgeHost:
 
     Args:
         config: shape of the rows.
+        shadow: compares every choice with that from the whole row, where given.
     """
 
-    def __init__(self, config: GeneratedConfig) -> None:
+    def __init__(self, config: GeneratedConfig, shadow: DenseShadow | None = None) -> None:
         self._config = config
+        self._shadow = shadow
         self._rows: dict[int, tuple[int, F32]] = {}
         self._positions = _Positions()
         self._steered = False
@@ -287,7 +292,7 @@ class GeneratedEdgeHost:
         self._positions = _Positions()
         self._steered = arm.method.steered
         self._source = RowSource(self._config, arm.seed)
-        self._steerer = Steerer(arm, self._config.vocab_size)
+        self._steerer = Steerer(arm, self._config.vocab_size, self._shadow)
         return self._config.vocab_size
 
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:

@@ -23,6 +23,7 @@ from actors.models.forward import HostedModel
 from actors.models.loading import load
 from actors.models.numerics import Numerics
 from actors.values.port import ArmSpec
+from actors.values.shadow import DenseShadow
 from actors.values.steering_host import Selector, Steerer
 from actors.values.waves import waves_of
 from costeer.errors import LocalProtocolError
@@ -82,6 +83,7 @@ class ModelCloudHost:
         vocab_size: ``shared_vocab_size`` of the pair; the model's width if None.
         max_context: tokens of one session; the model's own limit if None.
         device: where the model runs.
+        shadow: compares every choice with that from the whole row, where given.
 
     Raises:
         ConfigError: the model cannot be hosted.
@@ -95,7 +97,9 @@ class ModelCloudHost:
         vocab_size: int | None = None,
         max_context: int | None = None,
         device: str = "cpu",
+        shadow: DenseShadow | None = None,
     ) -> None:
+        self._shadow = shadow
         model = load(path, numerics, vocab_size=vocab_size, max_context=max_context, device=device)
         self._sequences = _Sequences(model)
         self._rows: dict[int, F32] = {}
@@ -105,7 +109,7 @@ class ModelCloudHost:
         """Forget every session, take the arm's codec; return the vocabulary's size."""
         self._sequences.release_all()
         self._rows.clear()
-        self._selector = Selector(arm, self._sequences.model.vocab_size)
+        self._selector = Selector(arm, self._sequences.model.vocab_size, self._shadow)
         return self._sequences.model.vocab_size
 
     def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
@@ -152,6 +156,7 @@ class ModelEdgeHost:
         vocab_size: ``shared_vocab_size`` of the pair; the model's width if None.
         max_context: tokens of one branch; the model's own limit if None.
         device: where the model runs.
+        shadow: compares every choice with that from the whole row, where given.
 
     Raises:
         ConfigError: the model cannot be hosted.
@@ -165,7 +170,9 @@ class ModelEdgeHost:
         vocab_size: int | None = None,
         max_context: int | None = None,
         device: str = "cpu",
+        shadow: DenseShadow | None = None,
     ) -> None:
+        self._shadow = shadow
         model = load(path, numerics, vocab_size=vocab_size, max_context=max_context, device=device)
         self._sequences = _Sequences(model)
         self._rows: dict[int, list[F32]] = {}
@@ -179,7 +186,7 @@ class ModelEdgeHost:
         self._rows.clear()
         self._deltas.clear()
         self._steered = arm.method.steered
-        self._steerer = Steerer(arm, self._sequences.model.vocab_size)
+        self._steerer = Steerer(arm, self._sequences.model.vocab_size, self._shadow)
         return self._sequences.model.vocab_size
 
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.values.port import ArmSpec
+from actors.values.shadow import DenseShadow
 from costeer.certificate import Choice, decide
 from costeer.codec import SparseLogits, build_codec, merge
 from costeer.errors import CodecError, LocalProtocolError
@@ -66,14 +67,15 @@ class DenseChooser:
 class Selector:
     """The cloud's part: what a ``CloudSelect`` asks for, from the rows that it names."""
 
-    def __init__(self, arm: ArmSpec, vocab_size: int) -> None:
-        """Build the arm's codec for ``vocab_size`` tokens.
+    def __init__(self, arm: ArmSpec, vocab_size: int, shadow: DenseShadow | None = None) -> None:
+        """Build the arm's codec for ``vocab_size`` tokens; a shadow is shown every encoded row.
 
         Raises:
             ConfigError: the codec cannot be built.
         """
         self._codec = build_codec(arm.codec, vocab_size)
         self._chooser = DenseChooser(arm, vocab_size)
+        self._shadow = shadow
 
     def select(self, op: CloudSelect, row_of: Callable[[int, int], F32]) -> Selected:
         """Encode and choose; ``row_of(session, position)`` gives a session's newest logits."""
@@ -82,6 +84,9 @@ class Selector:
             logits_BV = np.stack([row_of(item.session, item.position) for item in op.encode])
             ranges = [(item.first_rank, item.last_rank) for item in op.encode]
             payloads = self._codec.encode_batch(logits_BV, ranges)
+            if self._shadow is not None:
+                for item, logits_V in zip(op.encode, logits_BV, strict=True):
+                    self._shadow.show_row(item.session, item.position, logits_V)
         tokens = [
             self._chooser.choose(session, position, row_of(session, position)).token
             for session, position in op.choose
@@ -92,13 +97,14 @@ class Selector:
 class Steerer:
     """The device's part: what is known of each session's current row, and the choice from it."""
 
-    def __init__(self, arm: ArmSpec, vocab_size: int) -> None:
-        """Build the arm's codec for ``vocab_size`` tokens.
+    def __init__(self, arm: ArmSpec, vocab_size: int, shadow: DenseShadow | None = None) -> None:
+        """Build the arm's codec for ``vocab_size`` tokens; a shadow checks every choice.
 
         Raises:
             ConfigError: the codec cannot be built.
         """
         self._arm = arm
+        self._shadow = shadow
         self._codec = build_codec(arm.codec, vocab_size)
         self._chooser = DenseChooser(arm, vocab_size)
         self._known: dict[int, tuple[int, SparseLogits | CodecError]] = {}
@@ -118,6 +124,8 @@ class Steerer:
             )
         if op.round and isinstance(earlier, CodecError):
             return
+        if self._shadow is not None:
+            self._shadow.show_payload(op.session, op.position, op.round, len(op.payload))
         try:
             known = self._codec.decode(op.payload)
             if op.round and isinstance(earlier, SparseLogits):
@@ -140,13 +148,10 @@ class Steerer:
             )
         if isinstance(known, CodecError):
             return known
-        return decide(
-            known,
-            delta_V,
-            self._arm.strength,
-            self._arm.sampling,
-            sampling_noise(self._arm.seed, op.session, op.position),
-        )
+        noise = sampling_noise(self._arm.seed, op.session, op.position)
+        if self._shadow is not None:
+            self._shadow.check(self._arm, op.session, op.position, known, delta_V, noise)
+        return decide(known, delta_V, self._arm.strength, self._arm.sampling, noise)
 
     def choose(self, session: int, position: int, logits_V: F32) -> Choice:
         """Choose from the small model's own row."""

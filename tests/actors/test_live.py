@@ -227,7 +227,12 @@ def test_a_session_that_fails_ends_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("how", ["asked", "interrupted"])
 def test_a_stopped_run_keeps_what_there_is(how: str) -> None:
-    plan = arm_plan(devices=[*fleet(), device(9, arrivals_ns=(0, 1, 10**18))], max_new_tokens=150)
+    slow = link(30 * MS, 0)
+    devices = [
+        *(device(number, where=slow) for number in range(3)),
+        device(9, where=slow, arrivals_ns=(0, 1, 10**18)),
+    ]
+    plan = arm_plan(devices=devices, max_new_tokens=150)
     kept = Kept()
     recorder = recorder_of(plan, kept)
 

@@ -5,9 +5,7 @@ Theory of operation
 ``World`` is a driver in simulated time: one heap, hosts that compute toys, and a ``Chaos`` that
 says of every frame when its copies arrive (so frames are delayed, reordered and repeated, late
 ones too) and how long every operation takes. The two parties' clocks are years apart. After each
-event the engine's state is checked (``validate``), at each token its time account.
-
-``rebuild_uplink`` writes down what goes up from public parts alone (law 4).
+event the engine's state is checked (``invariants.validate``), at each token its time account.
 """
 
 from __future__ import annotations
@@ -45,18 +43,10 @@ from costeer.machine import (
     TimerFired,
     TokenRecord,
 )
-from costeer.messages import (
-    Frame,
-    FrameKind,
-    Open,
-    Role,
-    encode_frame,
-    encode_open,
-    encode_token,
-)
-from costeer.methods import METHODS, CloudRole, Method
+from costeer.methods import METHODS, CloudRole
 from costeer.refinement import Ladder, RefineConfig
-from costeer.serving import Session, State
+from costeer.serving import Session
+from tests.costeer.invariants import validate
 from tests.costeer.toy import EOS, FINGERPRINT, PRIVATE, VOCAB, ToyCloud, ToyEdge
 
 CLOUD_CLOCK_NS = 10**17
@@ -383,124 +373,3 @@ class World:
         assert at_ns >= self.now_ns
         self._pushed += 1
         heappush(self._heap, (at_ns, rank, self._pushed, happen))
-
-
-# --------------------------------------------------------------------------- invariants
-
-
-def validate(engine: CloudEngine) -> None:
-    """Check everything that must hold of an engine between two events."""
-    bounds = engine._spec.limits
-    live = list(engine._sessions.values())
-    closing = [session for session in engine._running if session.state is State.CLOSING]
-    by_state = defaultdict(set)
-    for session in live + closing:
-        by_state[session.state].add(session)
-    for state, kept in (
-        (State.WAITING, list(engine._memory.waiting)),
-        (State.READY, engine._ready),
-        (State.REFINING, engine._refining),
-    ):
-        assert by_state[state] == set(kept)
-        assert len(kept) == len(set(kept))
-    assert by_state[State.RUNNING] | by_state[State.CLOSING] == set(engine._running)
-    assert len(engine._running) == len(set(engine._running))
-    assert State.RELEASED not in by_state
-    assert not {session.state for session in live} & {State.CLOSING}
-
-    admitted = [one for one in live + closing if one.state is not State.WAITING]
-    assert engine.reserved_tokens == sum(session.needs_tokens for session in admitted)
-    assert engine.reserved_tokens <= bounds.kv_tokens
-    assert len(admitted) == engine._memory.admitted <= bounds.max_sessions
-    assert engine.open_sessions == len(live) + len(closing)
-    assert len(engine._memory.waiting) <= bounds.max_waiting
-
-    for session in live:
-        assert engine._over.get(session.session, -1) < session.epoch
-        assert session.cached + len(session.pending) <= session.needs_tokens
-        assert 0 <= session.position < session.max_new_tokens
-        assert bool(session.pending) or session.state not in {State.WAITING, State.READY}
-        assert not session.pending or session.state not in {State.AWAY, State.REFINING}
-        assert session.state is not State.AWAY or session.role is Role.LOGITS
-
-    step = engine._step
-    assert (step is not None) == bool(engine._running)
-    assert step is None or not engine._armed
-    if step is None and (engine._ready or engine._refining):
-        assert engine._armed, "work is lying about and no step was asked for"
-    if isinstance(step, CloudForward):
-        assert len(step.rows) <= bounds.max_batch
-        assert [row.session for row in step.rows] == [one.session for one in engine._running]
-        prompts = [one.taken for one in engine._running if len(one.pending) > 1]
-        assert sum(prompts) <= bounds.chunk_tokens
-    half_done = [one for one in admitted if one.cached and len(one.pending) > 1]
-    assert len(half_done) <= 1
-
-
-# --------------------------------------------------------------------------- law 4
-
-
-@dataclass(frozen=True)
-class PublicSession:
-    """What anybody may know of a session: no private context, no logits, no Δ."""
-
-    session: int
-    epoch: int
-    role: Role
-    max_new_tokens: int
-    codec_fingerprint: int
-    prompt: tuple[int, ...]
-    chosen_before: tuple[int, ...]
-
-
-def public_part(spec: SessionSpec) -> PublicSession:
-    """Cut a session down to what is public."""
-    steered = spec.method.cloud is CloudRole.LOGITS
-    return PublicSession(
-        session=spec.session,
-        epoch=spec.epoch,
-        role=Role.LOGITS if steered else Role.STREAM,
-        max_new_tokens=spec.max_new_tokens,
-        codec_fingerprint=spec.codec_fingerprint if steered else 0,
-        prompt=spec.public,
-        chosen_before=spec.chosen,
-    )
-
-
-def rebuild_uplink(
-    public: PublicSession, tokens: Sequence[int], mores: Sequence[int]
-) -> list[bytes]:
-    """Return every byte that a finished session sent up.
-
-    Args:
-        public: its public part.
-        tokens: the tokens chosen in this epoch.
-        mores: how often MORE was asked for at each of them.
-    """
-    first = len(public.chosen_before)
-
-    def frame(kind: FrameKind, position: int, round_: int, body: bytes = b"") -> bytes:
-        return encode_frame(Frame(kind, public.session, public.epoch, position, round_, body))
-
-    asked = Open(
-        public.role,
-        public.max_new_tokens,
-        public.codec_fingerprint,
-        public.prompt,
-        public.chosen_before,
-    )
-    frames = [frame(FrameKind.OPEN, first, 0, encode_open(asked))]
-    if public.role is Role.STREAM:
-        return frames
-    for position, (token, count) in enumerate(zip(tokens, mores, strict=True), start=first):
-        frames += [frame(FrameKind.MORE, position, round_ + 1) for round_ in range(count)]
-        if position + 1 < first + len(tokens):
-            frames.append(frame(FrameKind.TOKEN, position, count, encode_token(token)))
-        else:
-            frames.append(frame(FrameKind.CLOSE, position, count))
-    return frames
-
-
-def method_sends(method: Method) -> bool:
-    """Whether anything of a method's goes up."""
-    return method.cloud is not CloudRole.ABSENT

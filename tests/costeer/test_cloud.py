@@ -1,139 +1,40 @@
-"""The cloud engine, event by event; every event is followed by ``validate``."""
+"""The cloud engine, event by event: tokens, admission, refusals."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from costeer.cloud import CloudEngine, EngineLimits, EngineSpec
-from costeer.errors import ConfigError, LocalProtocolError
 from costeer.machine import (
     CloudForward,
     CloudRow,
     CloudSelect,
     CloudTrace,
-    Command,
-    Compute,
     ComputeDone,
-    EdgeChoose,
     EncodeItem,
-    FrameArrived,
     Release,
     Selected,
     Send,
     SetTimer,
-    Start,
     Timer,
-    TimerFired,
 )
 from costeer.messages import (
-    Frame,
     FrameKind,
-    Open,
     Role,
-    decode_error,
-    decode_frame,
     decode_token,
-    encode_frame,
-    encode_open,
     encode_token,
 )
-from costeer.refinement import Ladder, RefineConfig
-from tests.costeer.harness import validate
-from tests.costeer.toy import EOS, FINGERPRINT, VOCAB
-
-LIMITS = EngineLimits(
-    max_batch=2,
-    chunk_tokens=4,
-    kv_tokens=40,
-    max_context=30,
-    max_sessions=3,
-    max_waiting=2,
-    idle_timeout_ns=1000,
+from tests.costeer.engine_bench import (
+    LIMITS,
+    Bench,
+    error,
+    frame,
+    frames,
+    open_frame,
+    timers,
 )
-LADDER = Ladder(4, VOCAB, RefineConfig(growth=2, max_rounds=2))
-
-
-def open_frame(
-    session: int = 1,
-    epoch: int = 0,
-    role: Role = Role.LOGITS,
-    prompt: tuple[int, ...] = (5, 6),
-    new: int = 4,
-    chosen: tuple[int, ...] = (),
-    fingerprint: int = FINGERPRINT,
-) -> bytes:
-    body = encode_open(Open(role, new, fingerprint, prompt, chosen))
-    return encode_frame(Frame(FrameKind.OPEN, session, epoch, len(chosen), 0, body))
-
-
-def frame(
-    kind: FrameKind,
-    session: int = 1,
-    position: int = 0,
-    round_: int = 0,
-    body: bytes = b"",
-    epoch: int = 0,
-) -> bytes:
-    return encode_frame(Frame(kind, session, epoch, position, round_, body))
-
-
-class Bench:
-    """One engine and a clock that moves by hand."""
-
-    def __init__(self, limits: EngineLimits = LIMITS) -> None:
-        self.engine = CloudEngine(EngineSpec(limits, VOCAB, EOS, FINGERPRINT, LADDER))
-        self.now_ns = 10_000
-
-    def tell(self, event: FrameArrived | TimerFired | ComputeDone) -> list[Command]:
-        commands = self.engine.handle(event, self.now_ns)
-        validate(self.engine)
-        return commands
-
-    def arrive(self, data: bytes) -> list[Command]:
-        return self.tell(FrameArrived(data, 3))
-
-    def begin(self) -> CloudForward | CloudSelect:
-        """Fire the step's timer; return what it asks for."""
-        return self.asked(self.tell(TimerFired(Timer.STEP, -1)))
-
-    @staticmethod
-    def asked(commands: list[Command]) -> CloudForward | CloudSelect:
-        (op,) = (command.op for command in commands if isinstance(command, Compute))
-        assert isinstance(op, CloudForward | CloudSelect)
-        return op
-
-    def end(self, op: CloudForward | CloudSelect, token: int = 9) -> list[Command]:
-        """Let an operation finish; payloads name the ranks that they hold."""
-        if isinstance(op, CloudForward):
-            return self.tell(ComputeDone(op, None, 1))
-        payloads = tuple(f"{item.first_rank}-{item.last_rank}".encode() for item in op.encode)
-        return self.tell(ComputeDone(op, Selected(payloads, (token,) * len(op.choose)), 1))
-
-    def step(self, token: int = 9) -> list[Command]:
-        """One whole step: forward and select."""
-        op = self.begin()
-        if isinstance(op, CloudForward):
-            op = self.asked(self.end(op))
-        return self.end(op, token)
-
-
-def frames(commands: list[Command]) -> list[Frame]:
-    return [decode_frame(command.frame) for command in commands if isinstance(command, Send)]
-
-
-def error(commands: list[Command]) -> str:
-    (sent,) = frames(commands)
-    assert sent.kind is FrameKind.ERROR
-    return decode_error(sent.body)
-
-
-def timers(commands: list[Command]) -> list[SetTimer]:
-    return [command for command in commands if isinstance(command, SetTimer)]
-
+from tests.costeer.toy import VOCAB
 
 # --------------------------------------------------------------------------- the way of a token
 
@@ -425,264 +326,3 @@ def test_token_of_another_position_or_round_is_dropped() -> None:
         stray = frame(FrameKind.TOKEN, 1, position, round_, encode_token(9))
         assert bench.arrive(stray) == []
     assert bench.engine.counters.dropped_frames == 3
-
-
-# --------------------------------------------------------------------------- ends
-
-
-@pytest.mark.parametrize("during", ["forward", "select"])
-def test_a_close_during_a_step_frees_after_it(during: str) -> None:
-    bench = Bench()
-    bench.arrive(open_frame(1))
-    bench.arrive(open_frame(2))
-    op = bench.begin()
-    if during == "select":
-        op = bench.asked(bench.end(op))
-    assert bench.arrive(frame(FrameKind.CLOSE, 1)) == []
-    assert bench.arrive(frame(FrameKind.CLOSE, 1)) == []  # again
-    assert bench.engine.open_sessions == 2
-    assert bench.engine.reserved_tokens == 12
-    commands = bench.end(op)
-    assert commands[0] == Release(1)
-    if during == "forward":
-        select = bench.asked(commands)
-        assert select == CloudSelect((EncodeItem(2, 0, 0, 4),), ())
-        commands = bench.end(select)
-    assert [sent.session for sent in frames(commands)] == [2]
-    assert bench.engine.reserved_tokens == 6
-
-
-def test_a_close_between_timer_and_step_leaves_an_empty_step() -> None:
-    bench = Bench()
-    bench.arrive(open_frame(1))
-    assert bench.arrive(frame(FrameKind.CLOSE, 1)) == [Release(1)]
-    assert bench.tell(TimerFired(Timer.STEP, -1)) == []
-    bench.arrive(open_frame(2))
-    assert isinstance(bench.begin(), CloudForward)
-
-
-def test_a_close_that_overtook_its_open_is_remembered() -> None:
-    bench = Bench()
-    assert bench.arrive(frame(FrameKind.CLOSE, 1, epoch=1)) == []
-    assert bench.arrive(open_frame(1, epoch=1)) == []
-    assert bench.engine.open_sessions == 0
-    # It ends the earlier epoch as well, and no other session.
-    bench.arrive(open_frame(2))
-    bench.arrive(open_frame(3))
-    assert bench.arrive(frame(FrameKind.CLOSE, 2, epoch=4)) == [Release(2)]
-    assert bench.arrive(open_frame(2, epoch=4)) == []
-    assert bench.engine.open_sessions == 1
-
-
-def test_what_is_over_stays_over() -> None:
-    bench = Bench()
-    bench.arrive(open_frame(1, epoch=3))
-    bench.arrive(frame(FrameKind.CLOSE, 1, epoch=3))
-    for epoch in range(4):
-        assert bench.arrive(open_frame(1, epoch=epoch)) == []
-        assert bench.arrive(frame(FrameKind.CLOSE, 1, epoch=epoch)) == []
-    assert bench.engine.open_sessions == 0
-
-
-@pytest.mark.parametrize("state", ["waiting", "ready", "forward", "select", "away", "refining"])
-def test_a_newer_epoch_replaces_an_older_one_in_any_state(state: str) -> None:
-    bench = Bench(replace(LIMITS, max_sessions=1) if state == "waiting" else LIMITS)
-    if state == "waiting":
-        bench.arrive(open_frame(9))
-    bench.arrive(open_frame(1))
-    op = None
-    if state in {"forward", "select"}:
-        op = bench.begin()
-        if state == "select":
-            op = bench.asked(bench.end(op))
-    if state in {"away", "refining"}:
-        bench.step()
-    if state == "refining":
-        bench.arrive(frame(FrameKind.MORE, round_=1))
-    commands = bench.arrive(open_frame(1, epoch=1, chosen=(9,)))
-    assert (Release(1) in commands) == (state in {"ready", "away", "refining"})
-    assert bench.engine._sessions[1].epoch == 1
-    # The old epoch's frames are ignored.
-    assert bench.arrive(frame(FrameKind.TOKEN, body=encode_token(9))) == []
-    assert bench.arrive(frame(FrameKind.MORE, round_=1)) == []
-    assert bench.arrive(frame(FrameKind.CLOSE)) == []
-    assert bench.arrive(open_frame(1)) == []
-    assert bench.engine._sessions[1].epoch == 1
-    if op is not None:
-        # The slot is released before the new epoch's first row.
-        commands = bench.end(op)
-        assert commands[0] == Release(1)
-        assert frames(commands) == []
-    if state == "waiting":
-        bench.arrive(frame(FrameKind.CLOSE, 9))
-    forward = bench.begin()
-    assert forward == CloudForward((CloudRow(1, (5, 6, 9), 0),))
-    (logits,) = frames(bench.end(bench.asked(bench.end(forward))))
-    assert (logits.epoch, logits.position) == (1, 1)
-    bench.arrive(frame(FrameKind.CLOSE, epoch=1))
-    assert bench.engine.open_sessions == 0
-    assert bench.arrive(open_frame(1, epoch=1)) == []
-
-
-def test_a_silent_device_is_dropped_and_told() -> None:
-    bench = Bench()
-    bench.arrive(open_frame(1))
-    bench.now_ns += 300
-    bench.step()
-    bench.now_ns += 700  # the timer of OPEN: the answer is 700 ns old
-    (again,) = timers(bench.tell(TimerFired(Timer.IDLE, 1)))
-    assert again == SetTimer(bench.now_ns + 300, Timer.IDLE, 1)
-    bench.now_ns += 300
-    commands = bench.tell(TimerFired(Timer.IDLE, 1))
-    assert error(commands) == "no word from the device for 1e-06 s"
-    assert commands[-1] == Release(1)
-    assert bench.engine.counters.timed_out_sessions == 1
-    assert bench.engine.open_sessions == 0
-    assert bench.tell(TimerFired(Timer.IDLE, 1)) == []
-
-
-def test_a_session_that_waits_for_the_cloud_is_not_silent() -> None:
-    bench = Bench(replace(LIMITS, max_sessions=1))
-    bench.arrive(open_frame(1))
-    bench.arrive(open_frame(2))
-    bench.begin()
-    bench.now_ns += 5000
-    for session in (1, 2):
-        (again,) = timers(bench.tell(TimerFired(Timer.IDLE, session)))
-        assert again == SetTimer(bench.now_ns + 1000, Timer.IDLE, session)
-
-
-def test_a_timer_of_an_earlier_epoch_starts_no_second_chain() -> None:
-    bench = Bench()
-    bench.arrive(open_frame(1))
-    bench.now_ns += 500
-    bench.arrive(open_frame(1, epoch=1))
-    bench.now_ns += 500
-    assert timers(bench.tell(TimerFired(Timer.IDLE, 1))) == []
-    bench.now_ns += 500
-    assert len(timers(bench.tell(TimerFired(Timer.IDLE, 1)))) == 1
-
-
-# --------------------------------------------------------------------------- our own bugs
-
-
-def test_events_that_nobody_asked_for_are_our_own_bug() -> None:
-    bench = Bench()
-    nothing = CloudForward((CloudRow(1, (5, 6), 0),))
-    for event in (
-        Start(),
-        TimerFired(Timer.STEP, -1),
-        ComputeDone(nothing, None, 1),
-        ComputeDone(EdgeChoose(1, 0), None, 1),
-    ):
-        with pytest.raises(LocalProtocolError, match="cloud engine: unexpected"):
-            bench.engine.handle(event, bench.now_ns)
-    bench.arrive(open_frame(1))
-    forward = bench.begin()
-    with pytest.raises(LocalProtocolError, match="unexpected"):
-        bench.engine.handle(TimerFired(Timer.STEP, -1), bench.now_ns)
-    select = bench.asked(bench.end(forward))
-    with pytest.raises(LocalProtocolError, match="unexpected"):
-        bench.engine.handle(ComputeDone(forward, None, 1), bench.now_ns)
-    assert bench.end(select)
-
-
-@pytest.mark.parametrize("value", [None, Selected((), ()), Selected((b"x",), (1,))])
-def test_a_select_that_does_not_answer_is_our_own_bug(value: object) -> None:
-    bench = Bench()
-    bench.arrive(open_frame(1))
-    select = bench.asked(bench.end(bench.begin()))
-    with pytest.raises(LocalProtocolError, match="cloud engine"):
-        bench.engine.handle(ComputeDone(select, value, 1), bench.now_ns)
-
-
-@pytest.mark.parametrize("name", [name for name in EngineLimits.__slots__ if name != "max_waiting"])
-def test_limits_with_which_nothing_is_served_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"engine: {name} must be at least 1, not 0"):
-        replace(LIMITS, **{name: 0})
-    with pytest.raises(ConfigError, match="max_waiting"):
-        replace(LIMITS, max_waiting=-1)
-
-
-# --------------------------------------------------------------------------- hostile devices
-
-# Mostly what an honest device could send at some other moment.
-_ids = st.integers(1, 3)
-_epochs = st.sampled_from([0, 0, 0, 1, 2])
-_tokens = st.integers(0, VOCAB - 1) | st.integers(0, VOCAB)
-_hostile_opens = st.builds(
-    open_frame,
-    _ids,
-    _epochs,
-    st.sampled_from(Role),
-    st.lists(_tokens, min_size=1, max_size=12).map(tuple),
-    st.integers(0, 5),
-    st.lists(_tokens, max_size=3).map(tuple),
-    st.sampled_from([FINGERPRINT] * 4 + [1]),
-)
-_hostile_frames = st.builds(
-    lambda kind, session, position, round_, token, epoch: frame(
-        kind,
-        session,
-        position,
-        round_,
-        b"" if kind in {FrameKind.MORE, FrameKind.CLOSE} else encode_token(token),
-        epoch,
-    ),
-    st.sampled_from([FrameKind.TOKEN] * 4 + [FrameKind.MORE] * 4 + list(FrameKind)),
-    _ids,
-    st.sampled_from([0, 0, 0, 1, 2]),
-    st.sampled_from([0, 0, 1, 2]),
-    _tokens,
-    _epochs,
-)
-_actions = st.lists(
-    st.one_of(
-        st.just("go"), st.just("go"), st.just("wait"), _hostile_opens, _hostile_frames, st.binary()
-    ),
-    max_size=60,
-)
-
-
-@settings(max_examples=150)
-@given(_actions, st.integers(1, 3), st.integers(1, 5), st.integers(1, 3))
-def test_whatever_comes_up_the_engine_keeps_its_rules(
-    actions: list[str | bytes], max_batch: int, chunk_tokens: int, max_sessions: int
-) -> None:
-    bench = Bench(
-        replace(LIMITS, max_batch=max_batch, chunk_tokens=chunk_tokens, max_sessions=max_sessions)
-    )
-    running: list[CloudForward | CloudSelect] = []
-    pending: list[SetTimer] = []
-
-    def take(commands: list[Command]) -> None:
-        pending.extend(timers(commands))
-        running.extend(
-            command.op
-            for command in commands
-            if isinstance(command, Compute) and isinstance(command.op, CloudForward | CloudSelect)
-        )
-        assert len(running) <= 1
-
-    def go() -> None:
-        """Let the next thing happen that the engine waits for."""
-        due = min(pending, key=lambda timer: timer.at_ns, default=None)
-        if running:
-            take(bench.end(running.pop()))
-        elif due is not None:
-            pending.remove(due)
-            bench.now_ns = max(bench.now_ns, due.at_ns)
-            take(bench.tell(TimerFired(due.timer, due.session)))
-
-    for action in actions:
-        if action == "go":
-            go()
-        elif action == "wait":
-            bench.now_ns += 100
-        elif isinstance(action, bytes):
-            take(bench.arrive(action))
-    for _ in range(500):
-        go()
-    assert not running
-    assert not pending
-    assert bench.engine.open_sessions == bench.engine.reserved_tokens == 0

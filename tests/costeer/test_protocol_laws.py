@@ -21,11 +21,9 @@ from tests.costeer.harness import (
     World,
     cases,
     chaoses,
-    method_sends,
-    public_part,
-    rebuild_uplink,
 )
 from tests.costeer.toy import EOS, FINGERPRINT, PRIVATE, VOCAB, expected
+from tests.costeer.uplink import method_sends, public_part, rebuild_uplink
 
 
 def check_finished(world: World, case: Case) -> None:

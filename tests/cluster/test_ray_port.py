@@ -1,0 +1,181 @@
+"""Hosts as Ray actors: the same rules and the same digests as in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from actors.live.driver import run_live
+from actors.port import Handle, gather
+from cluster.ray_port import HostDiedError, RayHandle, RayPort, _enter
+from costeer.errors import CodecError, ConfigError
+from costeer.methods import CloudRole
+from experiments.results import digest, output_digest
+from tests.actors.fleets import (
+    MS,
+    Hosts,
+    Kept,
+    arm_plan,
+    begin,
+    device,
+    driver_of,
+    generated_hosts,
+    link,
+    recorder_of,
+    run_virtual,
+)
+
+pytestmark = pytest.mark.ray
+
+DEVICES = [device(number, where=link(2 * MS, jitter_ns=MS)) for number in range(4)]
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[RayPort]:
+    entered = RayPort("local", min_cpus=6)
+    yield entered
+    entered.close()
+    assert not ray.is_initialized()
+
+
+@pytest.fixture(scope="module")
+def hosts(port: RayPort) -> Hosts:
+    return generated_hosts(2, port)
+
+
+class Host:
+    """Says, fails and asks others."""
+
+    def __init__(self, first: str) -> None:
+        if not first:
+            raise ConfigError("host: needs a first word; give one")
+        self.said = [first]
+
+    def say(self, word: str) -> list[str]:
+        self.said.append(word)
+        return list(self.said)
+
+    def fail(self, kind: str) -> None:
+        raise {"config": ConfigError, "codec": CodecError, "value": ValueError}[kind]("as asked")
+
+    def ask(self, other: Handle, method: str, word: str) -> object:
+        return other.call(method, word)
+
+    def die(self) -> None:
+        os._exit(1)
+
+
+@pytest.fixture(scope="module")
+def host(port: RayPort) -> Handle:
+    return port.start(Host, "a", threads=2)
+
+
+@pytest.mark.parametrize("method", ["costeer", "slm_with"])
+def test_the_digest_is_that_of_this_process(hosts: Hosts, method: str) -> None:
+    plan = arm_plan(method, DEVICES)
+    assert digest(run_virtual(plan, hosts)) == digest(run_virtual(plan))
+
+
+@pytest.mark.parametrize("method", ["costeer", "llm_with"])
+def test_a_live_run_chooses_the_same_tokens(hosts: Hosts, method: str) -> None:
+    plan = arm_plan(method, DEVICES)
+    assert plan.arm.method.cloud is not CloudRole.ABSENT
+    terms = begin(plan, hosts)
+    run = run_live(plan, terms, hosts[0], hosts[1], recorder_of(plan), wait_s)
+    assert run.complete
+    assert output_digest(run.tokens) == output_digest(run_virtual(plan).tokens)
+
+
+def wait_s(_: float) -> None:
+    threading.Event().wait(0.02)
+
+
+def test_errors_arrive_as_what_they_are(host: Handle, port: RayPort) -> None:
+    for kind, wanted in [("config", ConfigError), ("codec", CodecError), ("value", ValueError)]:
+        pending = host.submit("fail", kind)
+        with pytest.raises(wanted, match=r"^as asked$"):
+            pending.result()
+    assert gather([host.submit("say", word) for word in "bc"]) == [["a", "b"], ["a", "b", "c"]]
+    # A handle may travel, and so may the error of whom it belongs to.
+    assert host.call("ask", host, "say", "d") == ["a", "b", "c", "d"]
+    with pytest.raises(CodecError, match="as asked"):
+        host.call("ask", host, "fail", "codec")
+    broken = port.start(Host, "")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="needs a first word"):
+            broken.call("say", "b")
+    assert isinstance(broken, RayHandle)
+    ray.kill(broken._actor)
+
+
+def test_a_dead_host_is_named(port: RayPort) -> None:
+    mortal = port.start(Host, "a")
+    for call in ("die", "say"):
+        with pytest.raises(HostDiedError, match=f"an actor died during {call}: .*actor") as died:
+            mortal.call(call, *(["b"] if call == "say" else []))
+        assert "\n" not in str(died.value)
+
+
+def test_a_cloud_that_dies_ends_a_live_run(hosts: Hosts, port: RayPort) -> None:
+    cloud, _ = generated_hosts(0, port)
+    assert isinstance(cloud, RayHandle)
+    slow = [device(number, where=link(30 * MS, 0)) for number in range(2)]
+    plan = arm_plan(devices=slow, max_new_tokens=150)
+    terms = begin(plan, (cloud, hosts[1]))
+    kept = Kept()
+    recorder = recorder_of(plan, kept)
+
+    def wait(pause_s: float) -> None:
+        if recorder.tokens_so_far:
+            ray.kill(cloud._actor)
+        wait_s(pause_s)
+
+    with pytest.raises(HostDiedError):
+        run_live(plan, terms, cloud, hosts[1], recorder, wait)
+    assert kept.tokens
+    assert [row.reason for row in kept.requests] == ["censored"] * 2
+    # The shards have no thread left and may be used again.
+    plan = arm_plan("costeer", DEVICES)
+    assert digest(driver_of(plan, hosts).run()) == digest(run_virtual(plan))
+
+
+@pytest.mark.usefixtures("port")
+def test_one_cluster_at_a_time() -> None:
+    with pytest.raises(ConfigError, match="in a Ray cluster already"):
+        RayPort("local")
+
+
+def test_where_nobody_listens_ray_is_not_asked() -> None:
+    with pytest.raises(ConnectionRefusedError):
+        _enter("127.0.0.1:1", 1)
+
+
+def test_two_nodes() -> None:
+    """In a process of its own, which starts two local nodes and ends them."""
+    code = Path(__file__).with_name("two_nodes.py")
+    root = Path(__file__).parents[2]
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "RAY_"}
+    done = subprocess.run(
+        [sys.executable, str(code)],
+        cwd=root,
+        env=environment | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert told["digest"] == digest(run_virtual(arm_plan("costeer", DEVICES)))
+    assert told["nodes"] == 2
+    assert told["living_actors"] == 0
+    assert "has 4 CPUs, the run's 99 actors" in told["too_many"]

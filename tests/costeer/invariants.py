@@ -1,0 +1,62 @@
+"""What must hold of an engine between any two events."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from costeer.machine import CloudForward
+from costeer.messages import Role
+from costeer.serving import State
+
+if TYPE_CHECKING:
+    from costeer.cloud import CloudEngine
+
+
+def validate(engine: CloudEngine) -> None:
+    """Check everything that must hold of an engine between two events."""
+    bounds = engine._spec.limits
+    live = list(engine._sessions.values())
+    closing = [session for session in engine._running if session.state is State.CLOSING]
+    by_state = defaultdict(set)
+    for session in live + closing:
+        by_state[session.state].add(session)
+    for state, kept in (
+        (State.WAITING, list(engine._memory.waiting)),
+        (State.READY, engine._ready),
+        (State.REFINING, engine._refining),
+    ):
+        assert by_state[state] == set(kept)
+        assert len(kept) == len(set(kept))
+    assert by_state[State.RUNNING] | by_state[State.CLOSING] == set(engine._running)
+    assert len(engine._running) == len(set(engine._running))
+    assert State.RELEASED not in by_state
+    assert not {session.state for session in live} & {State.CLOSING}
+
+    admitted = [one for one in live + closing if one.state is not State.WAITING]
+    assert engine.reserved_tokens == sum(session.needs_tokens for session in admitted)
+    assert engine.reserved_tokens <= bounds.kv_tokens
+    assert len(admitted) == engine._memory.admitted <= bounds.max_sessions
+    assert engine.open_sessions == len(live) + len(closing)
+    assert len(engine._memory.waiting) <= bounds.max_waiting
+
+    for session in live:
+        assert engine._over.get(session.session, -1) < session.epoch
+        assert session.cached + len(session.pending) <= session.needs_tokens
+        assert 0 <= session.position < session.max_new_tokens
+        assert bool(session.pending) or session.state not in {State.WAITING, State.READY}
+        assert not session.pending or session.state not in {State.AWAY, State.REFINING}
+        assert session.state is not State.AWAY or session.role is Role.LOGITS
+
+    step = engine._step
+    assert (step is not None) == bool(engine._running)
+    assert step is None or not engine._armed
+    if step is None and (engine._ready or engine._refining):
+        assert engine._armed, "work is lying about and no step was asked for"
+    if isinstance(step, CloudForward):
+        assert len(step.rows) <= bounds.max_batch
+        assert [row.session for row in step.rows] == [one.session for one in engine._running]
+        prompts = [one.taken for one in engine._running if len(one.pending) > 1]
+        assert sum(prompts) <= bounds.chunk_tokens
+    half_done = [one for one in admitted if one.cached and len(one.pending) > 1]
+    assert len(half_done) <= 1
