@@ -17,7 +17,6 @@ Rules
 from __future__ import annotations
 
 import importlib
-import math
 import struct
 import zlib
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
@@ -42,6 +41,7 @@ Range: TypeAlias = tuple[int, int | None]
 
 FORMAT = 1  # of the payload; part of the fingerprint
 _SPARSE, _DENSE = 0, 1
+_INFINITY_BITS = 0x7F800000
 _PREFIX = struct.Struct("<Bf")
 
 
@@ -210,18 +210,20 @@ class ComposedCodec:
                 f"codec expects float32 of shape ({self._vocab_size},), "
                 f"not {logits_V.dtype} of shape {logits_V.shape}"
             )
-        # Minimum and maximum carry NaN, so two reductions see every value that is not finite.
-        if not (math.isfinite(logits_V.min()) and math.isfinite(logits_V.max())):
+        from costeer.codec import kernels  # noqa: PLC0415 - numba takes half a second to import
+
+        row_V = np.ascontiguousarray(logits_V)
+        if kernels.largest_magnitude_bits(row_V.view(np.uint32)) >= _INFINITY_BITS:
             raise LocalProtocolError("a row of logits holds NaN or infinity and cannot be sent")
-        return np.ascontiguousarray(logits_V)
+        return row_V
 
 
 def row_logsumexp(logits_V: F32) -> float:
     """Logsumexp of a finite row in nats: a float32, never below the largest logit."""
-    high = logits_V.max()
-    with np.errstate(over="ignore", under="ignore"):
-        shifted_V = np.exp(logits_V - high)
-    return float(np.float32(float(high) + math.log(float(shifted_V.sum(dtype=np.float64)))))
+    from costeer.codec import kernels  # noqa: PLC0415 - numba takes half a second to import
+
+    row_V = np.ascontiguousarray(logits_V)
+    return float(np.float32(kernels.logsumexp(row_V, float(row_V.max()))))
 
 
 def _load(config: CustomCodecConfig, vocab_size: int) -> Codec:

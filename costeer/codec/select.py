@@ -75,38 +75,37 @@ class TopK:
         return self.first_k
 
 
-def top_ids(rounded_V: F32, k: int) -> Ids:
-    """Ids of the first k ranks, ascending; among equal logits the lowest ids. 1 ≤ k ≤ V."""
-    vocab_size = rounded_V.size
-    if k >= vocab_size:
-        return np.arange(vocab_size, dtype=np.int32)
-    pool = _pool(rounded_V, k)
-    logits_P = rounded_V if pool is None else rounded_V[pool]
-    floor = np.partition(logits_P, logits_P.size - k)[logits_P.size - k]
-    kept = np.flatnonzero(logits_P >= floor)
-    surplus = kept.size - k
-    if surplus:
-        tied = np.flatnonzero(logits_P[kept] == floor)
-        kept = np.delete(kept, tied[tied.size - surplus :])
-    return (kept if pool is None else pool[kept]).astype(np.int32)
+def ranked_ids(rounded_V: F32, first_rank: int, last_rank: int) -> Ids:
+    """Ids of ranks [first_rank, last_rank), ascending. 0 ≤ first_rank < last_rank ≤ V."""
+    return split_ids(rounded_V, first_rank, last_rank)[1]
 
 
-def _pool(rounded_V: F32, k: int) -> npt.NDArray[np.intp] | None:
-    """Ascending ids that surely hold the first k ranks, guessed from a sample; None if it fails."""
+def split_ids(rounded_V: F32, first_rank: int, last_rank: int) -> tuple[Ids, Ids]:
+    """Ids of ranks [0, first_rank) and of [first_rank, last_rank), each ascending.
+
+    Among equal logits the lowest ids come first. 0 ≤ first_rank < last_rank ≤ V.
+    """
+    if first_rank == 0 and last_rank == rounded_V.size:
+        return np.empty(0, np.int32), np.arange(last_rank, dtype=np.int32)
+    from costeer.codec import kernels  # noqa: PLC0415 - numba takes half a second to import
+
+    row_V = np.ascontiguousarray(rounded_V)
+    keys_V = np.empty(row_V.size, np.uint64)
+    found = kernels.pool_keys(row_V, _guess(row_V, last_rank), keys_V)
+    if found < last_rank:  # the sample misled
+        found = kernels.pool_keys(row_V, -np.inf, keys_V)
+    keys_P = keys_V[:found]
+    cuts = np.partition(keys_P, (max(first_rank - 1, 0), first_rank, last_rank - 1))
+    chosen_K = kernels.ids_between(keys_P, cuts[first_rank], cuts[last_rank - 1])
+    if first_rank == 0:
+        return np.empty(0, np.int32), chosen_K
+    return kernels.ids_between(keys_P, np.uint64(0), cuts[first_rank - 1]), chosen_K
+
+
+def _guess(rounded_V: F32, k: int) -> float:
+    """A logit that most likely at least k others reach and not many more, from a sample."""
     sample = rounded_V[::_STRIDE]
     rank = 2 * k // _STRIDE + 8
     if rank >= sample.size:
-        return None
-    guess = np.partition(sample, sample.size - rank)[sample.size - rank]
-    pool = np.flatnonzero(rounded_V >= guess)
-    return pool if pool.size >= k else None
-
-
-def ranked_ids(rounded_V: F32, first_rank: int, last_rank: int) -> Ids:
-    """Ids of ranks [first_rank, last_rank), ascending. 0 ≤ first_rank < last_rank ≤ V."""
-    ids = top_ids(rounded_V, last_rank)
-    if first_rank == 0:
-        return ids
-    # Ids ascend, so a stable sort by descending logit is the order of ranks.
-    order = np.argsort(-rounded_V[ids], kind="stable")
-    return np.sort(ids[order[first_rank:]])
+        return -np.inf
+    return float(np.partition(sample, sample.size - rank)[sample.size - rank])

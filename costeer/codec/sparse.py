@@ -12,6 +12,7 @@ Rules
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -54,12 +55,14 @@ def checked(ids_K: Ids, logits_K: F32, logsumexp: float, vocab_size: int) -> Spa
     """SparseLogits from what a peer sent, all of it ranked. Raises CodecError."""
     if not 0 < ids_K.size <= vocab_size or ids_K.shape != logits_K.shape:
         raise CodecError(f"payload holds {ids_K.size} tokens of a vocabulary of {vocab_size}")
-    if int(ids_K[0]) < 0 or int(ids_K[-1]) >= vocab_size or np.any(ids_K[1:] <= ids_K[:-1]):
+    from costeer.codec import kernels  # noqa: PLC0415 - numba takes half a second to import
+
+    ascending, negative_zero, low, high = kernels.survey(ids_K, logits_K)
+    if not ascending or int(ids_K[0]) < 0 or int(ids_K[-1]) >= vocab_size:
         raise CodecError(f"payload ids are not ascending within a vocabulary of {vocab_size}")
-    low, high = float(logits_K.min()), float(logits_K.max())
-    if not np.isfinite([low, high, logsumexp]).all():
+    if not (math.isfinite(low) and math.isfinite(high) and math.isfinite(logsumexp)):
         raise CodecError("payload holds a logit or logsumexp that is not finite")
-    if np.any(np.signbit(logits_K[logits_K == 0.0])):
+    if negative_zero:
         raise CodecError("payload holds a negative zero, which no encoder writes")
     if logsumexp < high:
         raise CodecError(f"payload logsumexp {logsumexp} is below its largest logit {high}")
