@@ -155,7 +155,8 @@ class EdgeSession:
         self._finished = False
         self._since_ns = 0
         self._waited_ns = 0
-        self._early: dict[int, tuple[int, FrameArrived]] = {}
+        self._downlink_ns = 0
+        self._early: dict[int, tuple[int, int, CloudTrace | None]] = {}
         self._clear_step()
 
     @property
@@ -235,14 +236,19 @@ class EdgeSession:
     def _on_stream(self, frame: Frame, event: FrameArrived, now_ns: int) -> list[Command]:
         if not self._position <= frame.position < self._spec.max_new_tokens:
             return []
-        self._early.setdefault(frame.position, (decode_token(frame.body), event))
+        sent_ns = now_ns - event.transit_ns
+        self._early.setdefault(frame.position, (decode_token(frame.body), sent_ns, event.trace))
         commands: list[Command] = []
         while not self._finished and self._position in self._early:
-            token, arrived = self._early.pop(self._position)
-            trace = arrived.trace or _NO_TRACE
+            token, sent_ns, trace = self._early.pop(self._position)
+            # Tokens follow each other as fast as the cloud makes them, however long they are under
+            # way; only what the way grew by since the previous token delays this one.
+            transit_ns = now_ns - sent_ns
+            longer_ns = transit_ns - self._downlink_ns
+            self._downlink_ns = transit_ns
             stages = critical_path(
                 now_ns - self._since_ns,
-                (self._waited_ns, *_cloud_stages(trace), arrived.transit_ns),
+                (self._waited_ns, *_cloud_stages(trace or _NO_TRACE), longer_ns),
             )
             commands += self._accept(Choice(token, certified=True, margin=0.0), stages, now_ns)
         return commands
@@ -369,7 +375,7 @@ class EdgeSession:
         self._round = 0
         self._received = self._decoded = self._forward_done = False
         self._trace = _NO_TRACE
-        self._downlink_ns = self._forward_ns = self._busy_ns = 0
+        self._forward_ns = self._busy_ns = 0
         self._arrived_ns = self._wait_from_ns = self._wait_ns = 0
         self._steer_from_ns = self._steer_ns = self._refine_from_ns = 0
 
@@ -381,9 +387,9 @@ def _cloud_stages(trace: CloudTrace) -> tuple[int, int, int, int]:
 def critical_path(latency_ns: int, stages_ns: tuple[int, ...]) -> tuple[int, ...]:
     """Return the part of each stage that a token's latency consists of.
 
-    The stages are walked back from the token's instant until the latency is used up: in a stream
-    the cloud had begun before the previous token arrived, and that part belongs to its past. What
-    the stages do not explain is ``overhead``, so the result always sums to ``latency_ns``.
+    The stages are walked back from the token's instant until the latency is used up: where the way
+    of a streamed token was shorter than its predecessor's, part of its making lies before. What the
+    stages do not explain is ``overhead``, so the result always sums to ``latency_ns``.
 
     Args:
         latency_ns: since the previous token, at least 0.

@@ -85,9 +85,10 @@ class Bench:
         epoch: int = 0,
         session: int = SESSION,
         trace: CloudTrace | None = None,
+        transit_ns: int = 4,
     ) -> list[Command]:
         data = encode_frame(Frame(kind, session, epoch, position, round_, body))
-        return self.machine.handle(FrameArrived(data, 4, trace), self.now_ns)
+        return self.machine.handle(FrameArrived(data, transit_ns, trace), self.now_ns)
 
     def done(self, op: EdgeOp, value: object = None, duration_ns: int = 1) -> list[Command]:
         return self.machine.handle(ComputeDone(op, value, duration_ns), self.now_ns)
@@ -399,15 +400,25 @@ def test_what_no_stage_explains_is_overhead() -> None:
     assert record.stages_ns[-1] == 100 - 30 - 20 - 10 - 6 - 4
 
 
-def test_a_stream_is_charged_only_what_came_after_the_token_before() -> None:
+def test_a_stream_is_charged_its_making_and_what_its_way_grew_by() -> None:
     bench = Bench(STREAMED)
     bench.now_ns += 100
     bench.frame(FrameKind.STREAM, 0, 0, encode_token(9), trace=CloudTrace(30, 20, 40, 6))
-    bench.now_ns += 10
-    (record,) = records(
-        bench.frame(FrameKind.STREAM, 1, 0, encode_token(9), trace=CloudTrace(0, 20, 40, 3))
-    )
-    assert record.stages_ns[:6] == (0, 0, 0, 3, 3, 4)
+
+    def next_token(position: int, after_ns: int, transit_ns: int) -> tuple[int, ...]:
+        bench.now_ns += after_ns
+        trace = CloudTrace(0, 20, 40, 3)
+        body = encode_token(9)
+        (record,) = records(
+            bench.frame(FrameKind.STREAM, position, 0, body, trace=trace, transit_ns=transit_ns)
+        )
+        assert record.stages_ns[-1] == 0
+        return record.stages_ns[1:6]
+
+    # Under way for five longer than the token before: these five are the downlink's.
+    assert next_token(1, 68, 9) == (0, 20, 40, 3, 5)
+    # Shorter again: it comes sooner than the cloud's pace, so part of its making lies before.
+    assert next_token(2, 58, 4) == (0, 15, 40, 3, 0)
 
 
 @given(
