@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from actors.models.forward import HostedModel
 from actors.models.invariant import keep_float64
@@ -58,6 +59,8 @@ def load(
             "give the tokenizer's own model"
         )
     dtype: torch.dtype = getattr(torch, numerics.dtype_name)
+    # A run shows its own progress; a bar per model and process would write over it.
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped there
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             str(path), config=config, dtype=dtype, attn_implementation="sdpa"
