@@ -30,11 +30,13 @@ class CloudActor:
         """Values of the operations, in order."""
         return self._host.execute(ops)
 
-    def calibrate(self, grid: Grid, ranks: int) -> tuple[CloudPoints, bytes]:
-        """Measure the host on this machine; return the points and a payload for the edge's."""
-        return measure_cloud(self._host, grid, ranks, time.monotonic_ns), sample_payload(
-            self._host, ranks
-        )
+    def sample_payload(self, ranks: int) -> bytes:
+        """Return one LOGITS payload, for the calibration of an edge."""
+        return sample_payload(self._host, ranks)
+
+    def calibrate(self, grid: Grid, ranks: int) -> CloudPoints:
+        """Measure the host on this machine."""
+        return measure_cloud(self._host, grid, ranks, time.monotonic_ns)
 
     def live_begin(self, spec: EngineSpec, egress_bps: int) -> None:
         """Serve the arm that was begun, on the wall's clock."""

@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from actors.calibrate import CloudPoints, EdgePoints, Grid
+from actors.port import gather
 from actors.values.port import ArmSpec
 from costeer.codec.config import CodecConfig
 from costeer.errors import ConfigError, LocalProtocolError
@@ -78,7 +79,7 @@ def calibrate(models: ModelsConfig, progress: Progress) -> PairCalibration:
 
 
 def measure(laboratory: Laboratory, codec: CodecConfig, progress: Progress) -> PairCalibration:
-    """Measure the hosts of a laboratory where they are, first the cloud's, then a shard's.
+    """Measure the hosts of a laboratory where they are, all at once: a run's share the machine too.
 
     Args:
         laboratory: its hosts; their sessions are forgotten.
@@ -87,15 +88,16 @@ def measure(laboratory: Laboratory, codec: CodecConfig, progress: Progress) -> P
     """
     arm = ArmSpec(method_named("costeer"), 1.0, codec, Sampling(), seed=0)
     vocab_size = laboratory.begin_arm(arm)
-    progress.note("measuring the large model")
-    measured = laboratory.cloud.call("calibrate", CLOUD_GRID, _RANKS)
-    if not (isinstance(measured, tuple) and isinstance(measured[0], CloudPoints)):
-        raise LocalProtocolError(f"calibrate: the cloud reported {measured!r}")
-    cloud, payload = measured
-    progress.note("measuring the small model")
-    edge = laboratory.shards[0].call("calibrate", EDGE_GRID, payload)
-    if not isinstance(edge, EdgePoints):
-        raise LocalProtocolError(f"calibrate: the edge reported {edge!r}")
+    progress.note("measuring both models, at the same time as in a live run")
+    payload = laboratory.cloud.call("sample_payload", _RANKS)
+    cloud, edge, *_ = gather(
+        [
+            laboratory.cloud.submit("calibrate", CLOUD_GRID, _RANKS),
+            *(shard.submit("calibrate", EDGE_GRID, payload) for shard in laboratory.shards),
+        ]
+    )
+    if not (isinstance(cloud, CloudPoints) and isinstance(edge, EdgePoints)):
+        raise LocalProtocolError(f"calibrate: the hosts reported {cloud!r} and {edge!r}")
     return PairCalibration(
         cloud=_cloud_model(cloud, laboratory.cloud_name, vocab_size),
         edge=_edge_model(edge, laboratory.edge_name),

@@ -12,12 +12,12 @@ from functools import partial
 
 from actors.port import Handle, LocalPort, Port, gather
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
+from actors.values.shadow import DenseShadow
 from costeer.errors import LocalProtocolError
+from experiments.interrupt import deferred_interrupt
 from experiments.scenario import Scenario
 
 NO_CLUSTER = "none"
-_NULL_PERIOD = 1_000
-"""Positions after which constant tokens repeat, where the vocabulary has so many."""
 _NULL_PERIOD = 1_000
 """Positions after which constant tokens repeat, where the vocabulary has so many."""
 
@@ -76,15 +76,25 @@ def open_port(address: str, actors: int) -> Iterator[Port]:
     else:
         from cluster.ray_port import RayPort  # noqa: PLC0415 - Ray takes a second to import
 
-        port = RayPort(address, min_cpus=actors)
+        # A cluster that is half started leaves processes behind.
+        with deferred_interrupt() as interrupted:
+            port = RayPort(address, min_cpus=actors)
+        if interrupted():
+            port.close()
+            raise KeyboardInterrupt
     try:
         yield port
     finally:
         port.close()
 
 
-def start_hosts(scenario: Scenario, port: Port) -> Laboratory:
+def start_hosts(scenario: Scenario, port: Port, shadow: DenseShadow | None = None) -> Laboratory:
     """Make the actors of a scenario's hosts.
+
+    Args:
+        scenario: says what they host and how many shards there are.
+        port: where they live.
+        shadow: given to both sides, which have to live in this process to share it.
 
     Raises:
         ConfigError: a model cannot be loaded.
@@ -92,7 +102,7 @@ def start_hosts(scenario: Scenario, port: Port) -> Laboratory:
     from actors.cloud import CloudActor  # noqa: PLC0415 - brings numpy in
     from actors.edge import EdgeActor  # noqa: PLC0415
 
-    make_cloud, make_edge, names = host_makers(scenario)
+    make_cloud, make_edge, names = host_makers(scenario, shadow)
     shards = scenario.fleet.shards
     # A live shard pulls while another pushes; one thread more for the driver's own calls.
     cloud = port.start(CloudActor, make_cloud, threads=2 * shards + 1)
@@ -101,9 +111,9 @@ def start_hosts(scenario: Scenario, port: Port) -> Laboratory:
 
 
 def host_makers(
-    scenario: Scenario,
+    scenario: Scenario, shadow: DenseShadow | None = None
 ) -> tuple[Callable[[], CloudHost], Callable[[], EdgeHost], tuple[str, str]]:
-    """Return picklable makers of both hosts, and their names."""
+    """Return makers of both hosts, picklable without a shadow, and their names."""
     if scenario.values == "models":
         from actors.models.tokenizer import shared_vocab_size  # noqa: PLC0415 - takes seconds
         from actors.values.models import ModelCloudHost, ModelEdgeHost  # noqa: PLC0415
@@ -112,8 +122,8 @@ def host_makers(
         numerics = scenario.models.numerics
         vocab_size = shared_vocab_size(cloud.location, edge.location)
         return (
-            partial(ModelCloudHost, cloud.location, numerics, vocab_size=vocab_size),
-            partial(ModelEdgeHost, edge.location, numerics, vocab_size=vocab_size),
+            partial(ModelCloudHost, cloud.location, numerics, vocab_size=vocab_size, shadow=shadow),
+            partial(ModelEdgeHost, edge.location, numerics, vocab_size=vocab_size, shadow=shadow),
             (cloud.path, edge.path),
         )
     if scenario.values == "generated":
@@ -121,8 +131,8 @@ def host_makers(
 
         config = scenario.generated.build()
         return (
-            partial(GeneratedCloudHost, config),
-            partial(GeneratedEdgeHost, config),
+            partial(GeneratedCloudHost, config, shadow),
+            partial(GeneratedEdgeHost, config, shadow),
             ("generated", "generated"),
         )
     from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost  # noqa: PLC0415

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from actors.records import CENSORED, RequestRow
+from costeer.errors import ConfigError
 from costeer.methods import Method, Prompt
 from experiments.planning import Workload
 from experiments.scenario import Scenario
@@ -15,13 +17,22 @@ class TextBook:
     """Reads requests back into text and scores them against their rows."""
 
     def __init__(self, scenario: Scenario, workload: Workload) -> None:
-        """Load the tokenizer where values are of models; others have no text."""
+        """Load the tokenizer where values are of models; others have no text.
+
+        Raises:
+            ConfigError: what scores texts is not installed.
+        """
         self._rows = workload.rows
         self._eos = workload.eos
         self._tokenizer = None
         if scenario.values == "models":
             from actors.models.tokenizer import load_tokenizer  # noqa: PLC0415 - takes seconds
 
+            if find_spec("rouge_score") is None:
+                raise ConfigError(
+                    "texts are scored by the package rouge-score, which is not installed;"
+                    " pip install 'costeer-lab[eval]'"
+                )
             self._tokenizer = load_tokenizer(scenario.models.cloud.location)
 
     def columns(

@@ -113,7 +113,7 @@ def test_actors_measure_by_a_clock_of_their_own() -> None:
     cloud = CloudActor(partial(GeneratedCloudHost, config))
     edge = EdgeActor(partial(GeneratedEdgeHost, config))
     assert cloud.begin_arm(ARM) == edge.begin_arm(ARM) == VOCAB
-    points, payload = cloud.calibrate(GRID, 8)
+    points, payload = cloud.calibrate(GRID, 8), cloud.sample_payload(8)
     assert min(point[3] for point in points.forward) > 0
     assert len(edge.calibrate(GRID, payload).forward) == 8
 
