@@ -1,0 +1,379 @@
+"""Whole runs: what is written, whatever ends them, and nothing of the wall's clock in results."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import actors.values.steering_host
+from costeer.errors import ConfigError
+from experiments import cli
+from experiments.hosting import open_laboratory, open_port
+from experiments.interrupt import deferred_interrupt
+from experiments.planning import plan_workload
+from experiments.progress import NoProgress
+from experiments.results import load
+from experiments.run import check_out_dir, run_in, run_scenario
+from experiments.scenario import dump_scenario
+from tests.experiments.small_runs import digests, random_pair, run, scenario
+
+ROOT = Path(__file__).parents[2]
+
+
+# --------------------------------------------------------------------------- what is written
+
+
+def test_a_run_is_written_and_read_back(tmp_path: Path) -> None:
+    given = scenario()
+    outcome = run_scenario(given, tmp_path / "run", "none", NoProgress())
+    found = load(outcome.run_dir)
+    assert found.complete
+    assert (outcome.run_dir / "report.html").exists()
+    assert found.scenario_text == dump_scenario(given)
+    assert len(found.tokens) == 3 * 3 * 2 * 4
+    assert len(found.requests) == 3 * 3 * 2
+    stages = found.tokens.filter(like="stage_").sum(axis=1)
+    assert (stages == found.tokens["latency_ns"]).all()
+    assert (found.tokens["stage_overhead_ns"] == 0).all()
+    assert found.manifest["seed"] == 1
+    log = (outcome.run_dir / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["method"] for line in log] == ["slm_with", "llm_without", "costeer"]
+    whole = [arm for arm in found.arms if arm["link_class"] == "all"]
+    assert [arm["tokens"] for arm in whole] == [24, 24, 24]
+    assert whole[2]["origins"] == {
+        "bytes": "synthetic",
+        "links": "declared",
+        "compute": "roofline",
+    }
+
+
+def test_a_laboratory_serves_several_runs(tmp_path: Path) -> None:
+    given = scenario()
+    workload = plan_workload(given)
+    with open_laboratory(given, "none") as laboratory:
+        outcomes = [
+            run_in(laboratory, given, workload, tmp_path / name, NoProgress()) for name in "ab"
+        ]
+    assert digests(outcomes[0]) == digests(outcomes[1])
+
+
+@pytest.mark.parametrize("changes", [{"seed": 2}, {"generated": {"vocab_size": 401}}])
+def test_other_scenarios_have_other_digests(changes: dict[str, Any], tmp_path: Path) -> None:
+    first = digests(run(scenario(), tmp_path / "a"))
+    other = digests(run(scenario(**changes), tmp_path / "b"))
+    assert not set(first) & set(other)
+
+
+def test_constant_values_need_no_vocabulary_of_a_size(tmp_path: Path) -> None:
+    given = scenario(values="null", generated={"vocab_size": 70, "boost_ranks": 8})
+    outcome = run(given, tmp_path / "run")
+    tokens = load(outcome.run_dir).tokens
+    assert set(tokens["token"]) == {0, 1, 2, 3}
+
+
+# --------------------------------------------------------------------------- ways and values
+
+
+def test_live_and_virtual_say_the_same(tmp_path: Path) -> None:
+    for name, changes in {
+        "generated": {},
+        "models": {
+            "values": "models",
+            "models": random_pair(),
+            "workload": {"limit": 3, "max_new_tokens": 4},
+        },
+    }.items():
+        fleet = {
+            "devices": 3,
+            "shards": 2,
+            "arrivals": {"kind": "closed", "think_s": 0.0},
+            "classes": [{"share": 1, "link": "ideal", "hardware": "laptop-cpu"}],
+        }
+        simulated = run(scenario(fleet=fleet, **changes), tmp_path / f"{name}-virtual")
+        real = run(scenario(fleet=fleet, way="live", **changes), tmp_path / f"{name}-live")
+        said, _ = zip(*digests(simulated), strict=True)
+        assert [output for output, _ in digests(real)] == list(said)
+        assert {each for _, each in digests(real)} == {None}
+        assert load(real.run_dir).complete
+
+
+def test_texts_are_scored_and_what_the_cloud_saw_is_told(tmp_path: Path) -> None:
+    given = scenario(
+        values="models",
+        models=random_pair(),
+        arms=[{"method": name} for name in ("slm_with", "llm_without", "llm_with", "costeer")],
+        workload={"limit": 3, "max_new_tokens": 3},
+    )
+    requests = load(run(given, tmp_path / "run").run_dir).requests
+    assert requests["text"].map(type).eq(str).all()
+    assert requests["rouge_l"].between(0, 1).all()
+    seen = requests.groupby("method")["facts_in_prompt_share"].mean()
+    assert seen.to_dict() == {"slm_with": 0, "llm_without": 0, "llm_with": 1, "costeer": 0}
+    rows = plan_workload(given).rows
+    first = requests.iloc[0]
+    assert first["prompt"] == rows[first["prompt_id"]].input
+    assert first["reference"] == rows[first["prompt_id"]].output
+
+
+# --------------------------------------------------------------------------- law 6
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = digests(run(scenario(), tmp_path / "a"))
+    wild = count(0, 7_919)
+    for name in ("time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: float(next(wild) ** 3 % 10_007))
+    for name in ("time_ns", "monotonic_ns", "perf_counter_ns"):
+        monkeypatch.setattr(time, name, lambda: next(wild) ** 3 % 10**15)
+    monkeypatch.setattr(time, "strftime", lambda *_: "the day after tomorrow")
+    found = run(scenario(), tmp_path / "b")
+    monkeypatch.undo()
+    assert digests(found) == expected
+    manifest = json.loads((found.run_dir / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["started"] == "the day after tomorrow"
+    ours = (tmp_path / "a" / "summary.json").read_text(encoding="utf-8")
+    assert (tmp_path / "b" / "summary.json").read_text(encoding="utf-8") == ours
+
+
+# --------------------------------------------------------------------------- runs that do not end
+
+
+class Impatient(NoProgress):
+    """Presses Ctrl-C when a certain number of tokens has come."""
+
+    def __init__(self, tokens: int, presses: int = 1) -> None:
+        self._left = tokens
+        self._presses = presses
+
+    def advance(self, units: int = 1) -> None:
+        self._left -= units
+        while self._left <= 0 < self._presses:
+            self._presses -= 1
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture(autouse=True)
+def _usual_handler() -> Iterator[None]:
+    usual = signal.getsignal(signal.SIGINT)
+    yield
+    assert signal.getsignal(signal.SIGINT) is usual
+
+
+@pytest.mark.parametrize(("way", "presses"), [("virtual", 1), ("virtual", 2), ("live", 1)])
+def test_ctrl_c_leaves_a_partial_run(way: str, presses: int, tmp_path: Path) -> None:
+    arms = [{"method": "costeer"}, {"method": "slm_with"}]
+    given = scenario(way=way, arms=arms, workload={"max_new_tokens": 40})
+    with pytest.raises(KeyboardInterrupt):
+        run(given, tmp_path / "run", progress=Impatient(16, presses))
+    found = load(tmp_path / "run")
+    assert not found.complete
+    # The first arm is cut off, the other never began.
+    assert set(found.requests["method"]) == {"costeer"}
+    assert found.requests["censored"].any()
+    assert len(found.tokens) >= 16
+    counted = found.requests["tokens"].map(len).sum()
+    assert counted == len(found.tokens)
+    assert not (tmp_path / "run" / "pieces").exists()
+    with pytest.raises(ConfigError, match="holds a run already"):
+        check_out_dir(tmp_path / "run")
+
+
+def test_ctrl_c_after_the_last_token_of_an_arm_begins_no_other(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(scenario(), tmp_path / "run", progress=Impatient(24))
+    found = load(tmp_path / "run")
+    assert not found.complete
+    assert set(found.requests["method"]) == {"slm_with"}
+    assert set(found.requests["reason"]) == {"length"}
+
+
+def test_interrupts_are_deferred_once_and_in_the_main_thread_alone() -> None:
+    with deferred_interrupt() as pressed:
+        assert not pressed()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert pressed()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    asked: list[bool] = []
+
+    def elsewhere() -> None:
+        with deferred_interrupt() as never_pressed:
+            asked.append(never_pressed())
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert asked == [False]
+
+
+@pytest.mark.ray
+def test_ctrl_c_while_a_cluster_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    class Starting:
+        def __init__(self, address: str, *, min_cpus: int) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            told.append(f"started {address} with {min_cpus}")
+
+        def close(self) -> None:
+            told.append("closed")
+
+    monkeypatch.setattr("cluster.ray_port.RayPort", Starting)
+    with pytest.raises(KeyboardInterrupt), open_port("local", 3):
+        told.append("used")
+    assert told == ["started local with 3", "closed"]
+
+
+@pytest.mark.parametrize("way", ["virtual", "live"])
+def test_a_failure_surfaces_and_leaves_a_partial_run(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select = actors.values.steering_host.Selector.select
+    left = iter(range(30))
+
+    def failing(*given: Any) -> Any:
+        if next(left, None) is None:
+            raise OSError("the disk is gone")
+        return select(*given)
+
+    monkeypatch.setattr(actors.values.steering_host.Selector, "select", failing)
+    with pytest.raises(OSError, match="the disk is gone"):
+        run(scenario(way=way, workload={"max_new_tokens": 20}), tmp_path / "run")
+    found = load(tmp_path / "run")
+    assert not found.complete
+    assert found.summary["arms"]
+    reasons = found.requests.groupby("method")["reason"].agg(set).to_dict()
+    assert reasons["slm_with"] == {"length"}
+    assert "censored" in set().union(*reasons.values())
+    assert isinstance(found.tokens, pd.DataFrame)
+    assert found.requests["tokens"].map(len).sum() == len(found.tokens)
+
+
+# --------------------------------------------------------------------------- bad input, quickly
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert cli.main(argv) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1, shown.err
+    return shown.err
+
+
+@pytest.fixture
+def small_file(tmp_path: Path) -> str:
+    file = tmp_path / "small.yaml"
+    file.write_text(dump_scenario(scenario()), encoding="utf-8")
+    return str(file)
+
+
+def test_a_directory_that_cannot_be_written(
+    small_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for out in ("/proc/run", str(tmp_path / "file" / "run")):
+        told = complaint(capsys, "run", small_file, "--address", "none", "--out", out)
+        assert f"{out}: cannot be written" in told
+    run(scenario(), tmp_path / "run")
+    out = str(tmp_path / "run")
+    told = complaint(capsys, "run", small_file, "--address", "none", "--out", out)
+    assert f"{out}: holds a run already" in told
+
+
+@pytest.mark.ray
+def test_a_cluster_that_is_not_there(
+    small_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    arguments = ("run", small_file, "--out", str(out), "--address")
+    told = complaint(capsys, *arguments, "127.0.0.1:1")
+    assert "cannot enter a Ray cluster at '127.0.0.1:1'" in told
+    assert "refused" in told
+    assert not out.exists()
+
+
+def test_an_arm_that_cannot_run_is_found_before_the_first(tmp_path: Path) -> None:
+    given = scenario(
+        cloud={"kv_tokens": 15}, arms=[{"method": "llm_without"}, {"method": "llm_with"}]
+    )
+    with pytest.raises(ConfigError, match="cannot hold one session"):
+        run(given, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# --------------------------------------------------------------------------- Ctrl-C
+
+
+def children_of(process: int) -> set[int]:
+    """All descendants that live, whatever group they are in."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] != "Z":
+                parents[int(entry.name)] = int(fields[1])
+    found = {process}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {process}
+
+
+def alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return False
+    return state[0] != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.parametrize("address", ["none", pytest.param("local", marks=pytest.mark.ray)])
+def test_ctrl_c_in_the_command(address: str, tmp_path: Path) -> None:
+    """As a terminal does it: to the whole group of processes."""
+    file, out = tmp_path / "long.yaml", tmp_path / "run"
+    given = scenario(values="null", workload={"max_new_tokens": 100_000})
+    file.write_text(dump_scenario(given), encoding="utf-8")
+    command = [sys.executable, "-m", "experiments.cli", "run", str(file), "--out", str(out)]
+    with subprocess.Popen(
+        [*command, "--address", address],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        waiting = threading.Event()
+        while not (out / "manifest.json").exists():
+            assert process.poll() is None, process.communicate()
+            waiting.wait(0.05)
+        started = children_of(process.pid)
+        assert bool(started) == (address == "local")
+        os.killpg(process.pid, signal.SIGINT)
+        shown, told = process.communicate(timeout=120)
+    assert process.returncode == cli.EXIT_INTERRUPTED, told
+    assert shown == ""
+    assert told.endswith("costeer: interrupted\n")
+    assert "partial run in" in told
+    assert "Traceback" not in told
+    found = load(out)
+    assert not found.complete
+    assert found.requests["tokens"].map(len).sum() == len(found.tokens)
+    while any(map(alive, started)):
+        waiting.wait(0.05)
