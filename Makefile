@@ -9,9 +9,10 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.ready
 LOCK   := requirements.lock
 BENCH  ?= bench.json
+FRAMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test lint bench fuzz lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -45,6 +46,9 @@ test: lint ## Linters, types, import contract and tests
 
 bench: $(STAMP) ## Measure; results go to bench.json
 	$(VENV)/bin/costeer bench --out $(BENCH)
+
+fuzz: $(STAMP) ## Hostile bytes: a million damaged frames (FRAMES=...)
+	$(PY) -m experiments.fuzz --frames $(FRAMES) --seed 7
 
 # pip-tools is needed here alone. The local part of a version (+cpu) is cut off, so that the lock
 # holds wherever torch comes from.

@@ -87,8 +87,6 @@ class DenseShadow:
 
     def show_row(self, session: int, position: int, logits_V: F32) -> None:
         """Show the row of a step, as the model gave it; it must not change afterwards."""
-        # Rows of earlier steps are done with; a shadow holds one row a session, not one a token.
-        self._pending.pop((session, position - 1), None)
         self._step(session, position).row_V = logits_V
 
     def show_payload(self, session: int, position: int, round_: int, payload_bytes: int) -> None:
@@ -105,6 +103,8 @@ class DenseShadow:
         noise: Noise,
     ) -> None:
         """Take the step's decision on the whole row; a later round of the step replaces it."""
+        # The step before is over: a shadow holds a row or two a session, not one a token.
+        self._pending.pop((session, position - 1), None)
         step = self._step(session, position)
         row_V = step.row_V
         if row_V is None:  # its frame is a duplicate of a step that is over

@@ -82,16 +82,26 @@ class Selector:
         payloads: list[bytes] = []
         if op.encode:
             logits_BV = np.stack([row_of(item.session, item.position) for item in op.encode])
-            ranges = [(item.first_rank, item.last_rank) for item in op.encode]
+            ranges = [
+                self._ranks(item.first_rank, item.last_rank, row_V)
+                for item, row_V in zip(op.encode, logits_BV, strict=True)
+            ]
             payloads = self._codec.encode_batch(logits_BV, ranges)
             if self._shadow is not None:
-                for item, logits_V in zip(op.encode, logits_BV, strict=True):
-                    self._shadow.show_row(item.session, item.position, logits_V)
+                for item in op.encode:
+                    row_V = row_of(item.session, item.position)
+                    self._shadow.show_row(item.session, item.position, row_V)
         tokens = [
             self._chooser.choose(session, position, row_of(session, position)).token
             for session, position in op.choose
         ]
         return Selected(tuple(payloads), tuple(tokens))
+
+    def _ranks(self, first: int, last: int, row_V: F32) -> tuple[int, int | None]:
+        """The ladder's ranks, for a codec that looks at the row to say how many come first."""
+        if first == 0 and last == self._codec.first_k:
+            return 0, None
+        return (self._codec.first_count(row_V) if first == self._codec.first_k else first), last
 
 
 class Steerer:
@@ -127,9 +137,10 @@ class Steerer:
         if self._shadow is not None:
             self._shadow.show_payload(op.session, op.position, op.round, len(op.payload))
         try:
-            known = self._codec.decode(op.payload)
             if op.round and isinstance(earlier, SparseLogits):
-                known = merge(earlier, known)
+                known = merge(earlier, self._codec.decode(op.payload, earlier))
+            else:
+                known = self._codec.decode(op.payload)
         except CodecError as error:
             self._known[op.session] = (op.position, error)
         else:

@@ -1,14 +1,17 @@
 """What a person writes about a codec: four independent choices, each with a short form.
 
 Long: `{select: {kind: top_k, k: 64}, values: bf16, layout: naive, entropy: {kind: zstd}}`.
-Short: `select: dense`, `select: top64`, `entropy: none`, `entropy: zstd`, `entropy: zstd9`; or the
-whole codec by the name that tables give it: `top64-bf16-naive-zstd3`.
+Short: `select: dense`, `select: top64`, `select: topp0.95`, `select: floor0.01max256`,
+`values: step0.25`, `entropy: none`, `entropy: zstd`, `entropy: zstd9`; or the whole codec by the
+name that tables give it: `top64-bf16-naive-zstd3`, `topp0.95-step0.25-packed-exact`.
 One's own: `{kind: "package.module:Class", options: {…}}`.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
@@ -18,11 +21,33 @@ from pydantic import (
     Discriminator,
     Field,
     JsonValue,
+    PlainSerializer,
     Tag,
     model_validator,
 )
 
 _FROZEN = ConfigDict(extra="forbid", frozen=True)
+_BASE64 = "base64:"
+
+
+def _dictionary(given: object) -> object:
+    """The bytes of a dictionary: as they are, in base64, or from a file."""
+    if not isinstance(given, (str, Path)):
+        return given
+    text = str(given)
+    if text.startswith(_BASE64):
+        return b64decode(text.removeprefix(_BASE64), validate=True)
+    try:
+        return Path(text).read_bytes()
+    except OSError as error:
+        raise ValueError(f"zstd dictionary {text!r} cannot be read: {error.strerror}") from error
+
+
+def _as_text(dictionary: bytes | None) -> str | None:
+    return None if dictionary is None else _BASE64 + b64encode(dictionary).decode()
+
+
+_AS_TEXT = PlainSerializer(_as_text)
 
 
 class DenseConfig(BaseModel):
@@ -45,6 +70,43 @@ class TopKConfig(BaseModel):
     """Tokens in the first payload of a position."""
 
 
+class TopPConfig(BaseModel):
+    """The fewest ranks whose probabilities sum to p, before any steering."""
+
+    model_config = _FROZEN
+
+    kind: Literal["top_p"] = "top_p"
+    """`top_p`."""
+    p: float = Field(gt=0, lt=1)
+    """Probability to be reached (no unit)."""
+    k_max: int = Field(default=1024, ge=1, lt=2**31)
+    """Tokens in the first payload of a position, at most."""
+
+
+class FloorConfig(BaseModel):
+    """The tokens that are at least a times as probable as the most probable one."""
+
+    model_config = _FROZEN
+
+    kind: Literal["floor"] = "floor"
+    """`floor`."""
+    a: float = Field(gt=0, le=1)
+    """Share of the largest probability (no unit)."""
+    k_max: int = Field(default=1024, ge=1, lt=2**31)
+    """Tokens in the first payload of a position, at most."""
+
+
+class StepConfig(BaseModel):
+    """Multiples of a step, 16 bits each: sign and magnitude."""
+
+    model_config = _FROZEN
+
+    kind: Literal["step"] = "step"
+    """`step`."""
+    step_nats: float = Field(ge=1e-4, le=100)
+    """Distance of neighbouring values (nats)."""
+
+
 class NoEntropyConfig(BaseModel):
     """No entropy stage."""
 
@@ -63,13 +125,26 @@ class ZstdConfig(BaseModel):
     """`zstd`."""
     level: int = Field(default=3, ge=1, le=22)
     """Compression level (no unit)."""
+    dictionary: Annotated[bytes | None, BeforeValidator(_dictionary), _AS_TEXT] = None
+    """Trained dictionary: the path of a file, or `base64:` and its content (written so when a
+    scenario is resolved)."""
 
 
 def _select_short(given: object) -> object:
-    if isinstance(given, str):
-        match = re.fullmatch(r"top_?k?(\d+)", given)
-        return {"kind": "top_k", "k": int(match[1])} if match else {"kind": given}
-    return given
+    if not isinstance(given, str):
+        return given
+    if match := re.fullmatch(r"top_?k?(\d+)", given):
+        return {"kind": "top_k", "k": int(match[1])}
+    if match := re.fullmatch(r"(topp|floor)([\d.]+)(?:max(\d+))?", given):
+        kind, share = ("top_p", "p") if match[1] == "topp" else ("floor", "a")
+        cap = {"k_max": int(match[3])} if match[3] else {}
+        return {"kind": kind, share: match[2], **cap}
+    return {"kind": given}
+
+
+def _values_short(given: object) -> object:
+    match = re.fullmatch(r"step([\d.]+)", given) if isinstance(given, str) else None
+    return {"kind": "step", "step_nats": match[1]} if match else given
 
 
 def _entropy_short(given: object) -> object:
@@ -82,8 +157,11 @@ def _entropy_short(given: object) -> object:
 
 
 SelectConfig: TypeAlias = Annotated[
-    Annotated[DenseConfig | TopKConfig, Field(discriminator="kind")],
+    Annotated[DenseConfig | TopKConfig | TopPConfig | FloorConfig, Field(discriminator="kind")],
     BeforeValidator(_select_short),
+]
+ValuesConfig: TypeAlias = Annotated[
+    Literal["fp32", "fp16", "bf16", "int8"] | StepConfig, BeforeValidator(_values_short)
 ]
 EntropyConfig: TypeAlias = Annotated[
     Annotated[NoEntropyConfig | ZstdConfig, Field(discriminator="kind")],
@@ -98,12 +176,16 @@ class CodecConfig(BaseModel):
 
     select: SelectConfig = DenseConfig()
     """Which tokens of a row are sent."""
-    values: Literal["fp32", "fp16", "bf16"] = "fp16"
-    """Number format; ranks and certificates refer to the row rounded to it."""
+    values: ValuesConfig = "fp16"
+    """Number format; ranks refer to the row rounded to it. `int8`: 255 levels from the row's least
+    to its largest logit."""
     layout: Literal["naive", "planar", "packed"] = "naive"
     """Arrangement of ids and values in bytes."""
     entropy: EntropyConfig = NoEntropyConfig()
     """Stage over the finished body."""
+    reference: Literal["rounded", "exact"] = "rounded"
+    """What a certificate refers to: the row as it travels, or the row before rounding, each value
+    then known to an interval."""
 
     @model_validator(mode="before")
     @classmethod
@@ -111,9 +193,10 @@ class CodecConfig(BaseModel):
         if not isinstance(given, str):
             return given
         choices, parts = ("select", "values", "layout", "entropy"), given.split("-")
+        reference = parts.pop() if parts[-1] in {"exact", "rounded"} else "rounded"
         if len(parts) > len(choices):
             raise ValueError(f"codec name {given!r} has more than {'-'.join(choices)}")
-        return dict(zip(choices, parts, strict=False))
+        return {**dict(zip(choices, parts, strict=False)), "reference": reference}
 
 
 class CustomCodecConfig(BaseModel):

@@ -2,16 +2,19 @@
 
 Payload, after the entropy stage has been undone (little endian):
 
-    kind u8 (0 sparse, 1 dense) · logsumexp f32 · row parameters of the values · body of the layout
+    kind u8 · logsumexp f32 · row parameters of the values · body of the layout
+
+Kinds: 0 sparse; 1 dense; 2 sparse, ids counted among the tokens that earlier rounds did not send.
 
 Rules
 -----
 1. "The" logits of a row are `rounded(row)`: ranks, floor, logsumexp and the full-vocabulary
    reference all refer to it.
 2. `encode(row, first, last)` sends ranks [first, last). A sparse body that would not be smaller
-   than the dense one is sent dense: the device then knows more for fewer bytes. A payload stands
-   for itself: decoding needs no earlier one.
-3. `decode` takes any bytes: SparseLogits or CodecError, within `max_payload_bytes` in, one row out.
+   than the dense one is sent dense: the device then knows more for fewer bytes.
+3. A sparse payload from a rank beyond 0 counts ids among the unsent: both sides know what was sent,
+   and no token can come twice. It is read with what earlier rounds gave; the others stand alone.
+4. `decode` takes any bytes: SparseLogits or CodecError, within `max_payload_bytes` in, one row out.
 """
 
 from __future__ import annotations
@@ -24,12 +27,23 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from costeer.codec.config import CodecConfig, CustomCodecConfig, TopKConfig, ZstdConfig
+from costeer.codec.config import (
+    CodecConfig,
+    CustomCodecConfig,
+    FloorConfig,
+    SelectConfig,
+    StepConfig,
+    TopKConfig,
+    TopPConfig,
+    ValuesConfig,
+    ZstdConfig,
+)
 from costeer.codec.entropy import Entropy, Plain, Zstd
 from costeer.codec.layout import Layout, Naive, Planar
 from costeer.codec.packed import Packed
-from costeer.codec.select import Dense, Select, TopK, ranked_ids
-from costeer.codec.sparse import SparseLogits, checked
+from costeer.codec.quantised import Affine8, Step
+from costeer.codec.select import Dense, Floor, Select, TopK, TopP, split_ids
+from costeer.codec.sparse import SparseLogits, checked, unsent_ids, unsent_indices, within
 from costeer.codec.values import Bf16, Fp16, Fp32, Values
 from costeer.errors import CodecError, ConfigError, LocalProtocolError
 
@@ -39,8 +53,8 @@ if TYPE_CHECKING:
 F32: TypeAlias = npt.NDArray[np.float32]
 Range: TypeAlias = tuple[int, int | None]
 
-FORMAT = 1  # of the payload; part of the fingerprint
-_SPARSE, _DENSE = 0, 1
+FORMAT = 2  # of the payload; part of the fingerprint
+_SPARSE, _DENSE, _FOLLOWING = 0, 1, 2
 _INFINITY_BITS = 0x7F800000
 _PREFIX = struct.Struct("<Bf")
 
@@ -84,8 +98,14 @@ class Codec(Protocol):
     def encode_batch(self, logits_BV: F32, ranges: Sequence[Range]) -> list[bytes]:
         """One payload per row, the same bytes as row by row."""
 
-    def decode(self, payload: bytes) -> SparseLogits:
-        """What a payload says. Raises CodecError, and nothing else, on hostile bytes."""
+    def first_count(self, logits_V: F32) -> int:
+        """Ranks of this row's first payload: `first_k`, or fewer if the selection looks at it."""
+
+    def decode(self, payload: bytes, known: SparseLogits | None = None) -> SparseLogits:
+        """What a payload says, without what was `known` from the position's earlier rounds.
+
+        Raises CodecError, and nothing else, on hostile bytes.
+        """
 
 
 def build_codec(config: CodecConfig | CustomCodecConfig, vocab_size: int) -> Codec:
@@ -103,13 +123,8 @@ class ComposedCodec:
     def __init__(self, config: CodecConfig, vocab_size: int) -> None:
         self._config = config
         self._vocab_size = vocab_size
-        self._select: Select = (
-            TopK(config.select.k, vocab_size)
-            if isinstance(config.select, TopKConfig)
-            else Dense(vocab_size)
-        )
-        formats: dict[str, Callable[[], Values]] = {"fp32": Fp32, "fp16": Fp16, "bf16": Bf16}
-        self._values = formats[config.values]()
+        self._select = _select(config.select, vocab_size)
+        self._values = _values(config.values)
         layouts: dict[str, Callable[[Values, int], Layout]] = {
             "naive": Naive,
             "planar": Planar,
@@ -117,7 +132,9 @@ class ComposedCodec:
         }
         self._layout = layouts[config.layout](self._values, vocab_size)
         self._entropy: Entropy = (
-            Zstd(config.entropy.level) if isinstance(config.entropy, ZstdConfig) else Plain()
+            Zstd(config.entropy.level, config.entropy.dictionary)
+            if isinstance(config.entropy, ZstdConfig)
+            else Plain()
         )
         self._prefix_bytes = _PREFIX.size + self._values.param_bytes
         self._dense_bytes = vocab_size * self._values.word.itemsize
@@ -128,8 +145,10 @@ class ComposedCodec:
 
     @property
     def name(self) -> str:
-        """The four names, the entropy stage only if there is one."""
-        parts = (self._select.name, self._values.name, self._layout.name, self._entropy.name)
+        """The four names and the reference, the last two only if they are not the plain ones."""
+        reference = "exact" if self._config.reference == "exact" else ""
+        stages = (self._select, self._values, self._layout, self._entropy)
+        parts = (*(stage.name for stage in stages), reference)
         return "-".join(part for part in parts if part)
 
     @property
@@ -174,8 +193,10 @@ class ComposedCodec:
             )
         kind, body = _SPARSE, b""
         if last - first_rank < self._vocab_size:
-            ids_K = ranked_ids(rounded_V, first_rank, last)
+            sent_S, ids_K = split_ids(rounded_V, first_rank, last)
             words_K = grid.words(rounded_V[ids_K])
+            if first_rank:
+                kind, ids_K = _FOLLOWING, unsent_indices(ids_K, sent_S)
             body = self._layout.write_sparse(ids_K, words_K)
         if not 0 < len(body) < self._dense_bytes:
             kind, body = _DENSE, self._layout.write_dense(grid.words(rounded_V))
@@ -187,7 +208,14 @@ class ComposedCodec:
             raise LocalProtocolError(f"{len(ranges)} ranges for a batch of shape {logits_BV.shape}")
         return [self.encode(row, *span) for row, span in zip(logits_BV, ranges, strict=True)]
 
-    def decode(self, payload: bytes) -> SparseLogits:
+    def first_count(self, logits_V: F32) -> int:
+        """As the selection says."""
+        if isinstance(self._select, (Dense, TopK)):
+            return self._select.first_k
+        rounded_V = self.rounded(logits_V)
+        return self._select.count(rounded_V, row_logsumexp(rounded_V))
+
+    def decode(self, payload: bytes, known: SparseLogits | None = None) -> SparseLogits:
         """Undo the stages, checking each."""
         body = self._entropy.unpack(payload, self._max_body_bytes)
         if len(body) <= self._prefix_bytes:
@@ -198,11 +226,19 @@ class ComposedCodec:
         if kind == _DENSE:
             ids_K = np.arange(self._vocab_size, dtype=np.int32)
             words_K = self._layout.read_dense(rest)
-        elif kind == _SPARSE and len(rest) < self._dense_bytes:
+        elif kind in {_SPARSE, _FOLLOWING} and len(rest) < self._dense_bytes:
             ids_K, words_K = self._layout.read_sparse(rest)
         else:
             raise CodecError(f"payload of kind {kind} with {len(rest)} bytes is not one of ours")
-        return checked(ids_K, grid.restore(words_K), lse, self._vocab_size)
+        if kind == _FOLLOWING:
+            if known is None:
+                raise CodecError("payload follows an earlier round that did not arrive")
+            ids_K = unsent_ids(ids_K, known)
+        sent = checked(ids_K, grid.restore(words_K), lse, self._vocab_size)
+        if self._config.reference == "rounded":
+            return sent
+        floor = np.array([sent.floor], np.float32)
+        return within(sent, grid.error_bound(sent.logits_K), float(grid.error_bound(floor)[0]))
 
     def _finite(self, logits_V: F32) -> F32:
         if logits_V.shape != (self._vocab_size,) or logits_V.dtype != np.float32:
@@ -224,6 +260,28 @@ def row_logsumexp(logits_V: F32) -> float:
 
     row_V = np.ascontiguousarray(logits_V)
     return float(np.float32(kernels.logsumexp(row_V, float(row_V.max()))))
+
+
+def _select(config: SelectConfig, vocab_size: int) -> Select:
+    if isinstance(config, TopKConfig):
+        return TopK(config.k, vocab_size)
+    if isinstance(config, TopPConfig):
+        return TopP(config.p, config.k_max, vocab_size)
+    if isinstance(config, FloorConfig):
+        return Floor(config.a, config.k_max, vocab_size)
+    return Dense(vocab_size)
+
+
+def _values(config: ValuesConfig) -> Values:
+    if isinstance(config, StepConfig):
+        return Step(config.step_nats)
+    formats: dict[str, Callable[[], Values]] = {
+        "fp32": Fp32,
+        "fp16": Fp16,
+        "bf16": Bf16,
+        "int8": Affine8,
+    }
+    return formats[config]()
 
 
 def _load(config: CustomCodecConfig, vocab_size: int) -> Codec:

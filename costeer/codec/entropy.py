@@ -7,11 +7,13 @@ it allocates anything.
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from typing import Protocol
 
 import zstandard
 
-from costeer.errors import CodecError
+from costeer.errors import CodecError, ConfigError
 
 _FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
 
@@ -54,10 +56,17 @@ class Plain:
 
 
 class Zstd:
-    """One zstd frame. Not to be shared between threads (its contexts are reused)."""
+    """One zstd frame, with a dictionary that both sides hold or without.
 
-    def __init__(self, level: int) -> None:
+    Not to be shared between threads (its contexts are reused).
+    """
+
+    def __init__(self, level: int, dictionary: bytes | None = None) -> None:
         self.name = f"zstd{level}"
+        trained = None
+        if dictionary is not None:
+            self.name += f"dict{zlib.crc32(dictionary):08x}"
+            trained = zstandard.ZstdCompressionDict(dictionary)
         params = zstandard.ZstdCompressionParameters.from_level(
             level,
             format=_FORMAT,
@@ -65,8 +74,8 @@ class Zstd:
             write_content_size=True,
             write_dict_id=False,
         )
-        self._compressor = zstandard.ZstdCompressor(compression_params=params)
-        self._decompressor = zstandard.ZstdDecompressor(format=_FORMAT)
+        self._compressor = zstandard.ZstdCompressor(dict_data=trained, compression_params=params)
+        self._decompressor = zstandard.ZstdDecompressor(dict_data=trained, format=_FORMAT)
 
     def bound(self, body_bytes: int) -> int:
         """The format's own bound: incompressible input grows by 1/256 and a few headers."""
@@ -97,3 +106,17 @@ class Zstd:
         if len(body) != frame.content_size:
             raise CodecError(f"zstd frame holds {len(body)} bytes, declares {frame.content_size}")
         return body
+
+
+def train_dictionary(bodies: Sequence[bytes], size_bytes: int) -> bytes:
+    """A zstd dictionary of at most `size_bytes` for bodies like these.
+
+    Bodies are payloads of the same codec without its entropy stage. Raises ConfigError if they are
+    too few to learn from.
+    """
+    try:
+        return zstandard.train_dictionary(size_bytes, list(bodies)).as_bytes()
+    except zstandard.ZstdError as error:
+        raise ConfigError(
+            f"no dictionary of {size_bytes} bytes from {len(bodies)} bodies: {error}; give more"
+        ) from error

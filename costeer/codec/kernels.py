@@ -36,10 +36,12 @@ Function = TypeVar("Function", bound="Callable[..., object]")
 _BLOCK = 64  # of a scan: small, for a block that holds a hit is read twice
 _LONG_BLOCK = 1024  # of a reduction
 _SCALE_BITS = 42  # fixed point of one exponential: 2^-42 of the largest term
+_FAR_BELOW = np.float64(-60.0)  # powers of two that no sum notices
 _LOG2_E = 1.4426950408889634
 _LN_2 = 0.6931471805599453
 _NO_MAGNITUDE = 1 << 40  # above any code
 _HEAD_BITS = 10
+_BYTE_BITS = 8
 _LONGEST_VARINT = 5
 
 # What `unpack` found wrong, in the order of its checks.
@@ -79,7 +81,7 @@ def logsumexp(logits_V: F32, high: float) -> float:
         fixed = np.int64(0)
         for i in range(block.size):
             power = (np.float64(block[i]) - high) * _LOG2_E
-            power = power if power > -60.0 else -60.0  # noqa: FURB136, PLR2004 - far below the unit
+            power = power if power > _FAR_BELOW else _FAR_BELOW  # noqa: FURB136 - vectorises
             whole = np.int64(power - 0.5)
             x = (power - whole) * _LN_2
             # exp(x) on |x| <= ln 2 / 2 (Taylor, degree 8).
@@ -140,7 +142,7 @@ def survey(ids_K: I32, logits_K: F32) -> tuple[bool, bool, float, float]:
     Least and largest are NaN if any logit is.
     """
     ascending, negative_zero = True, False
-    low, high = math.inf, -math.inf
+    low, high = np.float64(math.inf), np.float64(-math.inf)
     bits_K = logits_K.view(np.uint32)
     for i in range(ids_K.size):
         if i and ids_K[i] <= ids_K[i - 1]:
@@ -148,8 +150,10 @@ def survey(ids_K: I32, logits_K: F32) -> tuple[bool, bool, float, float]:
         value = np.float64(logits_K[i])
         if math.isnan(value):
             return ascending, negative_zero, math.nan, math.nan
-        low, high = min(low, value), max(high, value)
-        negative_zero |= bits_K[i] == np.uint32(0x80000000)
+        low = min(low, value)
+        high = max(high, value)
+        if bits_K[i] == np.uint32(0x80000000):
+            negative_zero = True
     return ascending, negative_zero, low, high
 
 
@@ -157,7 +161,7 @@ def survey(ids_K: I32, logits_K: F32) -> tuple[bool, bool, float, float]:
 
 
 @compiled
-def _rice_parameter(numbers_N: I64) -> int:
+def rice_parameter(numbers_N: I64) -> int:
     """The Rice parameter of fewest bits, found downhill from log2 of the mean."""
     total = 0
     for number in numbers_N:
@@ -230,7 +234,7 @@ def pack(ids_K: I32, words_K: U32, word_bytes: int) -> U8:
     for i in range(count):
         code = steps_K[i]
         steps_K[i] = code - (lowest + hole) - (hole if code > 0 else (-hole if code < 0 else 0))
-    r_ids, r_steps = _rice_parameter(gaps_K), _rice_parameter(steps_K)
+    r_ids, r_steps = rice_parameter(gaps_K), rice_parameter(steps_K)
     varint_bytes = 1
     while count >> (7 * varint_bytes):
         varint_bytes += 1
@@ -256,10 +260,16 @@ def pack(ids_K: I32, words_K: U32, word_bytes: int) -> U8:
 
 
 @compiled
-def _get_unary(body: U8, bit: int, quotients_N: I64) -> int:
-    """Read zeros up to a one, once per number; the bit behind them, or -1 if the body ends."""
+def _byte(body: U8, at: int) -> int:
+    """A byte as a signed integer: numba makes a float of signed and unsigned ones together."""
+    return int(np.int64(body[at]))
+
+
+@compiled
+def _get_numbers(body: U8, bit: int, numbers_N: I64, r: int) -> tuple[int, int]:
+    """Read Rice-coded numbers: (what is wrong or FINE, the bit behind them)."""
     end = 8 * body.size
-    for i in range(quotients_N.size):
+    for i in range(numbers_N.size):
         start = bit
         while bit < end:
             rest = np.uint8(body[bit >> 3] << (bit & 7))
@@ -268,112 +278,119 @@ def _get_unary(body: U8, bit: int, quotients_N: I64) -> int:
                     rest = np.uint8(rest << 1)
                     bit += 1
                 break
-            bit = ((bit >> 3) + 1) << 3
+            bit = ((bit >> 3) + 1) << 3  # a byte of zeros costs one step
         if bit >= end:
-            return -1
-        quotients_N[i] = bit - start
+            return NUMBERS, bit
+        numbers_N[i] = bit - start
         bit += 1
-    return bit
-
-
-@compiled
-def _get_rests(body: U8, bit: int, numbers_N: I64, r: int) -> int:
-    """Join quotients with their remainders; the bit behind them. The caller checked the length."""
+    if bit + numbers_N.size * r > end:
+        return REMAINDERS, bit
     for i in range(numbers_N.size):
-        value, width = numbers_N[i], r
+        value, width = int(numbers_N[i]), r
         while width:
             free = 8 - (bit & 7)
             take = min(free, width)
-            part = (np.int64(body[bit >> 3]) >> (free - take)) & ((1 << take) - 1)
+            part = (_byte(body, bit >> 3) >> (free - take)) & ((1 << take) - 1)
             value = value << take | part
             bit += take
             width -= take
         numbers_N[i] = value
-    return bit
+    return FINE, bit
+
+
+@compiled
+def _get_word(body: U8, at: int, word_bytes: int) -> int:
+    """A little-endian word. The caller checked the length."""
+    word = 0
+    for place in range(word_bytes):
+        word |= _byte(body, at + place) << (8 * place)
+    return word
+
+
+@compiled
+def _get_head(body: U8, vocab_size: int, word_bytes: int) -> tuple[int, int, int, int, int]:
+    """Read a packed head: (what is wrong or FINE, count, floor, nearest, the byte behind it)."""
+    size, at, count, ended = body.size, 0, 0, False
+    while at < min(size, _LONGEST_VARINT) and not ended:
+        byte = _byte(body, at)
+        count |= (byte & 0x7F) << (7 * at)
+        at += 1
+        ended = byte <= 0x7F  # noqa: PLR2004 - the top bit says that more follow
+    shortest = at == 1 or (at > 1 and body[at - 1] > 0)
+    if not (ended and shortest and 0 < count <= vocab_size):
+        return COUNT, count, 0, 0, at
+    sign = 1 << (8 * word_bytes - 1)
+    if size < at + word_bytes:
+        return HEAD, size, 0, 0, at
+    floor, nearest = _get_word(body, at, word_bytes), 1
+    at += word_bytes
+    if floor > sign:
+        floor = sign - floor
+        if size < at + word_bytes:
+            return HEAD, size, 0, 0, at
+        nearest = _get_word(body, at, word_bytes)
+        at += word_bytes
+        if not 0 < nearest <= -floor:
+            return MAGNITUDE, 0, 0, 0, at
+    elif floor == sign:  # negative zero
+        return HEAD, size, 0, 0, at
+    return (FINE if size >= at + 2 else BITS), count, floor, nearest, at
 
 
 @compiled
 def unpack(body: U8, vocab_size: int, word_bytes: int) -> tuple[int, int, I32, U32]:
     """Read a packed sparse body: (what is wrong or FINE, a figure for the message, ids, words)."""
-    no_ids, no_words = np.empty(0, np.int32), np.empty(0, np.uint32)
-    size, at, count = body.size, 0, np.int64(0)
-    ended = False
-    while at < min(size, _LONGEST_VARINT):
-        byte = np.int64(body[at])
-        count |= (byte & 0x7F) << (7 * at)
-        at += 1
-        if byte < 0x80:  # noqa: PLR2004 - the top bit says that more follow
-            ended = byte > 0 or at == 1
-            break
-    if not ended:
-        return COUNT, -1, no_ids, no_words
-    if not 0 < count <= vocab_size:
-        return COUNT, count, no_ids, no_words
-    sign = np.int64(1) << (8 * word_bytes - 1)
-    if size < at + word_bytes:
-        return HEAD, size, no_ids, no_words
-    floor = np.int64(0)
-    for place in range(word_bytes):
-        floor |= np.int64(body[at + place]) << (8 * place)
-    at += word_bytes
-    if floor == sign:
-        return HEAD, size, no_ids, no_words
-    nearest = np.int64(1)
-    if floor & sign:
-        floor = -(floor & (sign - 1))
-        if size < at + word_bytes:
-            return HEAD, size, no_ids, no_words
-        nearest = np.int64(0)
-        for place in range(word_bytes):
-            nearest |= np.int64(body[at + place]) << (8 * place)
-        at += word_bytes
-        if not 0 < nearest <= -floor:
-            return MAGNITUDE, 0, no_ids, no_words
-    hole = nearest - 1
-    if size < at + 2:
-        return BITS, size, no_ids, no_words
-    r_ids = np.int64(body[at]) >> 3
-    r_steps = (np.int64(body[at]) & 7) << 2 | np.int64(body[at + 1]) >> 6
+    ids_K, words_K = np.empty(0, np.int32), np.empty(0, np.uint32)
+    wrong, count, floor, nearest, at = _get_head(body, vocab_size, word_bytes)
+    if wrong:
+        return wrong, count, ids_K, words_K
+    r_ids = _byte(body, at) >> 3
+    r_steps = (_byte(body, at) & 7) << 2 | _byte(body, at + 1) >> 6
     # What a writer can need, and what the numbers need at least, before anything of their size is
     # allocated.
-    longest = count * (r_ids + 1 + 8 * word_bytes + 3) + (vocab_size >> r_ids) + 17
-    too_wide = r_ids > 0 and vocab_size >> (r_ids - 1) == 0
-    if too_wide or 8 * (size - at) > longest:
-        return LONG, count, no_ids, no_words
-    if 8 * (size - at) < _HEAD_BITS + count * (r_ids + r_steps + 2):
-        return NUMBERS, count, no_ids, no_words
+    room, too_wide = 8 * (body.size - at), r_ids > 0 and vocab_size >> (r_ids - 1) == 0
+    if too_wide or room > count * (r_ids + 8 * word_bytes + 4) + (vocab_size >> r_ids) + 17:
+        return LONG, count, ids_K, words_K
+    if room < _HEAD_BITS + count * (r_ids + r_steps + 2):
+        return NUMBERS, count, ids_K, words_K
     gaps_K, steps_K = np.empty(count, np.int64), np.empty(count, np.int64)
-    end = 8 * size
-    bit = _get_unary(body, 8 * at + _HEAD_BITS, gaps_K)
-    if bit < 0:
-        return NUMBERS, count, no_ids, no_words
-    if bit + count * r_ids > end:
-        return REMAINDERS, 0, no_ids, no_words
-    bit = _get_rests(body, bit, gaps_K, r_ids)
-    bit = _get_unary(body, bit, steps_K)
-    if bit < 0:
-        return NUMBERS, count, no_ids, no_words
-    if bit + count * r_steps > end:
-        return REMAINDERS, 0, no_ids, no_words
-    bit = _get_rests(body, bit, steps_K, r_steps)
-    if end - bit >= 8 or (bit < end and np.uint8(body[size - 1] << (bit & 7))):  # noqa: PLR2004
-        return PADDING, 0, no_ids, no_words
+    wrong, bit = _get_numbers(body, 8 * at + _HEAD_BITS, gaps_K, r_ids)
+    if not wrong:
+        wrong, bit = _get_numbers(body, bit, steps_K, r_steps)
+    left = 8 * body.size - bit
+    if not wrong and (left >= _BYTE_BITS or (left and np.uint8(body[-1] << (_BYTE_BITS - left)))):
+        wrong = PADDING
+    if wrong:
+        return wrong, count, ids_K, words_K
     ids_K, words_K = np.empty(count, np.int32), np.empty(count, np.uint32)
-    token = np.int64(-1)
+    return _rebuild(gaps_K, steps_K, vocab_size, floor, nearest, word_bytes, ids_K, words_K)
+
+
+@compiled
+def _rebuild(
+    gaps_K: I64,
+    steps_K: I64,
+    vocab_size: int,
+    floor: int,
+    nearest: int,
+    word_bytes: int,
+    ids_K: I32,
+    words_K: U32,
+) -> tuple[int, int, I32, U32]:
+    """Fill ids and words from gaps and steps; returns what `unpack` does."""
+    sign, hole, token = 1 << (8 * word_bytes - 1), nearest - 1, -1
     touched, reached = False, floor >= 0
-    for i in range(count):
-        token += gaps_K[i] + 1
+    for i in range(gaps_K.size):
+        token += int(gaps_K[i]) + 1
         if token >= vocab_size:
-            return OUTSIDE, token, no_ids, no_words
+            return OUTSIDE, token, ids_K, words_K
         ids_K[i] = token
-        touched |= steps_K[i] == 0
-        code = steps_K[i] + floor + hole
+        code = int(steps_K[i]) + floor + hole
         code += hole if code > 0 else (-hole if code < 0 else 0)
         magnitude = abs(code)
         if magnitude >= sign:
-            return VALUES, 0, no_ids, no_words
-        reached |= magnitude == nearest
-        words_K[i] = np.uint32(magnitude | sign if code < 0 else magnitude)
-    if not (touched and reached):
-        return VALUES, 0, no_ids, no_words
-    return FINE, count, ids_K, words_K
+            return VALUES, 0, ids_K, words_K
+        touched = touched or code == floor
+        reached = reached or magnitude == nearest
+        words_K[i] = magnitude | sign if code < 0 else magnitude
+    return (FINE if touched and reached else VALUES), gaps_K.size, ids_K, words_K

@@ -10,9 +10,10 @@ A number x with parameter r is its quotient x >> r in unary (that many zeros, th
 low bits. Quotients and remainders lie in blocks, not interleaved.
 
 Ids are coded as the gaps between them, less one. Values are coded as codes (a wire word is sign and
-magnitude of its code, which is monotone in the number and 0 for zero) less the floor's, so a coarse grid costs few bits wherever it lies. Around
-zero a floating grid is very fine; codes between zero and the smallest magnitude in use are left out
-of the count, so a row that crosses zero does not pay for them.
+magnitude of its code, which is monotone in the number and 0 for zero) less the floor's, so a coarse
+grid costs few bits wherever it lies. Around zero a floating grid is very fine; codes between zero
+and the smallest magnitude in use are left out of the count, so a row that crosses zero does not pay
+for them.
 
 Why Rice: gaps of scattered ids are geometric, and with logits falling by the logarithm of the rank
 so are the steps above the floor. For ids it stays within 4 % of log2 C(V, K) bits.

@@ -5,6 +5,7 @@ Shapes: V vocabulary, K selected. Rows are finite float32 on the wire's grid.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -75,6 +76,60 @@ class TopK:
         return self.first_k
 
 
+@dataclass(frozen=True, slots=True)
+class TopP:
+    """The fewest ranks whose probabilities sum to p, at most k_max."""
+
+    p: float
+    k_max: int
+    vocab_size: int
+
+    @property
+    def name(self) -> str:
+        """`topp0.95max1024`."""
+        return f"topp{_plain(self.p)}max{self.k_max}"
+
+    @property
+    def first_k(self) -> int:
+        """min(k_max, V − 1): where a row got fewer ranks, there is always MORE to ask for."""
+        return min(self.k_max, max(self.vocab_size - 1, 1))
+
+    def count(self, rounded_V: F32, logsumexp: float) -> int:
+        """By the probabilities of the best k_max."""
+        best_K = rounded_V[ranked_ids(rounded_V, 0, self.first_k)].astype(np.float64)
+        mass_K = np.cumsum(np.exp(np.sort(best_K)[::-1] - logsumexp))
+        return min(int(np.searchsorted(mass_K, self.p)) + 1, self.first_k)
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The ranks with p ≥ a·p_max, at most k_max."""
+
+    a: float
+    k_max: int
+    vocab_size: int
+
+    @property
+    def name(self) -> str:
+        """`floor0.01max1024`."""
+        return f"floor{_plain(self.a)}max{self.k_max}"
+
+    @property
+    def first_k(self) -> int:
+        """min(k_max, V − 1): where a row got fewer ranks, there is always MORE to ask for."""
+        return min(self.k_max, max(self.vocab_size - 1, 1))
+
+    def count(self, rounded_V: F32, logsumexp: float) -> int:  # noqa: ARG002 - the seam's signature
+        """Logits of at least the largest + ln a."""
+        least = np.float32(float(rounded_V.max()) + math.log(self.a))
+        return min(max(int(np.count_nonzero(rounded_V >= least)), 1), self.first_k)
+
+
+def _plain(number: float) -> str:
+    """Without an exponent: its minus sign would cut a codec's name in two."""
+    return np.format_float_positional(number, trim="-")
+
+
 def ranked_ids(rounded_V: F32, first_rank: int, last_rank: int) -> Ids:
     """Ids of ranks [first_rank, last_rank), ascending. 0 ≤ first_rank < last_rank ≤ V."""
     return split_ids(rounded_V, first_rank, last_rank)[1]
@@ -95,11 +150,12 @@ def split_ids(rounded_V: F32, first_rank: int, last_rank: int) -> tuple[Ids, Ids
     if found < last_rank:  # the sample misled
         found = kernels.pool_keys(row_V, -np.inf, keys_V)
     keys_P = keys_V[:found]
-    cuts = np.partition(keys_P, (max(first_rank - 1, 0), first_rank, last_rank - 1))
-    chosen_K = kernels.ids_between(keys_P, cuts[first_rank], cuts[last_rank - 1])
     if first_rank == 0:
-        return np.empty(0, np.int32), chosen_K
-    return kernels.ids_between(keys_P, np.uint64(0), cuts[first_rank - 1]), chosen_K
+        worst = np.partition(keys_P, last_rank - 1)[last_rank - 1]
+        return np.empty(0, np.int32), kernels.ids_between(keys_P, np.uint64(0), worst)
+    cuts = np.partition(keys_P, (first_rank - 1, first_rank, last_rank - 1))
+    sent_K = kernels.ids_between(keys_P, np.uint64(0), cuts[first_rank - 1])
+    return sent_K, kernels.ids_between(keys_P, cuts[first_rank], cuts[last_rank - 1])
 
 
 def _guess(rounded_V: F32, k: int) -> float:

@@ -13,7 +13,7 @@ Rules
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from costeer.errors import CodecError
 
 F32: TypeAlias = npt.NDArray[np.float32]
+F64: TypeAlias = npt.NDArray[np.float64]
 Ids: TypeAlias = npt.NDArray[np.int32]
 
 
@@ -30,7 +31,9 @@ class SparseLogits:
     """Known logits of a row: K of V tokens, their floor, the row's logsumexp (nats).
 
     `floor` bounds every unsent logit from above. `logsumexp` is the full row's, so that
-    exp(logit − logsumexp) is the true probability and 1 − Σ the unsent mass.
+    exp(logit − logsumexp) is the true probability and 1 − Σ the unsent mass. With `errors_K` the
+    reference is the row before rounding: each logit is known to ± its error, and no unsent one
+    exceeds floor + `floor_error`.
     """
 
     ids_K: Ids  # noqa: N815 - shape suffix
@@ -38,6 +41,8 @@ class SparseLogits:
     floor: float
     logsumexp: float
     vocab_size: int
+    errors_K: F64 | None = None  # noqa: N815 - shape suffix
+    floor_error: float = 0.0
 
     @property
     def dense(self) -> bool:
@@ -96,4 +101,37 @@ def merge(known: SparseLogits, more: SparseLogits) -> SparseLogits:
     logits_M = np.concatenate((known.logits_K, more.logits_K))[order]
     ids_M.flags.writeable = False
     logits_M.flags.writeable = False
-    return SparseLogits(ids_M, logits_M, more.floor, known.logsumexp, known.vocab_size)
+    errors_M = None
+    if known.errors_K is not None and more.errors_K is not None:
+        errors_M = np.concatenate((known.errors_K, more.errors_K))[order]
+        errors_M.flags.writeable = False
+    return SparseLogits(
+        ids_M,
+        logits_M,
+        more.floor,
+        known.logsumexp,
+        known.vocab_size,
+        errors_M,
+        more.floor_error,
+    )
+
+
+def within(sent: SparseLogits, errors_K: F64, floor_error: float) -> SparseLogits:
+    """The same, each logit known to ± its error."""
+    errors_K.flags.writeable = False
+    return replace(sent, errors_K=errors_K, floor_error=floor_error)
+
+
+def unsent_indices(ids_K: Ids, sent_ids_S: Ids) -> Ids:
+    """Indices of unsent ids among all unsent ones; both ascending and disjoint."""
+    return (ids_K - np.searchsorted(sent_ids_S, ids_K)).astype(np.int32)
+
+
+def unsent_ids(indices_K: Ids, known: SparseLogits) -> Ids:
+    """Ids of indices among the unsent: the inverse of `unsent_indices`. Raises CodecError."""
+    sent = known.ids_K.size
+    if indices_K.size and int(indices_K.max()) >= known.vocab_size - sent:
+        raise CodecError(f"refinement names more than {known.vocab_size - sent} unsent tokens")
+    # How many unsent tokens precede each sent one; non-decreasing.
+    before_S = known.ids_K - np.arange(sent, dtype=np.int32)
+    return (indices_K + np.searchsorted(before_S, indices_K, side="right")).astype(np.int32)

@@ -4,9 +4,9 @@ Rules
 -----
 1. `round` is monotone and maps the whole row; its result is "the" logits for cloud and device.
    Rounding makes ties; ranks are taken after it, lowest id first.
-2. Every value has a monotone signed code (`signed`): a < b as numbers iff code(a) < code(b).
-   Layouts that need small integers work on codes, negative values included.
-3. Negative zero is written as zero, so equal numbers have equal bytes.
+2. A wire word is sign (its top bit) and magnitude of a whole-numbered code, and codes are monotone:
+   a < b as numbers iff code(a) < code(b). Layouts that need small integers work on codes.
+3. Negative zero is written as zero and has no code, so equal numbers have equal bytes.
 4. What a format cannot hold raises LocalProtocolError at the encoder. Whatever `restore` makes of
    hostile bits is checked after it (`costeer.codec.sparse.checked`).
 
@@ -28,7 +28,6 @@ from costeer.errors import LocalProtocolError
 F32: TypeAlias = npt.NDArray[np.float32]
 F64: TypeAlias = npt.NDArray[np.float64]
 Words: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
-Codes: TypeAlias = npt.NDArray[np.int64]
 
 
 class Grid(Protocol):
@@ -42,7 +41,7 @@ class Grid(Protocol):
         """The nearest numbers of the grid. Raises LocalProtocolError if a logit is too large."""
 
     def error_bound(self, logits_V: F32) -> F64:
-        """Largest |round(x) − x| for each x."""
+        """Largest |round(x) − x|, given x or given round(x)."""
 
     def words(self, rounded_K: F32) -> Words:
         """Wire words of numbers that `round` made."""
@@ -72,16 +71,10 @@ class Values(Protocol):
     def grid(self, params: bytes) -> Grid:
         """The grid of received parameters. Raises CodecError if no `fit` gives them."""
 
-    def signed(self, words_K: Words) -> Codes:
-        """Monotone codes of wire words, 0 for zero: code(−x) = −code(x) where both exist."""
-
-    def unsigned(self, codes_K: Codes) -> Words:
-        """Wire words of codes: the inverse of `signed`; negative zero has no code."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Ieee(ABC):
-    """What the three IEEE formats share: sign-magnitude bits and the map onto ordered codes."""
+    """What the three IEEE formats share: their bits are sign and magnitude already."""
 
     name: str
     word: np.dtype[np.unsignedinteger[Any]]
@@ -96,16 +89,6 @@ class _Ieee(ABC):
         """Itself."""
         return self
 
-    def signed(self, words_K: Words) -> Codes:
-        """Sign and magnitude as a signed integer."""
-        magnitudes_K = (words_K & ~self._sign()).astype(np.int64)
-        return np.where(words_K & self._sign(), -magnitudes_K, magnitudes_K)
-
-    def unsigned(self, codes_K: Codes) -> Words:
-        """A signed integer as sign and magnitude."""
-        magnitudes_K: Words = np.abs(codes_K).astype(self.word)
-        return np.where(codes_K < 0, magnitudes_K | self._sign(), magnitudes_K)
-
     @abstractmethod
     def words(self, rounded_K: F32) -> Words:
         """Wire words of numbers on the grid."""
@@ -113,9 +96,6 @@ class _Ieee(ABC):
     @abstractmethod
     def restore(self, words_K: Words) -> F32:
         """The numbers of wire words."""
-
-    def _sign(self) -> np.unsignedinteger[Any]:
-        return self.word.type(1 << (8 * self.word.itemsize - 1))
 
 
 class Fp32(_Ieee):

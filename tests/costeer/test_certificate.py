@@ -15,7 +15,7 @@ from costeer.codec.core import row_logsumexp
 from costeer.codec.select import ranked_ids
 from costeer.codec.sparse import checked
 from costeer.errors import LocalProtocolError
-from costeer.sampling import Sampling, perturb
+from costeer.sampling import Sampling, choose, perturb
 from costeer.steering import decision_scores
 
 # Few distinct numbers make ties; far apart they make absorption, next to each other off-by-one-ulp.
@@ -90,6 +90,93 @@ def test_law_3_sampling(
         assert choice.token == int(np.argmax(scores_V))
 
 
+@st.composite
+def near_ties(draw: Any) -> Any:
+    """Logits close enough for rounding to swap them."""
+    size = draw(st.integers(2, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
+    logits_V = rng.normal(
+        draw(st.sampled_from([0.0, 20.0])), draw(st.sampled_from([0.05, 4.0])), size
+    )
+    return (
+        logits_V.astype(np.float32),
+        rng.normal(0.0, 1.0, size),
+        draw(st.sampled_from([0.0, 0.5, 2.0])),
+    )
+
+
+@pytest.mark.parametrize("values", ["bf16", "fp16", "int8", "step0.25", "step0.01", "fp32"])
+@given(near_ties(), st.sampled_from([0.0, 1.0]), st.integers(1, 12))
+@settings(deadline=None, max_examples=120)
+def test_law_3_against_the_row_before_rounding(
+    values: str, case: Any, temperature: float, k: int
+) -> None:
+    logits_V, delta_V, c = case
+    gumbel_V = np.random.default_rng(k).gumbel(size=logits_V.size)
+    codec = build_codec(CodecConfig.model_validate(f"top{k}-{values}-packed-exact"), logits_V.size)
+    known = codec.decode(codec.encode(logits_V))
+    assert known.errors_K is not None
+    choice = decide(known, delta_V, c, Sampling(temperature), lambda ids_K: gumbel_V[ids_K])
+    scores_V = decision_scores(logits_V, delta_V, c)
+    if temperature:
+        scores_V = perturb(scores_V, temperature, gumbel_V)
+    if choice.certified:
+        assert choice.token == int(np.argmax(scores_V))
+    else:
+        assert choice.margin <= 0.0
+
+
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 150),
+    st.sampled_from([0.0, 0.5, 1.8]),
+    st.sampled_from([0.3, 0.8, 1.0, 1.5]),
+    st.sampled_from([0.3, 0.7, 0.9, 0.97]),
+    st.sampled_from([1.0, 4.0, 40.0]),
+)
+@settings(deadline=None, max_examples=400)
+def test_law_3_top_p(
+    seed: int, k: int, c: float, temperature: float, top_p: float, spread: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    logits_V = np.round(rng.normal(0.0, spread, 200), 1).astype(np.float32)
+    delta_V, gumbel_V = rng.normal(0.0, 1.0, 200), rng.gumbel(size=200)
+    sampling = Sampling(temperature, top_p)
+    known, rounded_V = known_and_reference("bf16", logits_V, k)
+    choice = decide(known, delta_V, c, sampling, lambda ids_K: gumbel_V[ids_K])
+    ids_V = np.arange(200, dtype=np.int32)
+    scores_V = decision_scores(rounded_V, delta_V, c)
+    if choice.certified:
+        assert choice.token == choose(scores_V, ids_V, sampling, lambda ids_K: gumbel_V[ids_K])
+        assert choice.margin == 0.0
+    else:
+        assert choice.margin == -np.inf
+
+
+def test_top_p_is_certified_where_the_head_is_heavy_and_little_is_unsent() -> None:
+    rng = np.random.default_rng(4)
+    certified = 0
+    for _ in range(60):
+        logits_V = rng.permutation(20.0 - 3.0 * np.log(np.arange(1, 2001))).astype(np.float32)
+        known, _ = known_and_reference("bf16", logits_V, 128)
+        gumbel_V = rng.gumbel(size=2000)
+        delta_V = rng.normal(0.0, 0.5, 2000)
+        found = decide(known, delta_V, 1.0, Sampling(1.0, 0.9), gumbel_V.__getitem__)
+        certified += found.certified
+    assert certified > 40
+
+
+def test_intervals_are_merged_with_the_rounds() -> None:
+    row = np.random.default_rng(1).normal(0.0, 3.0, 200).astype(np.float32)
+    codec = build_codec(CodecConfig.model_validate("top8-bf16-packed-exact"), row.size)
+    known = codec.decode(codec.encode(row))
+    more = merge(known, codec.decode(codec.encode(row, 8, 20), known))
+    assert more.errors_K is not None
+    assert more.floor_error < known.floor_error
+    assert (np.abs(more.logits_K - row[more.ids_K].astype(np.float64)) <= more.errors_K).all()
+    assert not more.errors_K.flags.writeable
+
+
 @given(steps(), st.sampled_from([1, 2, 3]))
 @settings(deadline=None, max_examples=300)
 def test_refinement_ends_certified_with_the_dense_token(
@@ -139,7 +226,7 @@ def test_with_noise_too_a_tie_is_won_by_the_lowest_id() -> None:
         assert choice == Choice(token, certified=certified, margin=0.0)
 
 
-def test_top_p_is_certified_on_a_dense_support_only() -> None:
+def test_top_p_is_certified_on_a_dense_support_and_not_on_a_short_one() -> None:
     logits_V = np.arange(6, dtype=np.float32)
     noise, delta_V = (lambda ids_K: np.zeros(ids_K.size)), np.zeros(6)
     for k, certified in ((3, False), (6, True)):

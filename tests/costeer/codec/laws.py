@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from costeer.codec import Codec, CodecConfig, CustomCodecConfig, SparseLogits, build_codec, merge
+from costeer.codec.sparse import checked
 from costeer.errors import CodecError, LocalProtocolError
 
 Config = CodecConfig | CustomCodecConfig
@@ -77,9 +78,18 @@ def _one_line(error: CodecError) -> None:
     assert "\n" not in str(error)
 
 
-def decode_or_refuse(codec: Codec, payload: bytes) -> None:
+def earlier(codec: Codec, rounded_V: Any, first: int) -> SparseLogits | None:
+    """What a device knows when ranks [0, first) have arrived."""
+    if not first:
+        return None
+    ids_K = np.sort(ranked(rounded_V)[:first]).astype(np.int32)
+    lse = codec.decode(codec.encode(rounded_V)).logsumexp
+    return checked(ids_K, rounded_V[ids_K] + np.float32(0), lse, rounded_V.size)
+
+
+def decode_or_refuse(codec: Codec, payload: bytes, before: SparseLogits | None = None) -> None:
     try:
-        known = codec.decode(payload)
+        known = codec.decode(payload, before)
     except CodecError as error:
         _one_line(error)
     else:
@@ -97,7 +107,8 @@ class CodecLaws:
         logits_V, first, last = case
         codec = build_codec(config, logits_V.size)
         payload = codec.encode(logits_V, first, last)
-        known, rounded_V = codec.decode(payload), codec.rounded(logits_V)
+        rounded_V = codec.rounded(logits_V)
+        known = codec.decode(payload, earlier(codec, rounded_V, first))
         assert isinstance(payload, bytes)
         assert len(payload) <= codec.max_payload_bytes
         assert_valid(known, logits_V.size)
@@ -118,6 +129,9 @@ class CodecLaws:
         assert (
             np.abs(rounded_V.astype(np.float64) - logits_V) <= codec.error_bound(logits_V)
         ).all()
+        assert (
+            np.abs(rounded_V.astype(np.float64) - logits_V) <= codec.error_bound(rounded_V)
+        ).all()
         assert np.array_equal(codec.rounded(rounded_V), rounded_V)
         order = np.argsort(logits_V, kind="stable")
         assert (np.diff(rounded_V[order]) >= 0).all()
@@ -129,6 +143,7 @@ class CodecLaws:
     ) -> None:
         codec = build_codec(config, logits_V.size)
         rounded_V, known = codec.rounded(logits_V), codec.decode(codec.encode(logits_V))
+        assert known.dense or known.ids_K.size == codec.first_count(logits_V) <= codec.first_k
         order = ranked(rounded_V)
         for step in [*growth, logits_V.size]:
             sent = known.ids_K.size
@@ -137,7 +152,7 @@ class CodecLaws:
             assert np.array_equal(known.ids_K, np.sort(order[:sent]))
             assert known.floor == rounded_V[order[sent - 1]]
             last = min(sent + step, logits_V.size)
-            known = merge(known, codec.decode(codec.encode(logits_V, sent, last)))
+            known = merge(known, codec.decode(codec.encode(logits_V, sent, last), known))
             assert_valid(known, logits_V.size)
         assert known.dense
         assert np.array_equal(known.logits_K, rounded_V)
@@ -163,14 +178,16 @@ class CodecLaws:
         logits_V, first, last = case
         codec = build_codec(config, logits_V.size)
         payload = codec.encode(logits_V, first, last)
-        decode_or_refuse(codec, payload[: data.draw(st.integers(0, len(payload) - 1))])
-        decode_or_refuse(codec, payload + data.draw(st.binary(min_size=1, max_size=9)))
+        known = earlier(codec, codec.rounded(logits_V), first)
+        decode_or_refuse(codec, payload)
+        decode_or_refuse(codec, payload[: data.draw(st.integers(0, len(payload) - 1))], known)
+        decode_or_refuse(codec, payload + data.draw(st.binary(min_size=1, max_size=9)), known)
         for _ in range(8):
             damaged = bytearray(payload)
             damaged[data.draw(st.integers(0, len(payload) - 1))] ^= 1 << data.draw(
                 st.integers(0, 7)
             )
-            decode_or_refuse(codec, bytes(damaged))
+            decode_or_refuse(codec, bytes(damaged), known)
 
     @given(st.integers(1, 300), st.binary(max_size=400))
     @QUICK
@@ -179,7 +196,7 @@ class CodecLaws:
     ) -> None:
         codec = build_codec(config, vocab_size)
         decode_or_refuse(codec, payload)
-        for kind in (b"\x00", b"\x01"):  # a plausible start reaches the layouts
+        for kind in (b"\x00", b"\x01", b"\x02"):  # a plausible start reaches the layouts
             decode_or_refuse(codec, kind + np.float32(1e30).tobytes() + payload)
 
     def test_a_payload_beyond_the_declared_limit_is_refused(self, config: Config) -> None:

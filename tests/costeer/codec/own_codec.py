@@ -52,7 +52,14 @@ class OwnCodec:
             raise LocalProtocolError("not one range per row")
         return [self.encode(row, *span) for row, span in zip(logits_BV, ranges, strict=True)]
 
-    def decode(self, payload: bytes) -> SparseLogits:
+    def first_count(self, logits_V: Any) -> int:  # noqa: ARG002 - the seam's signature
+        return self.first_k
+
+    def decode(
+        self,
+        payload: bytes,
+        known: SparseLogits | None = None,  # noqa: ARG002 - a codec may do without
+    ) -> SparseLogits:
         count, rest = divmod(len(payload) - 24, 6)
         if rest or not 0 < count <= self.vocab_size:
             raise CodecError("length")

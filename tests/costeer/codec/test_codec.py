@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +16,12 @@ from hypothesis import strategies as st
 
 from costeer.codec import CodecConfig, SparseLogits, build_codec, merge
 from costeer.codec.core import row_logsumexp
-from costeer.codec.select import ranked_ids, top_ids
+from costeer.codec.entropy import train_dictionary
+from costeer.codec.quantised import Affine8, Step
+from costeer.codec.select import ranked_ids
 from costeer.codec.sparse import checked
 from costeer.codec.values import Bf16, Fp16, Fp32, Values
-from costeer.errors import CodecError, LocalProtocolError
+from costeer.errors import CodecError, ConfigError, LocalProtocolError
 
 GOLDEN_ROW = np.array([0.5, -2.0, 17.1, 17.1, -0.0, 9.75, -300.25, 3e-6], dtype=np.float32)
 MAGICLESS = zstandard.FORMAT_ZSTD1_MAGICLESS
@@ -40,6 +45,11 @@ def test_golden_bytes(name: str, golden: str) -> None:
     assert codec.encode(GOLDEN_ROW).hex() == golden
     known = codec.decode(bytes.fromhex(golden))
     assert np.array_equal(known.logits_K, codec.rounded(GOLDEN_ROW)[known.ids_K])
+
+
+def test_importing_the_codec_does_not_import_the_compiler() -> None:
+    check = "import sys, costeer.codec; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
 def test_names_and_fingerprints_tell_codecs_apart() -> None:
@@ -71,7 +81,7 @@ def test_selection_is_exact_whatever_the_sample_guesses(
     last = data.draw(st.integers(1, size))
     first = data.draw(st.integers(0, last - 1))
     order = np.lexsort((np.arange(size), -logits_V))
-    assert np.array_equal(top_ids(logits_V, last), np.sort(order[:last]))
+    assert np.array_equal(ranked_ids(logits_V, 0, last), np.sort(order[:last]))
     assert np.array_equal(ranked_ids(logits_V, first, last), np.sort(order[first:last]))
 
 
@@ -80,7 +90,8 @@ def test_a_sparse_body_that_would_not_be_smaller_is_sent_dense() -> None:
     codec = codec_of("top64-fp16", 300)
     assert not codec.decode(codec.encode(row, 0, 99)).dense
     assert codec.decode(codec.encode(row, 0, 100)).dense
-    assert not codec.decode(codec.encode(row, 250, 300)).dense
+    known = checked(ranked_ids(codec.rounded(row), 0, 250), np.ones(250, np.float32), 9.0, 300)
+    assert not codec.decode(codec.encode(row, 250, 300), known).dense
     assert len(codec.encode(row, 0, 300)) == 5 + 600
 
 
@@ -99,19 +110,22 @@ def test_logsumexp_of_huge_rows_neither_overflows_nor_warns(high: float) -> None
     assert row_logsumexp(row) == pytest.approx(np.float32(high) + np.log(2), abs=1e-6, rel=1e-6)
 
 
-@given(st.binary(min_size=4, max_size=64), st.sampled_from([Fp32, Fp16, Bf16]))
-def test_codes_are_monotone_and_invertible_on_any_bits(data: bytes, kind: type) -> None:
-    values: Values = kind()
+@given(
+    st.binary(min_size=4, max_size=64),
+    st.sampled_from([Fp32(), Fp16(), Bf16(), Step(0.25), Affine8()]),
+)
+def test_words_are_sign_and_magnitude_of_monotone_codes(data: bytes, values: Values) -> None:
     words_K = np.frombuffer(data[: len(data) // 4 * 4], dtype=values.word)
-    codes_K, logits_K = values.signed(words_K), values.grid(b"").restore(words_K)
-    negative_zero = (logits_K == 0) & np.signbit(logits_K)
-    assert np.array_equal(values.unsigned(codes_K)[~negative_zero], words_K[~negative_zero])
-    assert values.unsigned(codes_K).dtype == values.word
-    assert not values.unsigned(codes_K)[negative_zero].any()
-    finite = np.isfinite(logits_K)
+    grid = values.grid(np.array([-9.5, 20.0], "<f4").tobytes()[: values.param_bytes])
+    logits_K = grid.restore(words_K)
+    sign = 1 << (8 * values.word.itemsize - 1)
+    codes_K = np.array([sign - int(w) if w & sign else int(w) for w in words_K.tolist()])
+    finite = np.isfinite(logits_K) & ~((logits_K == 0) & np.signbit(logits_K))
+    assert not finite[words_K == sign].any()
+    assert np.array_equal(grid.words(logits_K[finite]), words_K[finite])
+    assert grid.words(logits_K[finite]).dtype == values.word
     order = np.argsort(codes_K[finite], kind="stable")
     assert (np.diff(logits_K[finite][order].astype(np.float64)) >= 0).all()
-    assert (np.sign(codes_K[finite]) == np.sign(logits_K[finite])).all()
 
 
 def test_bf16_equals_the_cast_that_models_use() -> None:
@@ -180,6 +194,64 @@ def test_merge_keeps_the_upper_set() -> None:
     assert both.ids_K.tolist() == [0, 1, 3, 4]
     assert both.logits_K.tolist() == [1.0, 5.0, 2.0, 2.0]
     assert both.floor == 1.0
+
+
+def test_a_follow_up_counts_ids_among_the_unsent() -> None:
+    row = np.array([5.0, 1.0, 9.0, 2.0, 7.0, 3.0] + [-9.0] * 60, dtype=np.float32)
+    codec = codec_of("top2-bf16-naive", row.size)
+    first, more = codec.encode(row), codec.encode(row, 2, 4)
+    known = codec.decode(first)
+    assert known.ids_K.tolist() == [2, 4]
+    assert np.frombuffer(more, "<u4", 1, 5) == 0  # token 0
+    assert np.frombuffer(more, "<u4", 1, 11) == 3  # token 5: two sent ones precede it
+    assert codec.decode(more, known).ids_K.tolist() == [0, 5]
+    with pytest.raises(CodecError, match="earlier round"):
+        codec.decode(more)
+    beyond = more[:11] + (row.size - 2).to_bytes(4, "little") + more[15:]
+    with pytest.raises(CodecError, match="unsent"):
+        codec.decode(beyond, known)
+
+
+def test_selections_that_look_at_the_row() -> None:
+    row = np.log(np.array([0.5, 0.25, 0.125, 0.0625, 0.0625], dtype=np.float32))
+    row = np.concatenate((row, np.full(95, -60, np.float32)))
+    for name, count in [
+        ("topp0.7-fp32", 2),
+        ("topp0.76-fp32", 3),
+        ("topp0.9999max4-fp32", 4),
+        ("floor0.24-fp32", 3),
+        ("floor1-fp32", 1),
+        ("floor0.01max2-fp32", 2),
+    ]:
+        codec = codec_of(name, row.size)
+        assert codec.first_count(row) == count == codec.decode(codec.encode(row)).ids_K.size
+
+
+def test_a_trained_dictionary_is_part_of_the_codec(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    rows = rng.normal(0.0, 5.0, (200, 500)).astype(np.float32)
+    plain = codec_of("top64-bf16-planar", 500)
+    trained = train_dictionary([plain.encode(row) for row in rows], 2048)
+    (tmp_path / "trained").write_bytes(trained)
+    config = CodecConfig.model_validate(
+        {
+            "select": "top64",
+            "values": "bf16",
+            "layout": "planar",
+            "entropy": {"kind": "zstd", "dictionary": str(tmp_path / "trained")},
+        }
+    )
+    assert CodecConfig.model_validate_json(config.model_dump_json()) == config
+    codec, without = build_codec(config, 500), codec_of("top64-bf16-planar-zstd3", 500)
+    row = rng.normal(0.0, 5.0, 500).astype(np.float32)
+    assert len(codec.encode(row)) < len(without.encode(row))
+    assert np.array_equal(
+        codec.decode(codec.encode(row)).ids_K, plain.decode(plain.encode(row)).ids_K
+    )
+    with pytest.raises(CodecError):
+        without.decode(codec.encode(row))
+    with pytest.raises(ConfigError, match="give more"):
+        train_dictionary([b"x"], 2048)
 
 
 def zstd_frame(content: bytes, **params: Any) -> bytes:
