@@ -6,7 +6,7 @@ Every figure is the median of several executions, after one that is not counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -17,6 +17,7 @@ from costeer.machine import (
     CloudOp,
     CloudRow,
     CloudSelect,
+    EdgeChoose,
     EdgeDecode,
     EdgeForward,
     EdgeOp,
@@ -53,12 +54,13 @@ class CloudPoints:
 
     Args:
         forward: (rows, new tokens, context, ns).
-        select: (rows, ns) of select and encode together, with the codec of the arm.
+        select: (rows, ranks, ns) of select and encode together, with the codec of the arm: few
+            ranks for each row count, all ranks for one row.
         choose_ns: choosing one token.
     """
 
     forward: tuple[tuple[int, int, int, int], ...]
-    select: tuple[tuple[int, int], ...]
+    select: tuple[tuple[int, int, int], ...]
     choose_ns: int
 
 
@@ -68,26 +70,27 @@ class EdgePoints:
 
     Args:
         forward: (rows, new tokens, context, ns).
-        decode_ns: decoding one payload.
+        decode: (ranks, ns) of decoding one payload.
         steer_ns: steering, certifying and choosing one token.
     """
 
     forward: tuple[tuple[int, int, int, int], ...]
-    decode_ns: int
+    decode: tuple[tuple[int, int], ...]
     steer_ns: int
 
 
 def measure_cloud(
-    host: CloudHost, grid: Grid, ranks: int, clock_ns: Callable[[], int]
+    host: CloudHost, grid: Grid, ranks: tuple[int, int], clock_ns: Callable[[], int]
 ) -> CloudPoints:
     """Measure a cloud host that has begun a steered arm.
 
     Args:
         host: the large model.
         grid: what to measure.
-        ranks: ranks that a LOGITS payload carries.
+        ranks: of a usual LOGITS payload, and of a dense one.
         clock_ns: a monotone clock.
     """
+    few, all_ranks = ranks
     forward = []
     select = []
     for rows in grid.rows:
@@ -99,8 +102,11 @@ def measure_cloud(
                     tuple(CloudRow(one, (_TOKEN,) * new, context) for one in sessions)
                 )
                 forward.append((rows, new, context, _time(host, op, grid.repeats, clock_ns)))
-        items = CloudSelect(tuple(EncodeItem(one, 0, 0, ranks) for one in sessions), ())
-        select.append((rows, _time(host, items, grid.repeats, clock_ns)))
+        items = CloudSelect(tuple(EncodeItem(one, 0, 0, few) for one in sessions), ())
+        select.append((rows, few, _time(host, items, grid.repeats, clock_ns)))
+        if rows == grid.rows[0]:
+            dense = CloudSelect((EncodeItem(_FIRST_SESSION, 0, 0, all_ranks),), ())
+            select.append((1, all_ranks, _time(host, dense, grid.repeats, clock_ns)))
         choose = CloudSelect((), ((_FIRST_SESSION, 0),))
         choose_ns = _time(host, choose, grid.repeats, clock_ns)
         host.execute([Release(one) for one in sessions])
@@ -118,14 +124,14 @@ def sample_payload(host: CloudHost, ranks: int) -> bytes:
 
 
 def measure_edge(
-    host: EdgeHost, grid: Grid, payload: bytes, clock_ns: Callable[[], int]
+    host: EdgeHost, grid: Grid, payloads: Mapping[int, bytes], clock_ns: Callable[[], int]
 ) -> EdgePoints:
     """Measure an edge host that has begun a steered arm: two branches a device.
 
     Args:
         host: the small model.
         grid: what to measure; odd row counts are rounded up to whole devices.
-        payload: what a cloud host encodes.
+        payloads: what a cloud host encodes, by its ranks; the last is steered.
         clock_ns: a monotone clock.
     """
     forward = []
@@ -138,15 +144,26 @@ def measure_edge(
                 ops = [_branches(one, context, new) for one in sessions]
                 took_ns = _time_all(host, ops, grid.repeats, clock_ns)
                 forward.append((2 * len(sessions), new, context, took_ns))
-        decode = EdgeDecode(_FIRST_SESSION, 0, 0, payload)
-        decode_ns = _time_all(host, [decode], grid.repeats, clock_ns)
+        decode = []
+        for ranks, payload in payloads.items():
+            op = EdgeDecode(_FIRST_SESSION, 0, 0, payload)
+            decode.append((ranks, _time_all(host, [op], grid.repeats, clock_ns)))
         steer = EdgeSteer(_FIRST_SESSION, 0, 0)
         (choice,) = host.execute([steer])
         if not isinstance(choice, Choice):
             raise TypeError(f"steer returned {choice!r}")
         steer_ns = _time_all(host, [steer], grid.repeats, clock_ns)
         host.execute([Release(one) for one in sessions])
-    return EdgePoints(tuple(forward), decode_ns, steer_ns)
+    return EdgePoints(tuple(forward), tuple(decode), steer_ns)
+
+
+def measure_choice(host: EdgeHost, repeats: int, clock_ns: Callable[[], int]) -> int:
+    """Return how long a choice takes an edge host that has begun a one-branch arm, in ns."""
+    host.execute([EdgeForward(_FIRST_SESSION, ((_TOKEN,),), (0,))])
+    choose = EdgeChoose(_FIRST_SESSION, 0)
+    took_ns = _time_all(host, [choose], repeats, clock_ns)
+    host.execute([Release(_FIRST_SESSION)])
+    return took_ns
 
 
 def _branches(session: int, start: int, new: int) -> EdgeForward:

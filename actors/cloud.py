@@ -34,7 +34,7 @@ class CloudActor:
         """Return one LOGITS payload, for the calibration of an edge."""
         return sample_payload(self._host, ranks)
 
-    def calibrate(self, grid: Grid, ranks: int) -> CloudPoints:
+    def calibrate(self, grid: Grid, ranks: tuple[int, int]) -> CloudPoints:
         """Measure the host on this machine."""
         return measure_cloud(self._host, grid, ranks, time.monotonic_ns)
 

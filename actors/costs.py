@@ -7,6 +7,7 @@ charged at the vocabulary that is really there, since its bytes are real too.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from costeer.errors import LocalProtocolError
@@ -60,14 +61,13 @@ class Costs:
             return model.forward_ns(
                 [len(row.tokens) for row in op.rows], [row.start for row in op.rows]
             )
-        cost_ns = 0
-        if op.encode:
-            spans = [item.last_rank - item.first_rank for item in op.encode]
-            widest = max(item.last_rank for item in op.encode)
-            cost_ns += model.select_ns(len(spans), self._vocab_size, widest)
-            cost_ns += model.encode_ns(len(spans), max(spans))
-        if op.choose:
-            cost_ns += model.choose_ns(self._vocab_size)
+        cost_ns = model.choose_ns(self._vocab_size, len(op.choose)) if op.choose else 0
+        # Rows of the same ranks are one batch; a dense row among sparse ones is charged alone.
+        for (first, last), rows in Counter(
+            (item.first_rank, item.last_rank) for item in op.encode
+        ).items():
+            cost_ns += model.select_ns(rows, self._vocab_size, last)
+            cost_ns += model.encode_ns(rows, last - first)
         return cost_ns
 
     def edge_ns(self, op: EdgeOp, device_class: str) -> int:

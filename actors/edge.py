@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from actors.calibrate import EdgePoints, Grid, measure_edge
+from actors.calibrate import EdgePoints, Grid, measure_choice, measure_edge
 from actors.live.edge import LiveShard, ShardNews
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle
@@ -30,9 +30,13 @@ class EdgeActor:
         """Values of the operations, in order."""
         return self._host.execute(ops)
 
-    def calibrate(self, grid: Grid, payload: bytes) -> EdgePoints:
+    def calibrate(self, grid: Grid, payloads: Mapping[int, bytes]) -> EdgePoints:
         """Measure the host on this machine."""
-        return measure_edge(self._host, grid, payload, time.monotonic_ns)
+        return measure_edge(self._host, grid, payloads, time.monotonic_ns)
+
+    def calibrate_choice(self, repeats: int) -> int:
+        """Measure the host's choice of a token in a one-branch arm, ns."""
+        return measure_choice(self._host, repeats, time.monotonic_ns)
 
     def live_begin(
         self, plan: ArmPlan, terms: CodecTerms, shard: int, cloud: Handle | None

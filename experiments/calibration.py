@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import platform
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actors.calibrate import CloudPoints, EdgePoints, Grid
-from actors.port import gather
 from actors.values.port import ArmSpec
-from costeer.codec.config import CodecConfig
+from costeer.codec.config import AnyCodecConfig, CodecConfig
+from costeer.codec.core import build_codec
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.methods import method_named
 from costeer.sampling import Sampling
@@ -33,8 +35,12 @@ class PairCalibration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    codec: str
+    """Name of the codec that was measured; others are charged by their number of values alike."""
+    vocab_size: int = Field(ge=1)
+    """V that was measured; what passes over the vocabulary is charged in proportion to V."""
     cloud: Calibrated
-    """The large model. Select and encode are measured together and stand under ``select``."""
+    """The large model."""
     edge: Calibrated
     """The small model, two rows a device."""
 
@@ -75,10 +81,10 @@ def calibrate(models: ModelsConfig, progress: Progress) -> PairCalibration:
         arms=(ArmConfig(method="costeer"),),
     )
     with open_laboratory(scenario, "none") as laboratory:
-        return measure(laboratory, CodecConfig.model_validate("top64-bf16-naive"), progress)
+        return measure(laboratory, CodecConfig.model_validate("top64-bf16-packed"), progress)
 
 
-def measure(laboratory: Laboratory, codec: CodecConfig, progress: Progress) -> PairCalibration:
+def measure(laboratory: Laboratory, codec: AnyCodecConfig, progress: Progress) -> PairCalibration:
     """Measure the hosts of a laboratory where they are, all at once: a run's share the machine too.
 
     Args:
@@ -86,57 +92,77 @@ def measure(laboratory: Laboratory, codec: CodecConfig, progress: Progress) -> P
         codec: of the runs to come.
         progress: told what is being done.
     """
-    arm = ArmSpec(method_named("costeer"), 1.0, codec, Sampling(), seed=0)
-    vocab_size = laboratory.begin_arm(arm)
+    steered = ArmSpec(method_named("costeer"), 1.0, codec, Sampling(), seed=0)
+    vocab_size = laboratory.begin_arm(steered)
+    ranks = (min(_RANKS, vocab_size), vocab_size)
     progress.note("measuring both models, at the same time as in a live run")
-    payload = laboratory.cloud.call("sample_payload", _RANKS)
-    cloud, edge, *_ = gather(
-        [
-            laboratory.cloud.submit("calibrate", CLOUD_GRID, _RANKS),
-            *(shard.submit("calibrate", EDGE_GRID, payload) for shard in laboratory.shards),
+    payloads = {count: laboratory.cloud.call("sample_payload", count) for count in reversed(ranks)}
+    with ThreadPoolExecutor(1 + len(laboratory.shards)) as pool:
+        shards = [
+            pool.submit(shard.call, "calibrate", EDGE_GRID, payloads) for shard in laboratory.shards
         ]
-    )
-    if not (isinstance(cloud, CloudPoints) and isinstance(edge, EdgePoints)):
-        raise LocalProtocolError(f"calibrate: the hosts reported {cloud!r} and {edge!r}")
+        cloud = pool.submit(laboratory.cloud.call, "calibrate", CLOUD_GRID, ranks).result()
+        edge, *_ = [shard.result() for shard in shards]
+    laboratory.begin_arm(replace(steered, method=method_named("slm_with")))
+    choose_ns = laboratory.shards[0].call("calibrate_choice", EDGE_GRID.repeats)
+    if not (
+        isinstance(cloud, CloudPoints)
+        and isinstance(edge, EdgePoints)
+        and isinstance(choose_ns, int)
+    ):
+        raise LocalProtocolError(f"calibrate: hosts reported {cloud!r}, {edge!r}, {choose_ns!r}")
     return PairCalibration(
+        codec=build_codec(codec, vocab_size).name,
+        vocab_size=vocab_size,
         cloud=_cloud_model(cloud, laboratory.cloud_name, vocab_size),
-        edge=_edge_model(edge, laboratory.edge_name),
+        edge=_edge_model(edge, choose_ns, laboratory.edge_name, vocab_size),
     )
 
 
-def _constant(cost_ns: int) -> Linear:
-    return Linear(base_ns=cost_ns, per_value_ns=0)
+def _per_logit(cost_ns: float, vocab_size: int) -> Linear:
+    """A pass over the vocabulary, measured at one V only: taken as proportional to V."""
+    return Linear(base_ns=0, per_value_ns=max(0.0, cost_ns) / vocab_size)
+
+
+_NOTHING = Linear(base_ns=0, per_value_ns=0)
 
 
 def _cloud_model(points: CloudPoints, name: str, vocab_size: int) -> Calibrated:
-    nothing = _constant(0)
+    """Select and encode were measured together; the dense row tells them apart."""
+    few = {rows: took_ns for rows, ranks, took_ns in points.select if ranks != vocab_size}
+    ranks = next((count for _, count, _ in points.select if count != vocab_size), 0)
+    dense_ns = next(took_ns for _, count, took_ns in points.select if count == vocab_size)
+    per_value_ns = max(0.0, dense_ns - few.get(1, dense_ns)) / max(1, vocab_size - ranks)
+    select = Linear.through(
+        (rows * vocab_size, max(0, round(took_ns - rows * ranks * per_value_ns)))
+        for rows, took_ns in (few or {1: dense_ns}).items()
+    )
     return Calibrated.from_points(
         points.forward,
         model=name,
         host=_host(),
         date=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        select=Linear.through((rows * vocab_size, took_ns) for rows, took_ns in points.select),
-        encode=nothing,
-        decode=nothing,
-        steer=nothing,
-        choose=_constant(points.choose_ns),
+        select=select,
+        encode=Linear(base_ns=0, per_value_ns=per_value_ns),
+        decode=_NOTHING,
+        steer=_NOTHING,
+        choose=_per_logit(points.choose_ns, vocab_size),
         kv_bytes_per_token=1,
         kv_tokens=2**40,
     )
 
 
-def _edge_model(points: EdgePoints, name: str) -> Calibrated:
-    nothing = _constant(0)
+def _edge_model(points: EdgePoints, choose_ns: int, name: str, vocab_size: int) -> Calibrated:
     return Calibrated.from_points(
         points.forward,
         model=name,
         host=_host(),
         date=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        select=nothing,
-        encode=nothing,
-        decode=_constant(points.decode_ns),
-        steer=_constant(points.steer_ns),
-        choose=nothing,
+        select=_NOTHING,
+        encode=_NOTHING,
+        decode=Linear.through(points.decode),
+        steer=_per_logit(points.steer_ns - choose_ns, vocab_size),
+        choose=_per_logit(choose_ns, vocab_size),
         kv_bytes_per_token=1,
         kv_tokens=2**40,
     )

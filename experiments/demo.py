@@ -8,6 +8,7 @@ charged with forward costs measured on the same hosts just before.
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,7 @@ def _live(
     laboratory = Laboratory(
         pair.cloud, pair.shards[: scenario.fleet.shards], pair.cloud_name, pair.edge_name
     )
-    codec = scenario.arms[0].codec
-    calibration = measure(
-        laboratory, codec if isinstance(codec, CodecConfig) else CodecConfig(), progress
-    )
+    calibration = measure(laboratory, scenario.arms[0].codec or CodecConfig(), progress)
     live = run_in(laboratory, scenario, workload, out_dir / LIVE, progress)
     simulated = scenario.model_copy(update={"way": "virtual", "name": PREDICTION})
     prediction = run_in(
@@ -117,7 +115,8 @@ def _fleet(scenario: Scenario) -> str:
     return (
         f"{scenario.fleet.devices} devices on {links}; simulated time, forwards charged as"
         f" {scenario.timing.cloud_model} on {scenario.cloud.hardware} and"
-        f" {scenario.timing.edge_model} on the devices"
+        f" {scenario.timing.edge_model} on the devices; frames, select and steer at the pair's own"
+        " vocabulary (part 2 has a real one)"
     )
 
 
@@ -133,10 +132,11 @@ def _exchange(scenarios: dict[str, Scenario]) -> str:
 def _live_setting(scenario: Scenario) -> str:
     return (
         f"{scenario.fleet.devices} devices in real time on this machine; the prediction is charged"
-        " with forward costs measured just before"
+        " with costs measured just before, and gives each device a processor of its own, while the"
+        " live devices share this machine's with the cloud and with Ray"
     )
 
 
 def _heading(title: str, setting: str, width: int) -> str:
     lines = ["", title, "═" * min(len(title), width)]
-    return "\n".join([*lines, setting, ""] if setting else lines)
+    return "\n".join([*lines, textwrap.fill(setting, width), ""] if setting else lines)

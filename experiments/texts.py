@@ -46,7 +46,7 @@ class TextBook:
         """
         if self._tokenizer is None:
             return {}
-        from experiments.evaluation.quality import quality  # noqa: PLC0415 - takes seconds
+        from experiments.evaluation.quality import rouge_l  # noqa: PLC0415 - takes seconds
 
         found: dict[int, Mapping[str, Any]] = {}
         for request in requests:
@@ -61,12 +61,11 @@ class TextBook:
                 "reference": row.output,
             }
             if not request.failed and request.reason != CENSORED:
-                scored = quality([text], [row.output], [row.profile_facts], [row.thing_facts])
                 told = text if method.cloud_prompt is not None else ""
                 columns |= {
-                    "rouge_l": float(scored.rouge_l[0]),
-                    "profile_recall": float(scored.profile_recall[0]),
-                    "fact_recall": float(scored.fact_recall[0]),
+                    "rouge_l": float(rouge_l([text], [row.output])[0]) if row.output else None,
+                    "profile_recall": _share(text, row.profile_facts),
+                    "fact_recall": _share(text, row.thing_facts),
                     "facts_in_prompt_share": _share(sent[method.cloud_prompt], row.profile_facts),
                     "facts_in_tokens_share": _share(told, row.profile_facts),
                 }

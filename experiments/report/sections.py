@@ -115,7 +115,7 @@ def _section(name: str, title: str, run: Run) -> Section:
             ),
         ]
     blocks += [
-        *_stage_blocks(prefix, rows, _from(rows, TIME)),
+        *_stage_blocks(prefix, rows, _from(rows, BYTES, TIME)),
         FigureBlock(
             f"{prefix}itl",
             plots.itl_figure(run.tokens, run.requests, rows),

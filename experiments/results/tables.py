@@ -252,7 +252,7 @@ def methods_table(rows: Sequence[Row], *, markdown: bool = False, width: int | N
 
 def stage_table(rows: Sequence[Row], *, markdown: bool = False, width: int | None = None) -> str:
     """Return table 2 printed; see ``stage_columns``."""
-    return printed(stage_columns(rows), rows, (TIME,), markdown=markdown, width=width)
+    return printed(stage_columns(rows), rows, (BYTES, TIME), markdown=markdown, width=width)
 
 
 def live_table(

@@ -237,7 +237,8 @@ class TimingConfig(_Section):
     edge_model: ShapeName = "qwen2.5-1.5b"
     """Name of the model that a device's forward is charged as."""
     calibration: Path | None = None
-    """File written by `costeer calibrate`; replaces the roofline where it has a figure."""
+    """File written by `costeer calibrate`: all operations are charged by it, whatever hardware is
+    named."""
 
 
 # --------------------------------------------------------------------------- arms

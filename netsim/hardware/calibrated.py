@@ -217,9 +217,9 @@ class Calibrated(BaseModel):
         """See CostModel."""
         return iterations * self.steer.at(vocab_size)
 
-    def choose_ns(self, vocab_size: int) -> int:
+    def choose_ns(self, vocab_size: int, rows: int = 1) -> int:
         """See CostModel."""
-        return self.choose.at(vocab_size)
+        return rows * self.choose.at(vocab_size)
 
     def kv_capacity_tokens(self) -> int:
         """See CostModel."""

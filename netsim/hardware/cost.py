@@ -49,8 +49,8 @@ class CostModel(Protocol):
         `iterations` is T of the paper's loop; the scalar form takes 1.
         """
 
-    def choose_ns(self, vocab_size: int) -> int:
-        """Certifying and choosing the token over the vocabulary."""
+    def choose_ns(self, vocab_size: int, rows: int = 1) -> int:
+        """Certifying and choosing the token of each of `rows` rows over the vocabulary."""
 
     @property
     def kv_bytes_per_token(self) -> int:

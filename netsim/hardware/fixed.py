@@ -56,9 +56,9 @@ class Fixed:
         """See CostModel."""
         return self.steer * iterations
 
-    def choose_ns(self, vocab_size: int) -> int:  # noqa: ARG002 - constant
+    def choose_ns(self, vocab_size: int, rows: int = 1) -> int:  # noqa: ARG002 - constant
         """See CostModel."""
-        return self.choose
+        return rows * self.choose
 
     def kv_capacity_tokens(self) -> int:
         """See CostModel."""

@@ -152,9 +152,9 @@ class Roofline:
         """See CostModel."""
         return iterations * self._scan_ns(vocab_size, STEER_PASSES)
 
-    def choose_ns(self, vocab_size: int) -> int:
+    def choose_ns(self, vocab_size: int, rows: int = 1) -> int:
         """See CostModel."""
-        return self._scan_ns(vocab_size, CHOOSE_PASSES)
+        return self._scan_ns(rows * vocab_size, CHOOSE_PASSES)
 
     @property
     def kv_bytes_per_token(self) -> int:

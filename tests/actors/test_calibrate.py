@@ -62,11 +62,12 @@ def hosts(kind: str) -> tuple[Noted, Noted]:
 @pytest.mark.parametrize("kind", ["generated", "models"])
 def test_the_whole_grid_is_measured_and_nothing_is_left_behind(kind: str) -> None:
     cloud, edge = hosts(kind)
-    clouds = measure_cloud(cloud, GRID, 8, ticking())
+    every = VOCAB if kind == "generated" else TINY_VOCAB
+    clouds = measure_cloud(cloud, GRID, (8, every), ticking())
     wanted = {(rows, new, held) for rows in (1, 3) for new in (1, 4) for held in (0, 8)}
     assert {point[:3] for point in clouds.forward} == wanted
     assert {point[3] for point in clouds.forward} == {7}
-    assert clouds.select == ((1, 7), (3, 7))
+    assert clouds.select == ((1, 8, 7), (1, every, 7), (3, 8, 7))
     assert clouds.choose_ns == 7
     # Once to warm up and three times measured, each point.
     shapes = [
@@ -79,12 +80,12 @@ def test_the_whole_grid_is_measured_and_nothing_is_left_behind(kind: str) -> Non
         row.session for op in cloud.ops if isinstance(op, CloudForward) for row in op.rows
     }
     payload = sample_payload(cloud, 8)
-    edges = measure_edge(edge, GRID, payload, ticking())
+    edges = measure_edge(edge, GRID, {8: payload}, ticking())
     # A device has two rows.
     assert {point[:2] for point in edges.forward} == {
         (rows, new) for rows in (2, 4) for new in (1, 4)
     }
-    assert (edges.decode_ns, edges.steer_ns) == (7, 7)
+    assert (edges.decode, edges.steer_ns) == (((8, 7),), 7)
     assert {op.session for op in edge.ops if isinstance(op, Release)} == {
         op.session for op in edge.ops if isinstance(op, EdgeForward)
     }
@@ -104,7 +105,7 @@ def test_a_point_is_the_median() -> None:
         return now
 
     cloud, _ = hosts("generated")
-    points = measure_cloud(cloud, Grid((1,), (1,), (0,), 3), 8, clock)
+    points = measure_cloud(cloud, Grid((1,), (1,), (0,), 3), (8, VOCAB), clock)
     assert points.forward == ((1, 1, 0, 50),)
 
 
@@ -113,9 +114,9 @@ def test_actors_measure_by_a_clock_of_their_own() -> None:
     cloud = CloudActor(partial(GeneratedCloudHost, config))
     edge = EdgeActor(partial(GeneratedEdgeHost, config))
     assert cloud.begin_arm(ARM) == edge.begin_arm(ARM) == VOCAB
-    points, payload = cloud.calibrate(GRID, 8), cloud.sample_payload(8)
+    points, payload = cloud.calibrate(GRID, (8, VOCAB)), cloud.sample_payload(8)
     assert min(point[3] for point in points.forward) > 0
-    assert len(edge.calibrate(GRID, payload).forward) == 8
+    assert len(edge.calibrate(GRID, {8: payload}).forward) == 8
 
 
 class Mute:
@@ -128,7 +129,7 @@ def test_a_host_that_answers_nothing_is_named() -> None:
     with pytest.raises(TypeError, match="select returned"):
         sample_payload(mute, 8)
     with pytest.raises(TypeError, match="steer returned"):
-        measure_edge(mute, GRID, b"", ticking())
+        measure_edge(mute, GRID, {8: b""}, ticking())
 
 
 def test_constant_hosts_can_be_measured() -> None:
@@ -136,4 +137,4 @@ def test_constant_hosts_can_be_measured() -> None:
 
     config = NullConfig(vocab_size=VOCAB, first_token=0, period=10)
     payload = sample_payload(NullCloudHost(config), 8)
-    assert measure_edge(NullEdgeHost(config), GRID, payload, ticking()).steer_ns == 7
+    assert measure_edge(NullEdgeHost(config), GRID, {8: payload}, ticking()).steer_ns == 7

@@ -86,12 +86,28 @@ def test_a_cloud_forward_is_charged_row_by_row(costs: Costs, cloud: Asked) -> No
 
 
 def test_selecting_and_choosing_are_charged_apart(costs: Costs, cloud: Asked) -> None:
-    encode = (EncodeItem(0, 5, 0, 8), EncodeItem(1, 2, 8, 32))
-    assert costs.cloud_ns(CloudSelect(encode, ())) == 210
-    # Selecting goes down to the deepest rank, encoding takes the widest range.
-    assert cloud.taken() == [("select", 2, VOCAB, 32), ("encode", 2, 24)]
-    assert costs.cloud_ns(CloudSelect((), ((0, 1), (3, 4)))) == 500_000
-    assert costs.cloud_ns(CloudSelect(encode, ((3, 4),))) == 500_210
+    encode = (EncodeItem(0, 5, 0, 8), EncodeItem(1, 2, 8, 32), EncodeItem(2, 9, 0, 8))
+    assert costs.cloud_ns(CloudSelect(encode, ())) == 2 * 210
+    # Rows of the same ranks are charged together.
+    assert cloud.taken() == [
+        ("select", 2, VOCAB, 8),
+        ("encode", 2, 8),
+        ("select", 1, VOCAB, 32),
+        ("encode", 1, 24),
+    ]
+    assert costs.cloud_ns(CloudSelect((), ((0, 1), (3, 4)))) == 2 * 500_000
+    assert costs.cloud_ns(CloudSelect(encode[:2], ((3, 4),))) == 2 * 210 + 500_000
+
+
+def test_a_dense_row_does_not_make_its_neighbours_dear() -> None:
+    model = Roofline(hardware_named("h100"), shape_named("qwen2.5-7b"))
+    size = 151_936
+    charged = Costs(model, {}, Ladder(64, size, RefineConfig()))
+    sparse = tuple(EncodeItem(session, 0, 0, 64) for session in range(63))
+    dense = (EncodeItem(63, 0, 0, size),)
+    together_ns = charged.cloud_ns(CloudSelect(sparse + dense, ()))
+    apart_ns = charged.cloud_ns(CloudSelect(sparse, ())) + charged.cloud_ns(CloudSelect(dense, ()))
+    assert together_ns == apart_ns
 
 
 def test_a_device_is_charged_its_own_rows(costs: Costs, edge: Asked) -> None:
