@@ -121,6 +121,10 @@ class ArmRun:
 Commit = Callable[[list[TokenRow], list[RequestRow]], None]
 """Takes rows that are final, in small pieces, so that a run that dies has lost little."""
 
+_PIECE_SHARE = 16
+"""A piece grows to one part in so many of what was handed on before: a killed run loses about 6 %
+of its rows at most, and a run of a million tokens has some 150 pieces, not thousands."""
+
 
 class Recorder:
     """Collects the rows of one arm and hands them on in pieces."""
@@ -130,7 +134,8 @@ class Recorder:
         expected_requests: int,
         commit: Commit,
         *,
-        piece_tokens: int = 4096,
+        piece_tokens: int = 256,
+        piece_requests: int = 8,
         tell: Callable[[int], None] | None = None,
         tell_every: int = 64,
     ) -> None:
@@ -139,7 +144,8 @@ class Recorder:
         Args:
             expected_requests: after so many the arm is over.
             commit: takes each piece.
-            piece_tokens: tokens of one piece.
+            piece_tokens: tokens of the first pieces; later ones grow with the arm.
+            piece_requests: requests after which a piece is full likewise.
             tell: told how many tokens more there are, now and then.
             tell_every: tokens between two times.
         """
@@ -148,6 +154,7 @@ class Recorder:
         self._expected_requests = expected_requests
         self._commit = commit
         self._piece_tokens = piece_tokens
+        self._piece_requests = piece_requests
         self._run = ArmRun()
         self._told_tokens = 0
         self._committed_tokens = 0
@@ -164,15 +171,15 @@ class Recorder:
         return self._run.requests
 
     @property
-    def tokens_so_far(self) -> int:
-        """How many tokens there are."""
-        return len(self._run.tokens)
+    def run(self) -> ArmRun:
+        """All rows so far, in canonical order once the arm is closed."""
+        return self._run
 
     def token(self, row: TokenRow) -> None:
         """Take a token."""
         self._run.tokens.append(row)
         count = len(self._run.tokens)
-        if count - self._committed_tokens >= self._piece_tokens:
+        if _is_full(count, self._committed_tokens, self._piece_tokens):
             self._hand_on()
         if count - self._told_tokens >= self._tell_every:
             self._tell_more()
@@ -180,6 +187,8 @@ class Recorder:
     def request(self, row: RequestRow) -> None:
         """Take a request that ended."""
         self._run.requests.append(row)
+        if _is_full(len(self._run.requests), self._committed_requests, self._piece_requests):
+            self._hand_on()
 
     def close(self, end_ns: int, *, complete: bool) -> ArmRun:
         """Hand on what is left and return all rows, in canonical order."""
@@ -203,3 +212,7 @@ class Recorder:
         self._committed_requests += len(requests)
         if tokens or requests:
             self._commit(tokens, requests)
+
+
+def _is_full(count: int, committed: int, piece: int) -> bool:
+    return count - committed >= max(piece, committed // _PIECE_SHARE)

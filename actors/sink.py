@@ -24,15 +24,12 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.records import ByteMeter, RequestRow, TokenRow
+from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.machine import STAGES
 
 SCHEMA_VERSION = 1
 """Version of the run directory: names and meanings of its files and columns."""
-
-CENSORED = "censored"
-"""The ``reason`` of a request that the end of the run cut off."""
 
 STAGE_COLUMNS = tuple(f"stage_{stage}_ns" for stage in STAGES)
 """Columns of ``tokens`` whose sum is ``latency_ns``."""

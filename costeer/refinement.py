@@ -24,7 +24,7 @@ class RefineConfig(BaseModel):
     growth: int = Field(default=4, ge=2, le=64)
     """Factor by which the sent ranks grow with each round."""
 
-    max_rounds: int = Field(default=3, ge=0, le=16)
+    max_rounds: int = Field(default=5, ge=0, le=16)
     """MORE requests a step may make; 0 accepts every first choice, certified or not."""
 
     at_cap: Literal["dense", "accept"] = "dense"

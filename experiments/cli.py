@@ -5,8 +5,10 @@ Rules
 * Nothing heavy is imported here: `costeer --help` answers at once. Commands import what they need
   when they run.
 * Tables go to standard output (JSON with `--json`), progress and errors to standard error.
-* What the user got wrong is one line and exit code 2; `--debug` shows where it was noticed.
-  Ctrl-C is exit code 130, after the run was closed. Anything else is our bug, with its traceback.
+* What the user got wrong is one line and exit code 2; what went wrong around us (a host that
+  died, a peer that broke the protocol) is one line and exit code 1; `--debug` shows where it was
+  noticed. Ctrl-C is exit code 130, after the run was closed. Anything else is our bug, with its
+  traceback.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NoReturn
 
-from costeer.errors import ConfigError
+from costeer.errors import ConfigError, CosteerError, LocalProtocolError
 from experiments.commands import ablate, bench, calibrate, demo, evaluate, report, run, scenario
 from netsim.errors import NetsimError
 
+EXIT_FAILED = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
 _EXIT_PIPE = 141
@@ -51,17 +54,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _EXIT_PIPE
     except Exception as error:
-        if not _is_users(error):
+        code = _code_of(error)
+        if not code:
             raise
         if "--debug" in given:
             traceback.print_exc()
         print(f"costeer: {' '.join(str(error).split())}", file=sys.stderr)
-        return EXIT_USER
     return code
 
 
-def _is_users(error: Exception) -> bool:
-    return isinstance(error, ConfigError | NetsimError)
+def _code_of(error: Exception) -> int:
+    """Exit code of an error that is told in one line; 0 for our own bugs."""
+    if isinstance(error, ConfigError | NetsimError):
+        return EXIT_USER
+    ours = not isinstance(error, CosteerError) or isinstance(error, LocalProtocolError)
+    return 0 if ours else EXIT_FAILED
 
 
 class _Parser(argparse.ArgumentParser):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.costs import Costs
-from actors.plan import ArmPlan, CodecTerms, DevicePlan, Request, session_id
+from actors.plan import ArmPlan, CodecTerms, DevicePlan, Request, codec_terms, session_id
 from actors.values.port import ArmSpec
 from costeer.cloud import EngineLimits
 from costeer.codec.config import CodecConfig
@@ -20,7 +20,7 @@ from costeer.methods import Prompt
 from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
 from experiments.calibration import PairCalibration
-from experiments.scenario import ArmConfig, PoissonArrivals, Scenario
+from experiments.scenario import ArmConfig, ModelsConfig, PoissonArrivals, Scenario
 from experiments.workload import PromptRow, assign_classes, assign_rows, load_rows
 from netsim.hardware import CostModel, Roofline, hardware_named, shape_named
 from netsim.random import Stream, exponential, uniform
@@ -38,14 +38,14 @@ class Workload:
         rows: the prompt rows by id; empty where values are not of a model.
         devices: the fleet.
         eos: ids that end a text.
-        vocab_size: tokens that both models share; None where a host says.
+        vocab_size: tokens that both models share.
         max_context: tokens of one session that both models allow.
     """
 
     rows: dict[str, PromptRow]
     devices: tuple[DevicePlan, ...]
     eos: frozenset[int]
-    vocab_size: int | None
+    vocab_size: int
     max_context: int
 
 
@@ -70,10 +70,41 @@ def plan_workload(scenario: Scenario) -> Workload:
     return Workload({}, _devices(scenario, requests), frozenset(), config.vocab_size, needs)
 
 
+def check_plan(scenario: Scenario) -> Workload:
+    """Find out whether a scenario can be run, without starting a host; return its workload.
+
+    Raises:
+        ConfigError: its workload, an arm, or the costs of a simulated one cannot be had.
+    """
+    workload = plan_workload(scenario)
+    for config in scenario.arms:
+        plan = plan_arm(scenario, workload, config)
+        terms = codec_terms(plan, workload.vocab_size)
+        if scenario.way != "live":
+            plan_costs(scenario, terms)
+    return workload
+
+
+def check_models(models: ModelsConfig) -> None:
+    """Check that both models may be there, before anything is loaded.
+
+    Raises:
+        ConfigError: one cannot; its key is named.
+    """
+    from actors.models.loading import check_folder  # noqa: PLC0415 - transformers takes seconds
+
+    for party, model in (("cloud", models.cloud), ("edge", models.edge)):
+        try:
+            check_folder(model.location)
+        except ConfigError as error:
+            raise ConfigError(f"models.{party}.path: {error}") from error
+
+
 def _plan_texts(scenario: Scenario) -> Workload:
     from actors.models.loading import load_config  # noqa: PLC0415 - transformers takes seconds
     from actors.models.tokenizer import eos_ids, load_tokenizer, shared_vocab_size  # noqa: PLC0415
 
+    check_models(scenario.models)
     rows = load_rows(scenario.workload.prompts, scenario.workload.limit)
     cloud, edge = scenario.models.cloud.location, scenario.models.edge.location
     vocab_size = shared_vocab_size(cloud, edge)

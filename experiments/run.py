@@ -2,7 +2,8 @@
 
 The arms run one after the other on the same hosts, each with the same fleet, prompts and draws.
 Rows are committed while they come; the summary and the report are written from them at the end.
-Ctrl-C ends the arm that is running, a failure too: what there is, is written, marked incomplete.
+Ctrl-C ends the arm that is running, a failure too: what there is, is written, the run and that arm
+marked incomplete; arms that had ended before keep their digests and are complete.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -65,7 +68,7 @@ def run_scenario(scenario: Scenario, out_dir: Path, address: str, progress: Prog
 
     Raises:
         ConfigError: something in the scenario cannot be had.
-        KeyboardInterrupt: after what there is was written.
+        Exception: what a host raised, Ctrl-C too; after what there is was written.
     """
     check_out_dir(out_dir)
     workload = plan_workload(scenario)
@@ -95,43 +98,83 @@ def run_in(
 
     Raises:
         ConfigError: an arm cannot be run; found out before the first begins.
-        KeyboardInterrupt: after what there is was written.
+        Exception: what a host raised, Ctrl-C too; after what there is was written.
     """
     texts = TextBook(scenario, workload)
     plans = [plan_arm(scenario, workload, config) for config in scenario.arms]
-    done: list[tuple[Mapping[str, str], ArmRun, Mapping[int, Mapping[str, Any]]]] = []
-    arms: list[Arm] = []
     with (
         RunSink(out_dir, dump_scenario(scenario), _manifest(scenario, laboratory)) as sink,
         deferred_interrupt() as stopped,
     ):
-        for index, plan in enumerate(plans):
-            terms = codec_terms(plan, laboratory.begin_arm(plan.arm))
-            keys = arm_keys(scenario, plan, terms)
-            progress.begin(_title(keys), plan.expected_tokens)
-            commit = _Commit(sink, index, keys, texts, plan)
-            recorder = Recorder(
-                sum(len(device.requests) for device in plan.devices),
-                commit,
-                tell=progress.advance,
-                tell_every=_TELL_EVERY_TOKENS,
-            )
-            run, origins = _run_arm(
-                laboratory, scenario, plan, terms, recorder, calibration, stopped
-            )
-            progress.end()
-            done.append((keys, run, commit.texts))
-            arms.append(arm_of(index, keys, run, origins))
-            sink.log(event="arm", arm=index, end_ns=run.end_ns, complete=run.complete, **keys)
-            if stopped() or not run.complete:
-                break
-        summary = summarise(frames_of(done), arms, seed=scenario.seed)
-        sink.write_summary(summary)
-        complete = len(arms) == len(plans) and all(arm.complete for arm in arms)
+        arms = _Arms(sink, scenario.seed)
+        try:
+            for index, plan in enumerate(plans):
+                terms = codec_terms(plan, laboratory.begin_arm(plan.arm))
+                keys = arm_keys(scenario, plan, terms)
+                progress.begin(_title(keys), plan.expected_tokens)
+                commit = _Commit(sink, index, keys, texts, plan)
+                recorder = Recorder(
+                    sum(len(device.requests) for device in plan.devices),
+                    commit,
+                    tell=progress.advance,
+                    tell_every=_TELL_EVERY_TOKENS,
+                )
+                drive, origins = _way(laboratory, scenario, plan, terms, recorder, calibration)
+                with arms.keeping(keys, recorder, commit.texts, origins):
+                    drive(stopped)
+                progress.end()
+                if stopped() or not arms.complete:
+                    break
+        finally:
+            summary = arms.write()
+        complete = len(arms.described) == len(plans) and arms.complete
         sink.close(complete=complete)
     if stopped() or not complete:
         raise KeyboardInterrupt
     return RunOutcome(out_dir, summary)
+
+
+class _Arms:
+    """The arms that have ended, in whatever way, and the summary of them."""
+
+    def __init__(self, sink: RunSink, seed: int) -> None:
+        self._sink = sink
+        self._seed = seed
+        self._rows: list[tuple[Mapping[str, str], ArmRun, Mapping[int, Mapping[str, Any]]]] = []
+        self.described: list[Arm] = []
+
+    @property
+    def complete(self) -> bool:
+        return all(arm.complete for arm in self.described)
+
+    @contextmanager
+    def keeping(
+        self,
+        keys: Mapping[str, str],
+        recorder: Recorder,
+        texts: Mapping[int, Mapping[str, Any]],
+        origins: Mapping[str, str],
+    ) -> Iterator[None]:
+        """Keep the arm that is run in the block; one that fails is kept as incomplete."""
+        index, ended = len(self.described), False
+        try:
+            yield
+            ended = True
+        finally:
+            run = recorder.run
+            arm = arm_of(index, keys, run, origins)
+            arm = replace(arm, complete=ended and run.complete)
+            self._rows.append((keys, run, texts))
+            self.described.append(arm)
+            self._sink.log(
+                event="arm", arm=index, end_ns=run.end_ns, complete=arm.complete, **keys
+            )
+
+    def write(self) -> dict[str, Any]:
+        """Write the summary and return it."""
+        summary = summarise(frames_of(self._rows), self.described, seed=self._seed)
+        self._sink.write_summary(summary)
+        return summary
 
 
 class _Commit:
@@ -153,16 +196,15 @@ class _Commit:
         self._sink.write(self._index, self._keys, tokens, requests, found)
 
 
-def _run_arm(
+def _way(
     laboratory: Laboratory,
     scenario: Scenario,
     plan: ArmPlan,
     terms: CodecTerms,
     recorder: Recorder,
     calibration: PairCalibration | None,
-    stopped: Callable[[], bool],
-) -> tuple[ArmRun, dict[str, str]]:
-    """Run an arm the way that the scenario says; return its rows and where its figures are from."""
+) -> tuple[Callable[[Callable[[], bool]], ArmRun], dict[str, str]]:
+    """Return what runs an arm until it is told to stop, and where its figures are from."""
     method = plan.arm.method
     cloud = laboratory.cloud if method.cloud is not CloudRole.ABSENT else None
     bytes_origin = {"models": "measured", "generated": "synthetic", "null": "declared"}
@@ -170,12 +212,12 @@ def _run_arm(
     if scenario.values == "models":
         origins["quality"] = "measured"
     if scenario.way == "live":
-        run = run_live(plan, terms, cloud, laboratory.shards, recorder, time.sleep, stopped)
-        return run, origins | {"compute": "measured"}
+        live = partial(run_live, plan, terms, cloud, laboratory.shards, recorder, time.sleep)
+        return live, origins | {"compute": "measured"}
     costs = plan_costs(scenario, terms, calibration)
     shards = laboratory.shards if method.edge_branches else ()
-    run = VirtualDriver(plan, terms, costs, cloud, shards, recorder).run(stopped)
-    return run, origins | {"compute": costs.origin}
+    driver = VirtualDriver(plan, terms, costs, cloud, shards, recorder)
+    return driver.run, origins | {"compute": costs.origin}
 
 
 def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms) -> dict[str, str]:

@@ -31,7 +31,7 @@ class TextBook:
             if find_spec("rouge_score") is None:
                 raise ConfigError(
                     "texts are scored by the package rouge-score, which is not installed;"
-                    " pip install 'costeer-lab[eval]'"
+                    " pip install rouge-score"
                 )
             self._tokenizer = load_tokenizer(scenario.models.cloud.location)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import numpy.typing as npt
 import torch
+from huggingface_hub import constants
+from huggingface_hub.utils import logging as hub_logging
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -15,6 +18,9 @@ from actors.models.forward import HostedModel
 from actors.models.invariant import keep_float64
 from actors.models.numerics import Numerics
 from costeer.errors import ConfigError
+
+_HUB_TIMEOUT_S = 3.0
+"""How long the model hub has to answer before its name counts as a folder that is not there."""
 
 _PROBE = (1, 2, 3, 5, 8, 13)
 """Token ids of the self-check; every model's vocabulary has them."""
@@ -99,7 +105,7 @@ def check_folder(path: str | Path) -> None:
     """Check that a path may hold a model; a name with one slash at most may be a hub's.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it cannot, or it could be a hub's alone and no hub answers.
     """
     folder = Path(path)
     if folder.is_dir():
@@ -109,6 +115,30 @@ def check_folder(path: str | Path) -> None:
         raise ConfigError(f"model {path}: is a file; give the folder that holds config.json")
     elif folder.is_absolute() or str(path).startswith(".") or str(path).count("/") > 1:
         raise ConfigError(f"model {path}: there is no such folder")
+    else:
+        # What is wrong is said once, by us: not by five loud attempts of each library.
+        hub_logging.set_verbosity_error()
+        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped there
+        if not (_is_cached(str(path)) or _hub_answers()):
+            raise ConfigError(
+                f"model {path}: no such folder, and no model hub answers; give a folder that holds"
+                " config.json"
+            )
+
+
+def _is_cached(name: str) -> bool:
+    """Whether an earlier run fetched the model of that name."""
+    return isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str)
+
+
+def _hub_answers() -> bool:
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        huggingface_hub.get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT_S)
+    except Exception:  # noqa: BLE001 - whichever client the hub's library brings: no answer is none
+        return False
+    return True
 
 
 def _padding_room(limit: int) -> int:

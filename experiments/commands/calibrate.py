@@ -26,11 +26,13 @@ def register(add: AddCommand) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Measure, write, and say how to use it."""
     from experiments.calibration import calibrate
+    from experiments.planning import check_models
     from experiments.progress import progress_for
     from experiments.scenario import HfModel, ModelsConfig
 
     check_writable(arguments.out)  # before anything is measured for nothing
     models = ModelsConfig(cloud=HfModel(path=arguments.llm), edge=HfModel(path=arguments.slm))
+    check_models(models)
     write_file(arguments.out, calibrate(models, progress_for()).to_json())
     print(f"{arguments.out}: use it with `--set timing.calibration={arguments.out}`")
     return 0

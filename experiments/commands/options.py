@@ -94,11 +94,15 @@ def run_directory(out: Path | None, name: str) -> Path:
 
 @contextmanager
 def telling_of_partial_run(run_dir: Path) -> Iterator[None]:
-    """On Ctrl-C, say where the rows are that were written until then, and how to look at them."""
+    """On Ctrl-C and on errors, say where the rows are that were written until then.
+
+    What lay there before is no part of this run.
+    """
+    held_one = _holds_run(run_dir)
     try:
         yield
-    except KeyboardInterrupt:
-        if any(run_dir.rglob("manifest.json")):
+    except BaseException:
+        if not held_one and _holds_run(run_dir):
             print(
                 f"costeer: partial run in {run_dir}; look at it with `costeer report {run_dir}`",
                 file=sys.stderr,
@@ -106,14 +110,22 @@ def telling_of_partial_run(run_dir: Path) -> Iterator[None]:
         raise
 
 
+def _holds_run(run_dir: Path) -> bool:
+    """Whether there is a run, or a run of several parts."""
+    return any(any(run_dir.glob(f"{part}manifest.json")) for part in ("", "*/"))
+
+
 def check_writable(path: Path) -> None:
-    """Refuse a file that cannot be written; what is in it stays.
+    """Refuse a file that cannot be written; what is in it stays, and none is left behind.
 
     Raises:
         ConfigError: it cannot be written.
     """
-    with _refusing(path), path.open("a", encoding="utf-8"):
-        pass
+    with _refusing(path):
+        existed = path.exists()
+        path.open("a", encoding="utf-8").close()
+        if not existed:
+            path.unlink()
 
 
 def write_file(path: Path, text: str) -> None:

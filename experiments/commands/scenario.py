@@ -18,17 +18,21 @@ def register(add: AddCommand) -> None:
 
 
 def execute_validate(arguments: argparse.Namespace) -> int:
-    """Check the scenario and read its prompt rows."""
+    """Check everything that a run finds out before its hosts start."""
     scenario = read_scenario(arguments)
+    from experiments.hosting import host_makers
+    from experiments.planning import check_plan
+    from experiments.texts import TextBook
+
+    workload = check_plan(scenario)
+    host_makers(scenario)
+    TextBook(scenario, workload)
     told = [
         f"{scenario.fleet.devices} devices in {len(scenario.fleet.classes)} classes",
         f"{len(scenario.arms)} arms",
     ]
     if scenario.values == "models":
-        from experiments.workload import load_rows
-
-        rows = load_rows(scenario.workload.prompts, scenario.workload.limit)
-        told.append(f"{len(rows)} prompt rows")
+        told.append(f"{len(workload.rows)} prompt rows")
     print(f"{scenario.name}: valid ({', '.join(told)}; {scenario.way}, {scenario.values})")
     return 0
 

@@ -237,7 +237,7 @@ def test_a_stopped_run_keeps_what_there_is(how: str) -> None:
     recorder = recorder_of(plan, kept)
 
     def wait(pause_s: float) -> None:
-        if how == "interrupted" and recorder.tokens_so_far:
+        if how == "interrupted" and recorder.run.tokens:
             raise KeyboardInterrupt
         wait_s(pause_s)
 
@@ -246,7 +246,7 @@ def test_a_stopped_run_keeps_what_there_is(how: str) -> None:
         generated_hosts(2),
         recorder=recorder,
         wait=wait,
-        stopped=lambda: how == "asked" and recorder.tokens_so_far > 0,
+        stopped=lambda: how == "asked" and bool(recorder.run.tokens),
     )
     assert not run.complete
     assert len(kept.tokens) == len(run.tokens) > 0

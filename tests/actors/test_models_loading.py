@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from actors.models.loading import load
-from actors.models.numerics import Numerics, numerics_named
+from actors.models.loading import load, load_config
+from actors.models.numerics import Numerics
 from actors.models.tokenizer import (
     check_same_tokenizer,
     eos_ids,
@@ -33,6 +34,18 @@ def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing", "./nothing", "no/such/thing"):
         with pytest.raises(ConfigError, match="no such folder"):
             load(path, Numerics.FP32)
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_name_that_only_a_hub_could_have_is_refused_where_none_answers(
+    offline: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    for use in (load_config, load_tokenizer):
+        with pytest.raises(ConfigError, match="no such folder, and no model hub answers"):
+            use("models/mine")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_is_no_model_folder_is_refused(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def test_every_row_is_handed_on_once(
     )
     for (device, number), position in tokens:
         recorder.token(token(device, number, position))
-        assert len(kept.tokens) > recorder.tokens_so_far - piece
-        assert sum(told) > recorder.tokens_so_far - tell_every
+        assert len(kept.tokens) > len(recorder.run.tokens) - piece
+        assert sum(told) > len(recorder.run.tokens) - tell_every
     for device, number in requests:
         assert not recorder.all_finished
         recorder.request(request(device, number))
@@ -70,6 +70,37 @@ def test_every_row_is_handed_on_once(
         (device, number, position) for (device, number), position in tokens
     )
     assert [(row.device, row.request) for row in run.requests] == sorted(requests)
+
+
+def test_pieces_are_small_at_first_and_modest_in_number() -> None:
+    pieces: list[tuple[int, int]] = []
+    done = [0, 0]
+
+    def commit(tokens: list[TokenRow], requests: list[RequestRow]) -> None:
+        pieces.append((len(tokens), len(requests)))
+        done[0] += len(tokens)
+        done[1] += len(requests)
+
+    recorder = Recorder(1_000, commit)
+    rows = [token(0, 0, position) for position in range(100)]
+    for number in range(1_000):
+        for row in rows:
+            recorder.token(row)
+            behind = len(recorder.run.tokens) - done[0]
+            assert behind < max(256, done[0] // 16 + 1)
+        recorder.request(request(number, 0))
+        assert len(recorder.run.requests) - done[1] < max(8, done[1] // 16 + 1)
+    recorder.close(0, complete=True)
+    assert done == [100_000, 1_000]
+    assert len(pieces) < 150
+
+
+def test_requests_alone_fill_a_piece() -> None:
+    kept = Kept()
+    recorder = Recorder(20, kept)
+    for number in range(20):
+        recorder.request(request(number, 0))
+    assert len(kept.requests) == 16
 
 
 def test_nothing_is_handed_on_where_nothing_is() -> None:

@@ -135,7 +135,7 @@ def test_a_cloud_that_dies_ends_a_live_run(hosts: Hosts, port: RayPort) -> None:
     recorder = recorder_of(plan, kept)
 
     def wait(pause_s: float) -> None:
-        if recorder.tokens_so_far:
+        if recorder.run.tokens:
             ray.kill(cloud._actor)
         wait_s(pause_s)
 

@@ -89,7 +89,7 @@ def test_a_choice_sets_several_keys_and_the_later_wins() -> None:
     assert refine[0] is not None
     assert (refine[0].growth, refine[0].max_rounds) == (8, 0)
     assert refine[1] is not None
-    assert (refine[1].growth, refine[1].max_rounds) == (2, 3)
+    assert (refine[1].growth, refine[1].max_rounds) == (2, 5)
     assert (first.seed, second.seed) == (7, 5)
     assert [cell.labels for cell in expand(given).cells] == [
         (("how", "first"),),

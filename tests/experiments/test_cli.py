@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cluster.ray_port import HostDiedError
 from costeer.errors import ConfigError, LocalProtocolError
 from experiments import cli
 from experiments.commands.options import (
@@ -41,6 +42,7 @@ class FakeRun(ModuleType):
     def __init__(self, fail: Fail = None) -> None:
         super().__init__("experiments.run")
         self.fail = fail
+        self.writes = False
         self.asked: dict[str, Any] = {}
 
     def run_scenario(
@@ -48,6 +50,9 @@ class FakeRun(ModuleType):
     ) -> FakeOutcome:
         self.asked = {"scenario": scenario, "out_dir": out_dir, "address": address}
         assert isinstance(progress, LineProgress)
+        if self.writes:
+            out_dir.mkdir()
+            (out_dir / "manifest.json").touch()
         if self.fail is not None:
             raise self.fail
         return FakeOutcome(out_dir, {"arms": []})
@@ -161,9 +166,29 @@ def test_ctrl_c_is_exit_code_130_and_says_what_is_left(
     fake_run.fail = KeyboardInterrupt
     assert cli.main(["run", "overhead", "--out", str(tmp_path)]) == cli.EXIT_INTERRUPTED
     assert capsys.readouterr().err == "costeer: interrupted\n"
+    fake_run.writes, out = True, tmp_path / "run"
+    assert cli.main(["run", "overhead", "--out", str(out)]) == cli.EXIT_INTERRUPTED
+    assert f"`costeer report {out}`" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_says_what_is_left_in_one_line_each(
+    fake_run: FakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_run.fail, fake_run.writes = HostDiedError("an actor died:\n  out of memory"), True
+    for debug, out in (([], tmp_path / "a"), (["--debug"], tmp_path / "b")):
+        assert cli.main(["run", "overhead", "--out", str(out), *debug]) == cli.EXIT_FAILED
+        partial, *trace, last = capsys.readouterr().err.splitlines()
+        assert partial.startswith(f"costeer: partial run in {out}; look at it with ")
+        assert last == "costeer: an actor died: out of memory"
+        assert ("Traceback" in " ".join(trace)) == bool(debug)
+
+
+def test_what_lay_there_before_is_no_partial_run(
+    fake_run: FakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "manifest.json").touch()
-    assert cli.main(["run", "overhead", "--out", str(tmp_path)]) == cli.EXIT_INTERRUPTED
-    assert f"`costeer report {tmp_path}`" in capsys.readouterr().err
+    fake_run.fail = ConfigError("holds a run already")
+    assert error_of(capsys, "run", "overhead", "--out", str(tmp_path)) == "holds a run already"
 
 
 def test_an_error_of_the_run_is_one_line(
@@ -218,3 +243,5 @@ def test_a_check_leaves_what_is_there(tmp_path: Path) -> None:
     write_file(path, "earlier results")
     check_writable(path)
     assert path.read_text(encoding="utf-8") == "earlier results"
+    check_writable(tmp_path / "new.json")
+    assert not (tmp_path / "new.json").exists()

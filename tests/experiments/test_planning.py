@@ -148,14 +148,14 @@ def calibration() -> PairCalibration:
         kv_bytes_per_token=1,
         kv_tokens=100,
     )
-    return PairCalibration(cloud=one, edge=one)
+    return PairCalibration(codec="top64-bf16-packed", vocab_size=400, cloud=one, edge=one)
 
 
 def test_a_calibration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.json: no such file.*costeer calibrate"):
         read_calibration(tmp_path / "none.json")
     file = tmp_path / "pair.json"
-    file.write_text('{"cloud": 3}', encoding="utf-8")
+    file.write_text('{"codec": "x", "vocab_size": 9, "cloud": 3}', encoding="utf-8")
     with pytest.raises(ConfigError, match=r"pair\.json: cloud: .*costeer calibrate"):
         read_calibration(file)
 

@@ -18,9 +18,10 @@ import pandas as pd
 import pytest
 
 import actors.values.steering_host
+from cluster.ray_port import HostDiedError
 from costeer.errors import ConfigError
 from experiments import cli
-from experiments.hosting import open_laboratory, open_port
+from experiments.hosting import Laboratory, open_laboratory, open_port
 from experiments.interrupt import deferred_interrupt
 from experiments.planning import plan_workload
 from experiments.progress import NoProgress
@@ -251,16 +252,50 @@ def test_a_failure_surfaces_and_leaves_a_partial_run(
         return select(*given)
 
     monkeypatch.setattr(actors.values.steering_host.Selector, "select", failing)
+    given = scenario(way=way, workload={"max_new_tokens": 20})
     with pytest.raises(OSError, match="the disk is gone"):
-        run(scenario(way=way, workload={"max_new_tokens": 20}), tmp_path / "run")
+        run(given, tmp_path / "run")
     found = load(tmp_path / "run")
     assert not found.complete
-    assert found.summary["arms"]
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))
+    assert found.summary == summary
+    first, *_, failed = [arm for arm in summary["arms"] if arm["link_class"] == "all"]
+    assert (first["method"], first["complete"]) == ("slm_with", True)
+    assert first["origins"]["compute"] == ("measured" if way == "live" else "roofline")
+    assert first["output_digest"]
+    assert (first["digest"] is None) == (way == "live")
+    assert not failed["complete"]
+    assert failed["origins"] == first["origins"]
+    assert {arm["arm"] for arm in summary["arms"]} == set(found.requests["arm"])
+    monkeypatch.undo()
+    whole = run(given, tmp_path / "whole").summary["arms"]
+    assert next(iter(whole))["output_digest"] == first["output_digest"]
     reasons = found.requests.groupby("method")["reason"].agg(set).to_dict()
     assert reasons["slm_with"] == {"length"}
     assert "censored" in set().union(*reasons.values())
     assert isinstance(found.tokens, pd.DataFrame)
     assert found.requests["tokens"].map(len).sum() == len(found.tokens)
+
+
+@pytest.mark.parametrize("ended", [0, 1])
+def test_an_arm_that_cannot_begin_leaves_the_others(
+    ended: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, left = Laboratory.begin_arm, iter(range(ended))
+
+    def failing(laboratory: Laboratory, arm: Any) -> int:
+        if next(left, None) is None:
+            raise HostDiedError("an actor died during begin_arm")
+        return begin(laboratory, arm)
+
+    monkeypatch.setattr(Laboratory, "begin_arm", failing)
+    with pytest.raises(HostDiedError):
+        run(scenario(), tmp_path / "run")
+    found = load(tmp_path / "run")
+    assert not found.complete
+    assert (tmp_path / "run" / "summary.json").exists()
+    whole = [arm for arm in found.summary["arms"] if arm["link_class"] == "all"]
+    assert [(arm["method"], arm["complete"]) for arm in whole] == [("slm_with", True)][:ended]
 
 
 # --------------------------------------------------------------------------- bad input, quickly
