@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 
+from costeer.cloud import EngineCounters
 from costeer.machine import TokenRecord
 
 CENSORED = "censored"
@@ -98,7 +99,8 @@ class ArmRun:
         tokens: one row per token.
         requests: one row per request.
         end_ns: the arm's last instant.
-        batches: rows of each cloud forward, in order (its composition).
+        engine: what the cloud engine counted: rows of each forward, in order (its composition),
+            frames dropped, sessions refused and timed out.
         egress_busy_ns: how long the cloud's egress was sending.
         lateness_ns: live only: how late each frame was handed over, against its deadline.
         complete: False when the run was stopped before its end.
@@ -107,7 +109,7 @@ class ArmRun:
     tokens: list[TokenRow] = field(default_factory=list)
     requests: list[RequestRow] = field(default_factory=list)
     end_ns: int = 0
-    batches: list[int] = field(default_factory=list)
+    engine: EngineCounters = field(default_factory=EngineCounters)
     egress_busy_ns: int = 0
     lateness_ns: list[int] = field(default_factory=list)
     complete: bool = True

@@ -194,7 +194,7 @@ class VirtualDriver:
                 for request in device.censor(self._now_ns):
                     self._recorder.request(request)
         run = self._recorder.close(self._now_ns, complete=complete)
-        run.batches = self._engine.counters.batches
+        run.engine = self._engine.counters
         run.egress_busy_ns = self._egress.busy_ns
         return run
 

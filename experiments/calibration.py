@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +18,7 @@ from costeer.errors import ConfigError, LocalProtocolError
 from costeer.methods import method_named
 from costeer.sampling import Sampling
 from experiments.hosting import Laboratory, open_laboratory
+from experiments.machine import processor_name
 from experiments.progress import Progress
 from experiments.scenario import ArmConfig, FleetConfig, ModelsConfig, Scenario
 from netsim.hardware.calibrated import Calibrated, Linear
@@ -169,9 +169,4 @@ def _edge_model(points: EdgePoints, choose_ns: int, name: str, vocab_size: int) 
 
 
 def _host() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.machine()
+    return f"{os.cpu_count()} x {processor_name()}"

@@ -1,8 +1,9 @@
 """The main job on one page: what ``make demo`` runs and prints.
 
-Three parts share one cluster: the six methods on the shipped pair in simulated time; the same
-exchange at a real model's vocabulary; a short live run beside the simulation that predicts it,
-charged with forward costs measured on the same hosts just before.
+Four things are printed. Three come from runs that share one cluster: the six methods on the
+shipped pair in simulated time; the same exchange at a real model's vocabulary; a short live run
+beside the simulation that predicts it, charged with forward costs measured on the same hosts just
+before. The fourth is two texts of the first run, without and with steering.
 """
 
 from __future__ import annotations
@@ -19,23 +20,15 @@ from experiments.hosting import Laboratory, open_port, start_hosts
 from experiments.planning import Workload, plan_workload
 from experiments.progress import Progress
 from experiments.report import write_report
-from experiments.results.run import load
+from experiments.results.run import FULL_VOCABULARY, LIVE, METHODS, PREDICTION, load
 from experiments.results.samples import pick_samples
 from experiments.results.tables import live_table, methods_table, samples_table, stage_table
 from experiments.run import RunOutcome, check_out_dir, run_in
 from experiments.scenario import Scenario, load_scenario
 
-METHODS, FULL_VOCABULARY, LIVE, PREDICTION = (
-    "methods",
-    "full-vocabulary",
-    "live",
-    "virtual-prediction",
-)
-"""Names of the parts: folders of the demo's run directory."""
-
 
 def run_demo(out_dir: Path, address: str, progress: Progress, tell: Callable[[str], None]) -> Path:
-    """Run the three parts, tell their tables, write the report; return its path.
+    """Run the parts, tell their tables and two texts, write the report; return its path.
 
     Args:
         out_dir: a new directory; each part is a run directory in it.
@@ -49,9 +42,12 @@ def run_demo(out_dir: Path, address: str, progress: Progress, tell: Callable[[st
     """
     width = shutil.get_terminal_size((110, 24)).columns
     scenarios = {name: load_scenario(file) for name, file in _FILES.items()}
+    # The live run is on the first part's hosts.
+    shards = max(scenarios[name].fleet.shards for name in (METHODS, LIVE))
+    scenarios[METHODS] = _with_shards(scenarios[METHODS], shards)
     check_out_dir(out_dir)
     workloads = {name: plan_workload(scenario) for name, scenario in scenarios.items()}
-    actors = sum(scenario.fleet.shards + 1 for scenario in scenarios.values())
+    actors = sum(scenarios[name].fleet.shards + 1 for name in (METHODS, FULL_VOCABULARY))
     progress.note("starting the hosts")
     with open_port(address, actors) as port:
         pair = start_hosts(scenarios[METHODS], port)
@@ -84,6 +80,11 @@ def run_demo(out_dir: Path, address: str, progress: Progress, tell: Callable[[st
 
 
 _FILES = {METHODS: "demo", FULL_VOCABULARY: "full-vocabulary", LIVE: "live"}
+
+
+def _with_shards(scenario: Scenario, shards: int) -> Scenario:
+    fleet = scenario.fleet.model_copy(update={"shards": shards})
+    return scenario.model_copy(update={"fleet": fleet})
 
 
 def _live(

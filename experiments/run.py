@@ -166,9 +166,7 @@ class _Arms:
             arm = replace(arm, complete=ended and run.complete)
             self._rows.append((keys, run, texts))
             self.described.append(arm)
-            self._sink.log(
-                event="arm", arm=index, end_ns=run.end_ns, complete=arm.complete, **keys
-            )
+            self._sink.log(event="arm", arm=index, end_ns=run.end_ns, complete=arm.complete, **keys)
 
     def write(self) -> dict[str, Any]:
         """Write the summary and return it."""

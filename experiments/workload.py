@@ -9,21 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from costeer.errors import ConfigError
 from experiments.problems import describe
-
-SPLITS: dict[str, Literal["dev", "test", "test_templates"]] = {
-    "held-out": "dev",
-    "dev": "dev",
-    "test": "test",
-    "test-templates": "test_templates",
-}
-"""Names in scenarios -> splits of the corpus. `held-out` is the set for looking and choosing, so
-that the test rows stay unseen until the end."""
+from experiments.splits import SPLITS
 
 
 class PromptRow(BaseModel):

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from threading import Condition, Thread
 
 from actors.device import CloudEgress
 from actors.live.frames import DownFrame, UpFrame
 from actors.values.port import CloudHost
-from costeer.cloud import CloudEngine, EngineSpec
+from costeer.cloud import CloudEngine, EngineCounters, EngineSpec
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     CloudForward,
@@ -41,14 +41,14 @@ class LiveCloudReport:
     """What a live cloud did.
 
     Args:
-        batches: rows of each forward.
+        engine: what the engine counted.
         egress_busy_ns: how long the egress was sending.
         lateness_ns: how late each frame left, against its instant.
     """
 
-    batches: list[int]
-    egress_busy_ns: int
-    lateness_ns: list[int]
+    engine: EngineCounters = field(default_factory=EngineCounters)
+    egress_busy_ns: int = 0
+    lateness_ns: list[int] = field(default_factory=list)
 
 
 class LiveCloud:
@@ -123,9 +123,7 @@ class LiveCloud:
             self._changed.notify_all()
         self._thread.join()
         self._raise_failure()
-        return LiveCloudReport(
-            self._engine.counters.batches, self._egress.busy_ns, self._lateness_ns
-        )
+        return LiveCloudReport(self._engine.counters, self._egress.busy_ns, self._lateness_ns)
 
     # ------------------------------------------------------------------ the engine's thread
 

@@ -59,13 +59,13 @@ def run_live(
     complete = recorder.all_finished and books.failure is None
     # Shards first: what they still send needs a cloud.
     books.take([shard.submit("live_end") for shard in begun])
-    report = LiveCloudReport([], 0, [])
+    report = LiveCloudReport()
     if cloud is not None and cloud_begun:
         report = books.cloud_report(cloud.submit("live_end"))
     run = books.close(complete=complete and books.failure is None)
     if books.failure is not None:
         raise books.failure
-    run.batches = report.batches
+    run.engine = report.engine
     run.egress_busy_ns = report.egress_busy_ns
     run.lateness_ns = [*books.lateness_ns, *report.lateness_ns]
     return run
@@ -96,7 +96,7 @@ class _Books:
     def cloud_report(self, pending: Pending) -> LiveCloudReport:
         """Take what the cloud says at its end; nothing if it failed."""
         report = self._result(pending)
-        return report if isinstance(report, LiveCloudReport) else LiveCloudReport([], 0, [])
+        return report if isinstance(report, LiveCloudReport) else LiveCloudReport()
 
     def close(self, *, complete: bool) -> ArmRun:
         """Close the recorder; the end of an arm that was stopped is when its shards said so."""

@@ -59,7 +59,6 @@ class ShardNews:
         requests: rows of requests that ended.
         lateness_ns: how late each frame was handed over or taken.
         now_ns: the shard's clock.
-        finished: whether all its requests have ended.
         failure: what one of its threads raised; the rows up to then are here nevertheless.
     """
 
@@ -67,7 +66,6 @@ class ShardNews:
     requests: list[RequestRow] = field(default_factory=list)
     lateness_ns: list[int] = field(default_factory=list)
     now_ns: int = 0
-    finished: bool = False
     failure: BaseException | None = None
 
 
@@ -126,7 +124,6 @@ class LiveShard:
         with self._changed:
             news, self._news = self._news, ShardNews()
             news.now_ns = self._now_ns()
-            news.finished = self._open_requests == 0
             news.failure = self._failure
             return news
 

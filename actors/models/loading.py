@@ -117,7 +117,7 @@ def check_folder(path: str | Path) -> None:
         raise ConfigError(f"model {path}: there is no such folder")
     else:
         # What is wrong is said once, by us: not by five loud attempts of each library.
-        hub_logging.set_verbosity_error()
+        hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped there
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped there
         if not (_is_cached(str(path)) or _hub_answers()):
             raise ConfigError(

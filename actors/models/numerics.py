@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from enum import Enum
 
-from costeer.errors import ConfigError
-
 
 class Numerics(Enum):
     """How weights, cache and logits are held."""
@@ -34,21 +32,3 @@ class Numerics(Enum):
     def dtype_name(self) -> str:
         """Name of the torch dtype of weights and cache."""
         return {"fp32": "float32", "bf16": "bfloat16", "batch-invariant": "float64"}[self.value]
-
-    @property
-    def value_bytes(self) -> int:
-        """Bytes of one weight or cached value."""
-        return {"fp32": 4, "bf16": 2, "batch-invariant": 8}[self.value]
-
-
-def numerics_named(name: str) -> Numerics:
-    """Return the numerics of that name.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    for numerics in Numerics:
-        if numerics.value == name:
-            return numerics
-    known = ", ".join(numerics.value for numerics in Numerics)
-    raise ConfigError(f"numerics: {name!r} is not known; choose one of {known}")

@@ -55,7 +55,7 @@ def _compared(
 ) -> list[dict[str, Any]]:
     single_s = _step_s(model, rows, max(3, repeats // rows), seed, one_by_one=True)
     batch_s = _step_s(model, rows, repeats, seed)
-    common = {"case": case, "rows": rows, "repeats": repeats}
+    common = {"case": f"{case}, {rows} rows", "rows": rows, "repeats": repeats}
     return [
         {
             "bench": "slots row by row",

@@ -35,6 +35,7 @@ def register(add: AddCommand) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Measure, write, print."""
+    from experiments.machine import processor_name
     from experiments.progress import progress_for
 
     progress = progress_for()
@@ -44,7 +45,7 @@ def execute(arguments: argparse.Namespace) -> int:
         progress.note(f"measuring {name}")
         rows += import_module(f"experiments.bench.{name}").run(arguments.repeats)
     machine = {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
@@ -58,31 +59,37 @@ def execute(arguments: argparse.Namespace) -> int:
 def _table(rows: list[dict[str, Any]]) -> str:
     from experiments.results.grid import Column, number, text_table
 
-    def column(title: str, key: str, scale: float, decimals: int, unit: str) -> Column:
+    def column(title: str, key: str, scale: float, decimals: int, unit: str) -> list[Column]:
+        if not any(key in row for row in rows):
+            return []
         values = [row.get(key) for row in rows]
         scaled = [None if value is None else value * scale for value in values]
-        return Column(title, tuple(number(value, decimals) for value in scaled), unit=unit)
+        return [Column(title, tuple(number(value, decimals) for value in scaled), unit=unit)]
 
     keys = [
         Column(key, tuple(str(row.get(key, "")) for row in rows), left=True)
         for key in ("bench", "case")
     ]
+    targets = tuple(_target(row) for row in rows)
     return text_table(
         [
             *keys,
-            column("median", "median_s", 1e6, 1, "µs"),
-            column("rate", "tokens_per_s", 1.0, 0, "tokens/s"),
-            column("payload", "payload_bytes", 1.0, 0, "bytes"),
-            column("of a bare loop", "share", 100.0, 0, "%"),
-            column("speed-up", "speedup", 1.0, 1, "×"),
+            *column("median", "median_s", 1e6, 1, "µs"),
+            *column("rate", "tokens_per_s", 1.0, 0, "tokens/s"),
+            *column("payload", "payload_bytes", 1.0, 0, "bytes"),
+            *column("frame", "frame_bytes", 1.0, 0, "bytes"),
+            *column("coder bound", "entropy_coder_bytes", 1.0, 0, "bytes"),
+            *column("ids bound", "ids_bound_bytes", 1.0, 0, "bytes"),
+            *column("of a bare loop", "share", 100.0, 0, "%"),
+            *column("speed-up", "speedup", 1.0, 1, "×"),
+            *([Column("target", targets)] if any(targets) else []),
         ]
     )
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
+def _target(row: dict[str, Any]) -> str:
+    """What a figure is to reach: a share at least, a time at most."""
+    target = row.get("target")
+    if target is None:
+        return ""
+    return f"≥ {target * 100:.0f} %" if "share" in row else f"≤ {target * 1e6:.0f} µs"

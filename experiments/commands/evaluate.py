@@ -6,19 +6,10 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from costeer.errors import ConfigError
 from experiments.commands.options import AddCommand, add_json, count
-
-if TYPE_CHECKING:
-    from experiments.pair.corpus import Split
-
-_SPLITS: dict[str, Split] = {
-    "dev": "dev",
-    "test": "test",
-    "test-templates": "test_templates",
-}
+from experiments.splits import SPLITS
 
 
 def register(add: AddCommand) -> None:
@@ -26,7 +17,7 @@ def register(add: AddCommand) -> None:
     parser = add("evaluate", "measure the quality of the shipped pair under every method")
     parser.add_argument("what", metavar="pair", choices=["pair"], help="what to evaluate")
     parser.add_argument(
-        "--split", choices=sorted(_SPLITS), default="dev", help="held-out rows (default: dev)"
+        "--split", choices=sorted(SPLITS), default="dev", help="held-out rows (default: dev)"
     )
     parser.add_argument("--limit", metavar="N", type=count, help="use only the first N rows")
     parser.add_argument("--llm", metavar="DIR", type=Path, help="another large model")
@@ -48,6 +39,6 @@ def execute(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"model {folder}: has no config.json; give a model's folder")
     from experiments.evaluation.pair import evaluate_pair, format_report
 
-    result = evaluate_pair(_SPLITS[arguments.split], arguments.limit, llm, slms)
+    result = evaluate_pair(SPLITS[arguments.split], arguments.limit, llm, slms)
     print(json.dumps(asdict(result), indent=2) if arguments.json else format_report(result))
     return 0

@@ -12,7 +12,6 @@ Theory of operation.
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ import torch
 from torch.optim import Optimizer
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from experiments.machine import processor_name
 from experiments.pair import tokenizer as pair_tokenizer
 from experiments.pair.corpus import SEED, THINGS, Corpus
 
@@ -293,7 +293,7 @@ def train(
                 "tokens_read": tokens_read,
                 "wall_s": round(wall_s, 1),
                 "cpu_s": round(cpu_s, 1),
-                "hardware": f"{device}, {torch.get_num_threads()} thread(s), {_processor()}",
+                "hardware": f"{device}, {torch.get_num_threads()} thread(s), {processor_name()}",
                 "torch": torch.__version__,
                 "loss_curve": curve,
             }
@@ -325,15 +325,6 @@ def _save_checkpoint(
         part,
     )
     part.replace(path)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def main() -> None:

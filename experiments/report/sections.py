@@ -10,7 +10,7 @@ from experiments.report.sentences import live_sentence, scale_sentence, stage_se
 from experiments.report.style import METHOD_COLOURS, looks
 from experiments.results.grid import Column
 from experiments.results.labels import BYTES, TEXT, TIME, Row, origins_line, whole_arms
-from experiments.results.run import Run
+from experiments.results.run import FULL_VOCABULARY, LIVE, METHODS, PREDICTION, Run
 from experiments.results.samples import Sample, pick_samples
 from experiments.results.summary import ALL
 from experiments.results.tables import (
@@ -22,11 +22,10 @@ from experiments.results.tables import (
     stage_columns,
 )
 
-LIVE, PREDICTION = "live", "virtual-prediction"
 _TITLES = {
     "": "Results",
-    "methods": "The methods side by side",
-    "full-vocabulary": "The same exchange at full vocabulary",
+    METHODS: "The methods side by side",
+    FULL_VOCABULARY: "The same exchange at full vocabulary",
     LIVE: "A live run",
     PREDICTION: "A virtual run",
 }

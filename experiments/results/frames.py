@@ -14,6 +14,7 @@ import pandas as pd
 
 from actors.records import ArmRun
 from actors.sink import REQUEST_COLUMNS, TOKEN_COLUMNS, request_columns, token_columns
+from costeer.cloud import EngineCounters
 from experiments.results.digests import digest, output_digest
 
 ID = ["arm", "device", "request"]
@@ -33,7 +34,7 @@ class Arm:
         origins: figure group -> measured | calibrated | roofline | declared | synthetic.
         output_digest: see ``digests``.
         digest: see ``digests``; None for live runs.
-        batches: rows of each cloud forward.
+        engine: what the cloud engine counted.
         egress_busy_ns: how long the cloud's egress was sending.
         lateness_ns: live only: how late each frame was handed over.
         complete: whether the arm reached its end.
@@ -44,7 +45,7 @@ class Arm:
     origins: Mapping[str, str] = field(default_factory=dict)
     output_digest: str | None = None
     digest: str | None = None
-    batches: tuple[int, ...] = ()
+    engine: EngineCounters = field(default_factory=EngineCounters)
     egress_busy_ns: int = 0
     lateness_ns: tuple[int, ...] = ()
     complete: bool = True
@@ -68,7 +69,7 @@ def arm_of(
         origins=dict(origins or {}),
         output_digest=output_digest(run.tokens),
         digest=digest(run) if simulated else None,
-        batches=tuple(run.batches),
+        engine=run.engine,
         egress_busy_ns=run.egress_busy_ns,
         lateness_ns=tuple(run.lateness_ns),
         complete=run.complete,

@@ -17,7 +17,12 @@ from costeer.errors import ConfigError
 from experiments.results.frames import Frames, arms_in
 from experiments.results.summary import summarise
 
-PART_ORDER = ("methods", "full-vocabulary", "live", "virtual-prediction")
+METHODS, FULL_VOCABULARY, LIVE, PREDICTION = PART_ORDER = (
+    "methods",
+    "full-vocabulary",
+    "live",
+    "virtual-prediction",
+)
 """Parts of a run of several, in the order in which they are shown; others follow by name."""
 
 

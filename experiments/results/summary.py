@@ -203,9 +203,13 @@ def _quality(requests: pd.DataFrame, seed: int) -> dict[str, dict[str, float | i
 def _cloud(arm: Arm, makespan_s: float | None) -> dict[str, Any]:
     """What is known of the arm as a whole and of no single link class."""
     busy = arm.egress_busy_ns / _NS / makespan_s if makespan_s else None
+    engine = arm.engine
     return {
-        "forwards": len(arm.batches),
-        "rows_per_forward_mean": float(np.mean(arm.batches)) if arm.batches else None,
+        "forwards": len(engine.batches),
+        "rows_per_forward_mean": float(np.mean(engine.batches)) if engine.batches else None,
+        "dropped_frames": engine.dropped_frames,
+        "refused_sessions": engine.refused_sessions,
+        "timed_out_sessions": engine.timed_out_sessions,
         "egress_busy_share": busy,
         "lateness_s": _spread(pd.Series(arm.lateness_ns, dtype="int64")),
     }

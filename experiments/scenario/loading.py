@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from costeer.errors import ConfigError
 from experiments.problems import describe
 from experiments.scenario.model import Scenario
-from experiments.workload import SPLITS
+from experiments.splits import SPLITS
 
 _SUFFIXES = {".yaml", ".yml"}
 

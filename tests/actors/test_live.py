@@ -129,7 +129,7 @@ def test_live_chooses_what_virtual_chooses(method: str, engines: list[CloudEngin
     # The last CLOSE frames were still under way when the last token was chosen.
     assert all(engine.open_sessions == engine.reserved_tokens == 0 for engine in engines)
     assert [sum(engine.counters.batches) for engine in engines] == (
-        [sum(run.batches)] if run.batches else [0] * len(engines)
+        [sum(run.engine.batches)] if run.engine.batches else [0] * len(engines)
     )
 
 

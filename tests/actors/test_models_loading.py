@@ -100,12 +100,6 @@ def test_batch_invariance_is_not_promised_for_rotary_tables_that_change(tmp_path
     assert load(folder, Numerics.FP32).max_context == CONTEXT
 
 
-def test_numerics_are_found_by_name() -> None:
-    assert numerics_named("batch-invariant") is Numerics.BATCH_INVARIANT
-    with pytest.raises(ConfigError, match="fp32, bf16, batch-invariant"):
-        numerics_named("fp8")
-
-
 def test_a_pair_shares_the_tokens_of_its_tokenizer() -> None:
     cloud, edge = tiny_folder("qwen2"), tiny_folder("llama")
     assert check_same_tokenizer(cloud, edge) == VOCAB

@@ -159,7 +159,7 @@ def test_tight_memory_and_a_narrow_egress_are_waited_for() -> None:
     for name in ("memory", "batch"):
         waited = sum(stages_of(runs[name], "cloud_queue"))
         assert waited > sum(stages_of(runs["wide"], "cloud_queue"))
-        assert max(runs[name].batches) == 1
+        assert max(runs[name].engine.batches) == 1
     assert runs["egress"].egress_busy_ns > 0
     assert runs["wide"].egress_busy_ns == 0
     slower = sum(stages_of(runs["egress"], "downlink"))
@@ -190,7 +190,7 @@ def test_free_hosts_and_links_take_no_time() -> None:
     run = driver_of(plan, null_hosts(), cloud_cost=Fixed()).run()
     check_books(plan, run)
     assert run.end_ns == 0
-    assert run.batches == [3] * 5
+    assert run.engine.batches == [3] * 5
 
 
 def test_a_token_costs_what_its_parts_cost() -> None:

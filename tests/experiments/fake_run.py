@@ -119,7 +119,7 @@ def make_arm(
             )
         )
     run.end_ns = max(row.finished_ns for row in run.requests)
-    run.batches = [rng.randrange(1, 12) for _ in range(200)]
+    run.engine.batches = [rng.randrange(1, 12) for _ in range(200)]
     run.egress_busy_ns = run.end_ns // 20
     run.sort()
     return run

@@ -15,6 +15,7 @@ import pytest
 from cluster.ray_port import HostDiedError
 from costeer.errors import ConfigError, LocalProtocolError
 from experiments import cli
+from experiments.commands.bench import _table
 from experiments.commands.options import (
     address,
     check_writable,
@@ -24,6 +25,7 @@ from experiments.commands.options import (
     write_file,
 )
 from experiments.progress import LineProgress
+from tests.actors.tiny_pair import tiny_folder
 
 HEAVY = ("matplotlib", "numba", "numpy", "pandas", "pyarrow", "pydantic", "ray", "torch", "yaml")
 
@@ -212,6 +214,59 @@ def test_validate_and_expand(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     expanded.write_text(capsys.readouterr().out, encoding="utf-8")
     assert cli.main(["expand", str(expanded)]) == 0
     assert capsys.readouterr().out == expanded.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("tiny", "cloud.kv_tokens=15"), "cannot hold one session"),
+        (("overhead", "cloud.kv_tokens=15"), "cannot hold one session"),
+        (("tiny", "workload.max_new_tokens=10000"), "the models allow"),
+        (
+            ("tiny", "models.cloud.path=models/mine"),
+            "models.cloud.path: model models/mine: no such folder, and no model hub answers; give",
+        ),
+    ],
+)
+def test_validate_finds_what_cannot_run(
+    given: tuple[str, str],
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    name, change = given
+    assert expected in error_of(capsys, "validate", name, "--set", change)
+
+
+def test_validate_finds_tokenizers_that_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    other = str(tiny_folder("qwen2"))
+    capsys.readouterr()  # making it says something
+    told = error_of(capsys, "validate", "tiny", "--set", f"models.edge.path={other}")
+    assert "tokenizers differ" in told
+
+
+def test_calibrate_says_at_once_that_a_model_is_not_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    out = tmp_path / "calibration.json"
+    told = error_of(capsys, "calibrate", "--slm", "models/mine", "--out", str(out))
+    assert told.startswith("models.edge.path: model models/mine: no such folder, and no model hub")
+    assert not out.exists()
+
+
+def test_the_bench_table_has_targets_and_bounds() -> None:
+    rows = [
+        {"bench": "run", "case": "a", "median_s": 1e-4, "share": 0.9, "target": 0.8},
+        {"bench": "driver", "case": "b", "median_s": 5e-5, "target": 1e-4},
+        {"bench": "codec", "case": "c", "frame_bytes": 211.0, "entropy_coder_bytes": 190.0},
+    ]
+    table = _table(rows)
+    for expected in ("≥ 80 %", "≤ 100 µs", "coder bound", "211", "190"):
+        assert expected in table
+    assert "ids bound" not in table
+    assert "ids bound" in _table([{"bench": "codec", "case": "c", "ids_bound_bytes": 90.0}])
 
 
 def test_options() -> None:
