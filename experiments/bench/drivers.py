@@ -2,7 +2,8 @@
 
 The share is a run's token rate over that of a bare loop: every host records which operations it
 was asked for, in which batches; the loop then executes the same batches on the same hosts with
-nothing around them. A live run's cloud and shard work at the same time, so its loops do too.
+nothing around them, the cloud's and then the shard's. A live run's cloud and shard work at the same
+time; it is also held against two such loops on two threads, which have nothing to wait for.
 Everything is in this process, on the shipped pair, over a link that takes no time.
 """
 
@@ -148,7 +149,9 @@ def _against_bare_loop(way: str) -> list[dict[str, Any]]:
     drive: Callable[[], int] = setting.run_virtual if way == "virtual" else setting.run_live
     drive()  # caches grow once
     hosts = [setting.cloud, setting.edge]
-    runs_s, bares_s, shares = [], [], []
+    loops = {"bare loop": _one_by_one} | ({"bare loops at once": _at_once} if way == "live" else {})
+    per_token_s: dict[str, list[float]] = {name: [] for name in ("run", *loops)}
+    shares: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(_ROUNDS):
         for host in hosts:
             host.batches.clear()
@@ -156,39 +159,37 @@ def _against_bare_loop(way: str) -> list[dict[str, Any]]:
         began_s = time.perf_counter()
         tokens = drive()
         run_s = time.perf_counter() - began_s
-        setting.begin()
-        began_s = time.perf_counter()
-        _replay(hosts, at_once=way == "live")
-        bare_s = time.perf_counter() - began_s
-        # Live batches differ from run to run, so a loop is compared with the run it replays.
-        runs_s.append(run_s / tokens)
-        bares_s.append(bare_s / tokens)
-        shares.append(bare_s / run_s)
+        per_token_s["run"].append(run_s / tokens)
+        for name, replay in loops.items():
+            setting.begin()
+            began_s = time.perf_counter()
+            replay(hosts)
+            bare_s = time.perf_counter() - began_s
+            per_token_s[name].append(bare_s / tokens)
+            # Live batches differ from run to run, so a loop is compared with the run it replays.
+            shares[name].append(bare_s / run_s)
     common = {"case": f"{_DEVICES} devices, shipped pair, ideal link", "repeats": _ROUNDS}
-    run_s, bare_s = median(runs_s), median(bares_s)
-    return [
+    rows: list[dict[str, Any]] = [
         {
-            "bench": f"{way} run, per token",
+            "bench": f"{way} {name}, per token",
             **common,
-            "median_s": run_s,
-            "tokens_per_s": 1 / run_s,
-            "share": median(shares),
-            "target": _SHARE_TARGET,
-        },
-        {
-            "bench": f"{way} bare loop, per token",
-            **common,
-            "median_s": bare_s,
-            "tokens_per_s": 1 / bare_s,
-        },
+            "median_s": median(taken),
+            "tokens_per_s": 1 / median(taken),
+        }
+        for name, taken in per_token_s.items()
     ]
+    rows[0] |= {"share": median(shares["bare loop"]), "target": _SHARE_TARGET}
+    if way == "live":
+        rows[-1]["share_of_run"] = median(shares["bare loops at once"])
+    return rows
 
 
-def _replay(hosts: Sequence[_Recorded], *, at_once: bool) -> None:
-    if not at_once:
-        for host in hosts:
-            host.replay()
-        return
+def _one_by_one(hosts: Sequence[_Recorded]) -> None:
+    for host in hosts:
+        host.replay()
+
+
+def _at_once(hosts: Sequence[_Recorded]) -> None:
     with ThreadPoolExecutor(len(hosts)) as pool:
         for done in [pool.submit(host.replay) for host in hosts]:
             done.result()
