@@ -22,7 +22,7 @@ class Handle(Protocol):
     """A host that lives somewhere."""
 
     def submit(self, method: str, *args: object) -> Pending:
-        """Begin a call; calls of one handle are carried out in order."""
+        """Begin a call; a host with one thread carries them out in order."""
         ...
 
     def call(self, method: str, *args: object) -> object:

@@ -56,12 +56,14 @@ class Choice:
 
     `margin` is the winner's score minus the best that any other token can have, in the units of the
     compared scores (nats, or nats / temperature with noise). At or below 0 unless certified; for
-    top-p, which has no such number, 0 if certified and −inf if not.
+    top-p, which has no such number, 0 if certified and −inf if not. `final` says that every logit
+    was sent: a choice that is not certified then (its values were rounded too coarsely) stays so.
     """
 
     token: int
     certified: bool
     margin: float
+    final: bool = False
 
 
 def certify_greedy(

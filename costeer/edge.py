@@ -290,8 +290,8 @@ class EdgeSession:
             self._steer_ns = now_ns - self._steer_from_ns
             self._refine_from_ns = now_ns
         next_round = self._round + 1
-        steered = self._spec.method.steered
-        if steered and not choice.certified and self._spec.ladder.has(next_round):
+        undecided = self._spec.method.steered and not (choice.certified or choice.final)
+        if undecided and self._spec.ladder.has(next_round):
             self._round = next_round
             self._received = self._decoded = False
             return [self._send(FrameKind.MORE)]

@@ -13,6 +13,7 @@ Legend: V vocabulary, B rows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -162,7 +163,8 @@ class Steerer:
         noise = sampling_noise(self._arm.seed, op.session, op.position)
         if self._shadow is not None:
             self._shadow.check(self._arm, op.session, op.position, known, delta_V, noise)
-        return decide(known, delta_V, self._arm.strength, self._arm.sampling, noise)
+        choice = decide(known, delta_V, self._arm.strength, self._arm.sampling, noise)
+        return replace(choice, final=True) if known.dense else choice
 
     def choose(self, session: int, position: int, logits_V: F32) -> Choice:
         """Choose from the small model's own row."""

@@ -47,7 +47,7 @@ def rounds(codec: str, seed: int, c: float, refine: RefineConfig) -> tuple[Choic
         choice = edge.steer(EdgeSteer(1, 0, round_), delta_V)
         assert isinstance(choice, Choice), choice
         round_ += 1
-        if choice.certified or not ladder.has(round_):
+        if choice.certified or choice.final or not ladder.has(round_):
             return choice, row_V, delta_V, round_
 
 
@@ -85,3 +85,10 @@ def test_a_follow_up_without_its_first_round_is_the_peers_fault() -> None:
     row_V = np.random.default_rng(0).normal(size=VOCAB).astype(np.float32)
     edge.decode(EdgeDecode(1, 0, 0, build_codec(spec.codec, VOCAB).encode(row_V, 4, 8)))
     assert isinstance(edge.steer(EdgeSteer(1, 0, 0), np.zeros(VOCAB)), CodecError)
+
+
+def test_a_row_that_was_sent_whole_is_final_even_where_nothing_is_proved() -> None:
+    # int8 values cannot prove a choice on the row before rounding; asking on would gain nothing.
+    choice, *_ = rounds("top4-int8-naive-exact", 305, 0.5, RefineConfig())
+    assert choice.final
+    assert not choice.certified

@@ -15,7 +15,7 @@ import pytest
 import ray
 
 from actors.live.driver import run_live
-from actors.port import Handle, gather
+from actors.port import Handle
 from cluster.ray_port import HostDiedError, RayHandle, RayPort, _enter
 from costeer.errors import CodecError, ConfigError
 from costeer.methods import CloudRole
@@ -104,7 +104,7 @@ def test_errors_arrive_as_what_they_are(host: Handle, port: RayPort) -> None:
         pending = host.submit("fail", kind)
         with pytest.raises(wanted, match=r"^as asked$"):
             pending.result()
-    assert gather([host.submit("say", word) for word in "bc"]) == [["a", "b"], ["a", "b", "c"]]
+    assert [host.call("say", word) for word in "bc"] == [["a", "b"], ["a", "b", "c"]]
     # A handle may travel, and so may the error of whom it belongs to.
     assert host.call("ask", host, "say", "d") == ["a", "b", "c", "d"]
     with pytest.raises(CodecError, match="as asked"):
