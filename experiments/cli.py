@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if argv is None else argv)
     # One thread per process unless the user says otherwise: a run spreads over processes, and
-    # threads that wait for each other on shared cores made small models 20 times slower.
+    # threads that wait for each other on busy cores made small models many times slower.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         arguments = _parser().parse_args(given)

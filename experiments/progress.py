@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
@@ -55,7 +56,7 @@ class NoProgress:
         """See Progress."""
 
 
-class _Stages:
+class _Stages(ABC):
     """Counts a stage's units and shows them from time to time."""
 
     def __init__(self, out: TextIO, clock: Callable[[], float], every_s: float) -> None:
@@ -81,8 +82,9 @@ class _Stages:
             self._shown_s = now_s
             self._show()
 
+    @abstractmethod
     def _show(self) -> None:
-        raise NotImplementedError
+        """Tell how far the stage is."""
 
     def _elapsed(self) -> str:
         seconds = self._clock() - self._began_s

@@ -14,6 +14,7 @@ Legend: B rows, V vocabulary.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -74,14 +75,14 @@ class _Sequences:
             self.release(session)
 
 
-class ModelCloudHost:
-    """The large model of one replica.
+class _ModelHost(ABC):
+    """A hosted model and the sessions that it holds.
 
     Args:
         path: a local folder or a hub name.
         numerics: arithmetic.
         vocab_size: ``shared_vocab_size`` of the pair; the model's width if None.
-        max_context: tokens of one session; the model's own limit if None.
+        max_context: tokens of one sequence; the model's own limit if None.
         device: where the model runs.
         shadow: compares every choice with that from the whole row, where given.
 
@@ -102,13 +103,24 @@ class ModelCloudHost:
         self._shadow = shadow
         model = load(path, numerics, vocab_size=vocab_size, max_context=max_context, device=device)
         self._sequences = _Sequences(model)
+        self._forget()
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """Drop what is known of sessions and of the arm."""
+
+
+class ModelCloudHost(_ModelHost):
+    """The large model of one replica."""
+
+    def _forget(self) -> None:
         self._rows: dict[int, F32] = {}
         self._selector: Selector | None = None
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Forget every session, take the arm's codec; return the vocabulary's size."""
         self._sequences.release_all()
-        self._rows.clear()
+        self._forget()
         self._selector = Selector(arm, self._sequences.model.vocab_size, self._shadow)
         return self._sequences.model.vocab_size
 
@@ -147,34 +159,10 @@ class ModelCloudHost:
         return row_V
 
 
-class ModelEdgeHost:
-    """The small model of one shard, for all its devices.
+class ModelEdgeHost(_ModelHost):
+    """The small model of one shard, for all its devices: a sequence is one branch of one device."""
 
-    Args:
-        path: a local folder or a hub name.
-        numerics: arithmetic.
-        vocab_size: ``shared_vocab_size`` of the pair; the model's width if None.
-        max_context: tokens of one branch; the model's own limit if None.
-        device: where the model runs.
-        shadow: compares every choice with that from the whole row, where given.
-
-    Raises:
-        ConfigError: the model cannot be hosted.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        numerics: Numerics,
-        *,
-        vocab_size: int | None = None,
-        max_context: int | None = None,
-        device: str = "cpu",
-        shadow: DenseShadow | None = None,
-    ) -> None:
-        self._shadow = shadow
-        model = load(path, numerics, vocab_size=vocab_size, max_context=max_context, device=device)
-        self._sequences = _Sequences(model)
+    def _forget(self) -> None:
         self._rows: dict[int, list[F32]] = {}
         self._deltas: dict[int, F64] = {}
         self._steered = False
@@ -183,8 +171,7 @@ class ModelEdgeHost:
     def begin_arm(self, arm: ArmSpec) -> int:
         """Forget every session, take the arm's codec; return the vocabulary's size."""
         self._sequences.release_all()
-        self._rows.clear()
-        self._deltas.clear()
+        self._forget()
         self._steered = arm.method.steered
         self._steerer = Steerer(arm, self._sequences.model.vocab_size, self._shadow)
         return self._sequences.model.vocab_size
