@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from actors.values.port import ArmSpec
 from costeer.cloud import EngineLimits, EngineSpec
+from costeer.codec.config import AdaptiveConfig, AnyCodecConfig, CodecConfig, StepConfig
 from costeer.codec.core import build_codec
 from costeer.edge import SessionSpec
 from costeer.errors import ConfigError
+from costeer.learning import LearnerSpec, naive_bytes, packed_bytes
 from costeer.refinement import Ladder, RefineConfig
 from netsim.profiles import LinkProfile
 
@@ -92,24 +94,42 @@ class CodecTerms:
         fingerprint: of its configuration.
         ladder: ranks per refinement round.
         vocab_size: V of the logits.
+        learner: what chooses each step's ladder; None where the codec's k is fixed.
     """
 
     name: str
     fingerprint: int
     ladder: Ladder
     vocab_size: int
+    learner: LearnerSpec | None = None
 
 
 def codec_terms(plan: ArmPlan, vocab_size: int) -> CodecTerms:
     """Return the terms of an arm's codec for rows of ``vocab_size``."""
     codec = build_codec(plan.arm.codec, vocab_size)
     ladder = Ladder(codec.first_k, vocab_size, plan.refine)
-    return CodecTerms(codec.name, codec.fingerprint, ladder, vocab_size)
+    learner = learner_spec(plan.arm.codec, plan.refine, vocab_size)
+    return CodecTerms(codec.name, codec.fingerprint, ladder, vocab_size, learner)
+
+
+def learner_spec(
+    codec: AnyCodecConfig, refine: RefineConfig, vocab_size: int
+) -> LearnerSpec | None:
+    """Return what learns the starting k of a codec; None where k is fixed."""
+    if not isinstance(codec, CodecConfig) or not isinstance(codec.select, AdaptiveConfig):
+        return None
+    packed = codec.layout == "packed"
+    values = "step" if isinstance(codec.values, StepConfig) else codec.values
+    span_bytes = packed_bytes(vocab_size, values) if packed else naive_bytes(vocab_size, values)
+    select = codec.select
+    return LearnerSpec(refine, vocab_size, select.k_min, select.k_max, span_bytes)
 
 
 def engine_spec(plan: ArmPlan, terms: CodecTerms) -> EngineSpec:
     """Return what the cloud engine of an arm serves."""
-    return EngineSpec(plan.limits, terms.vocab_size, plan.eos, terms.fingerprint, terms.ladder)
+    return EngineSpec(
+        plan.limits, terms.vocab_size, plan.eos, terms.fingerprint, terms.ladder, terms.learner
+    )
 
 
 def session_id(device: int, request: int) -> int:
@@ -138,4 +158,5 @@ def session_spec(plan: ArmPlan, device: DevicePlan, index: int, terms: CodecTerm
         eos=plan.eos,
         codec_fingerprint=terms.fingerprint,
         ladder=terms.ladder,
+        round_trip_bytes=device.link.round_trip_bytes if terms.learner else 0,
     )

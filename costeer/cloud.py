@@ -36,6 +36,7 @@ any other  CLOSE, newer epoch, rule broken         released
 from __future__ import annotations
 
 from costeer.errors import FrameError, LocalProtocolError, RemoteProtocolError
+from costeer.learning import KLearner
 from costeer.machine import (
     CloudForward,
     CloudOp,
@@ -87,6 +88,7 @@ class CloudEngine:
         self._running: list[Session] = []
         self._step: CloudOp | None = None
         self._armed = False
+        self._learner = KLearner(spec.learner) if spec.learner is not None else None
         self.counters = EngineCounters()
 
     @property
@@ -180,6 +182,8 @@ class CloudEngine:
             ready_ns=now_ns,
             seen_ns=now_ns,
             idle_at_ns=due_ns,
+            ladder=self._spec.ladder,
+            round_trip_bytes=body.round_trip_bytes,
         )
         self._sessions[frame.session] = session
         self._memory.waiting.append(session)
@@ -228,7 +232,7 @@ class CloudEngine:
         if session.state is not State.AWAY or not fresh:
             return self._ignore()
         if frame.kind is FrameKind.MORE:
-            if not self._spec.ladder.has(frame.round):
+            if not session.ladder.has(frame.round):
                 raise RemoteProtocolError(f"MORE: round {frame.round} is beyond the ladder")
             session.round = frame.round
             self._begin(session, State.REFINING, event.transit_ns, now_ns)
@@ -239,6 +243,8 @@ class CloudEngine:
             raise RemoteProtocolError(f"TOKEN: id {token} is not below {self._spec.vocab_size}")
         if session.position + 1 >= session.max_new_tokens:
             raise RemoteProtocolError(f"TOKEN: more than {session.max_new_tokens} tokens")
+        if self._learner is not None:
+            self._learner.observe(session.ladder, session.round)
         self._extend(session, token, event.transit_ns, now_ns)
         return []
 
@@ -296,8 +302,10 @@ class CloudEngine:
             return []
         for session in self._running:
             session.state = State.RUNNING
+            if self._learner is not None and session.round == 0:
+                session.ladder = self._learner.ladder(session.round_trip_bytes)
         encode = tuple(
-            EncodeItem(one.session, one.position, *self._spec.ladder.ranks(one.round))
+            EncodeItem(one.session, one.position, *one.ladder.ranks(one.round))
             for one in self._running
             if one.role is Role.LOGITS
         )

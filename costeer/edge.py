@@ -85,6 +85,8 @@ class SessionSpec:
         eos: ids that end a text.
         codec_fingerprint: of the codec that LOGITS come in.
         ladder: ranks per refinement round.
+        round_trip_bytes: what the device's link could carry in a round trip; 0 where no starting k
+            learns.
         epoch: 0, and one more after each resumption.
         chosen: tokens that an earlier epoch chose.
     """
@@ -99,6 +101,7 @@ class SessionSpec:
     ladder: Ladder
     epoch: int = 0
     chosen: tuple[int, ...] = ()
+    round_trip_bytes: int = 0
 
     def prompt(self, which: Prompt) -> tuple[int, ...]:
         """Return one of the two prompts."""
@@ -196,6 +199,7 @@ class EdgeSession:
                 codec_fingerprint=spec.codec_fingerprint if spec.method.steered else 0,
                 prompt=spec.prompt(spec.method.cloud_prompt),
                 chosen=spec.chosen,
+                round_trip_bytes=spec.round_trip_bytes if spec.method.steered else 0,
             )
             commands.append(self._send(FrameKind.OPEN, encode_open(body)))
         if spec.method.edge_branches:

@@ -12,7 +12,8 @@ bytes given.
 ========  ====  =============================================================================
 kind      way   body
 ========  ====  =============================================================================
-OPEN      up    role, max new tokens, codec fingerprint, tokens already chosen, prompt ids
+OPEN      up    role, max new tokens, codec fingerprint, bytes per round trip of the link (0 where
+                no starting k learns), number of tokens already chosen, prompt ids, those tokens
 TOKEN     up    the id chosen at ``position``
 MORE      up    empty: the next ranks of ``position``, as round ``round``
 CLOSE     up    empty
@@ -34,7 +35,7 @@ import numpy as np
 
 from costeer.errors import FrameError, LocalProtocolError
 
-VERSION = 1
+VERSION = 2
 MAX_FRAME_BYTES = 8 * 2**20
 MAX_OPEN_BYTES = 3 * 2**15
 """Of an OPEN body: 32,768 ids of three bytes, read in less than 5 ms."""
@@ -86,6 +87,8 @@ class Open:
         role: logits down, or tokens.
         max_new_tokens: the session's limit, tokens already chosen included.
         codec_fingerprint: of the codec that the device expects; 0 for streams.
+        round_trip_bytes: what the device's link could carry in a round trip, for a starting k that
+            learns; 0 where none does.
         prompt: token ids.
         chosen: ids already chosen before (a resumed session), continued after the prompt.
     """
@@ -95,6 +98,7 @@ class Open:
     codec_fingerprint: int
     prompt: tuple[int, ...]
     chosen: tuple[int, ...] = ()
+    round_trip_bytes: int = 0
 
 
 _KINDS = {int(kind): kind for kind in FrameKind}
@@ -159,7 +163,12 @@ def encode_open(body: Open) -> bytes:
     if not body.prompt:
         raise LocalProtocolError("OPEN body: the prompt is empty")
     out = bytearray((body.role,))
-    for number in (body.max_new_tokens, body.codec_fingerprint, len(body.chosen)):
+    for number in (
+        body.max_new_tokens,
+        body.codec_fingerprint,
+        body.round_trip_bytes,
+        len(body.chosen),
+    ):
         _put_number(out, number)
     for token in (*body.prompt, *body.chosen):
         _put_number(out, token)
@@ -181,13 +190,19 @@ def decode_open(data: bytes) -> Open:
         raise FrameError("OPEN body: no role")
     max_new_tokens, at = _get_number(data, 1, end)
     fingerprint, at = _get_number(data, at, end)
+    round_trip_bytes, at = _get_number(data, at, end)
     chosen, at = _get_number(data, at, end)
     tokens = _get_numbers(data, at)
     prompt = len(tokens) - chosen
     if prompt < 1:
         raise FrameError(f"OPEN body: {len(tokens)} ids, {chosen} of them chosen: no prompt")
     return Open(
-        Role(data[0]), max_new_tokens, fingerprint, tuple(tokens[:prompt]), tuple(tokens[prompt:])
+        Role(data[0]),
+        max_new_tokens,
+        fingerprint,
+        tuple(tokens[:prompt]),
+        tuple(tokens[prompt:]),
+        round_trip_bytes,
     )
 
 

@@ -15,6 +15,7 @@ from costeer.errors import ConfigError
 from costeer.schedule import admit
 
 if TYPE_CHECKING:
+    from costeer.learning import LearnerSpec
     from costeer.messages import Role
     from costeer.refinement import Ladder
 
@@ -63,6 +64,7 @@ class EngineSpec:
         eos: ids that end a streamed text.
         codec_fingerprint: of the codec that LOGITS come in.
         ladder: ranks per refinement round.
+        learner: what chooses the ladder of each step instead; None: it stays as it is.
     """
 
     limits: EngineLimits
@@ -70,6 +72,7 @@ class EngineSpec:
     eos: frozenset[int]
     codec_fingerprint: int
     ladder: Ladder
+    learner: LearnerSpec | None = None
 
 
 @dataclass(slots=True)
@@ -121,6 +124,8 @@ class Session:
         cached: tokens in the cache.
         taken: pending tokens in the forward under way.
         round: the newest refinement round.
+        ladder: ranks per round of this position.
+        round_trip_bytes: what its link could carry in a round trip.
         compute_ns: forwards since ``ready_ns`` that had a row of it.
     """
 
@@ -135,6 +140,8 @@ class Session:
     ready_ns: int
     seen_ns: int
     idle_at_ns: int
+    ladder: Ladder
+    round_trip_bytes: int = 0
     state: State = State.WAITING
     cached: int = 0
     taken: int = 0

@@ -28,6 +28,7 @@ _GAMMA2_P10 = 0.532
 _GAMMA2_P90 = 3.890
 _MAX_MBPS = 100_000.0
 _MAX_RTT_S = 10.0
+_WITHOUT_LIMIT_BYTES = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,14 @@ class LinkProfile:
     def rtt_ns(self) -> int:
         """Round-trip time of an empty, idle link without jitter."""
         return self.down.propagation_ns + self.up.propagation_ns
+
+    @property
+    def round_trip_bytes(self) -> int:
+        """What the way down could carry in a mean round trip; a link without limit: 2 GiB."""
+        if self.down.rate_bps == UNLIMITED:
+            return _WITHOUT_LIMIT_BYTES
+        mean_ns = self.rtt_ns + self.down.jitter_ns + self.up.jitter_ns
+        return min(self.down.rate_bps * mean_ns // 8_000_000_000, _WITHOUT_LIMIT_BYTES)
 
 
 def make_profile(

@@ -2,6 +2,7 @@
 
 Long: `{select: {kind: top_k, k: 64}, values: bf16, layout: naive, entropy: {kind: zstd}}`.
 Short: `select: dense`, `select: top64`, `select: topp0.95`, `select: floor0.01max256`,
+`select: adaptive`, `select: adaptive16to4096`,
 `values: step0.25`, `entropy: none`, `entropy: zstd`, `entropy: zstd9`; or the whole codec by the
 name that tables give it: `top64-bf16-naive-zstd3`, `topp0.95-step0.25-packed-exact`.
 One's own: `{kind: "package.module:Class", options: {…}}`.
@@ -96,6 +97,25 @@ class FloorConfig(BaseModel):
     """Tokens in the first payload of a position, at most."""
 
 
+class AdaptiveConfig(BaseModel):
+    """The k largest logits, k learnt from the MORE requests so far for the link at hand."""
+
+    model_config = _FROZEN
+
+    kind: Literal["adaptive"] = "adaptive"
+    """`adaptive`."""
+    k_min: int = Field(default=4, ge=1, lt=2**31)
+    """Tokens in the first payload of a position, at least."""
+    k_max: int = Field(default=4096, ge=1, lt=2**31)
+    """Tokens in the first payload of a position, at most."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> AdaptiveConfig:
+        if self.k_min > self.k_max:
+            raise ValueError(f"adaptive: k_min = {self.k_min} exceeds k_max = {self.k_max}")
+        return self
+
+
 class StepConfig(BaseModel):
     """Multiples of a step, 16 bits each: sign and magnitude."""
 
@@ -139,6 +159,9 @@ def _select_short(given: object) -> object:
         kind, share = ("top_p", "p") if match[1] == "topp" else ("floor", "a")
         cap = {"k_max": int(match[3])} if match[3] else {}
         return {"kind": kind, share: match[2], **cap}
+    if match := re.fullmatch(r"adaptive(?:(\d+)to(\d+))?", given):
+        bounds = {"k_min": int(match[1]), "k_max": int(match[2])} if match[1] else {}
+        return {"kind": "adaptive", **bounds}
     return {"kind": given}
 
 
@@ -157,7 +180,10 @@ def _entropy_short(given: object) -> object:
 
 
 SelectConfig: TypeAlias = Annotated[
-    Annotated[DenseConfig | TopKConfig | TopPConfig | FloorConfig, Field(discriminator="kind")],
+    Annotated[
+        DenseConfig | TopKConfig | TopPConfig | FloorConfig | AdaptiveConfig,
+        Field(discriminator="kind"),
+    ],
     BeforeValidator(_select_short),
 ]
 ValuesConfig: TypeAlias = Annotated[

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from costeer.codec.config import (
+    AdaptiveConfig,
     CodecConfig,
     CustomCodecConfig,
     FloorConfig,
@@ -42,7 +43,7 @@ from costeer.codec.entropy import Entropy, Plain, Zstd
 from costeer.codec.layout import Layout, Naive, Planar
 from costeer.codec.packed import Packed
 from costeer.codec.quantised import Affine8, Step
-from costeer.codec.select import Dense, Floor, Select, TopK, TopP, split_ids
+from costeer.codec.select import Adaptive, Dense, Floor, Select, TopK, TopP, split_ids
 from costeer.codec.sparse import SparseLogits, checked, unsent_ids, unsent_indices, within
 from costeer.codec.values import Bf16, Fp16, Fp32, Values
 from costeer.errors import CodecError, ConfigError, LocalProtocolError
@@ -210,7 +211,7 @@ class ComposedCodec:
 
     def first_count(self, logits_V: F32) -> int:
         """As the selection says."""
-        if isinstance(self._select, (Dense, TopK)):
+        if isinstance(self._select, (Dense, TopK, Adaptive)):
             return self._select.first_k
         rounded_V = self.rounded(logits_V)
         return self._select.count(rounded_V, row_logsumexp(rounded_V))
@@ -269,6 +270,8 @@ def _select(config: SelectConfig, vocab_size: int) -> Select:
         return TopP(config.p, config.k_max, vocab_size)
     if isinstance(config, FloorConfig):
         return Floor(config.a, config.k_max, vocab_size)
+    if isinstance(config, AdaptiveConfig):
+        return Adaptive(config.k_min, config.k_max, vocab_size)
     return Dense(vocab_size)
 
 

@@ -77,6 +77,29 @@ class TopK:
 
 
 @dataclass(frozen=True, slots=True)
+class Adaptive:
+    """As many of the best ranks as the engine asks for; what it learns is in costeer.learning."""
+
+    k_min: int
+    k_max: int
+    vocab_size: int
+
+    @property
+    def name(self) -> str:
+        """`adaptive4to4096`."""
+        return f"adaptive{self.k_min}to{self.k_max}"
+
+    @property
+    def first_k(self) -> int:
+        """The fewest that may come: a device must be able to ask for every later round."""
+        return min(self.k_min, self.vocab_size)
+
+    def count(self, rounded_V: F32, logsumexp: float) -> int:  # noqa: ARG002 - the seam's signature
+        """Without an engine's word, the fewest."""
+        return self.first_k
+
+
+@dataclass(frozen=True, slots=True)
 class TopP:
     """The fewest ranks whose probabilities sum to p, at most k_max."""
 

@@ -7,6 +7,7 @@ import pandas as pd
 from experiments.ablation.collection import axes_of
 from experiments.ablation.drawing import BYTES, FIRST_FRAME, short_labels, varied
 from experiments.ablation.figures import has_strengths, scored
+from experiments.ablation.learning import on_learning
 from experiments.results.grid import number, significant
 
 
@@ -14,7 +15,7 @@ def findings(means: pd.DataFrame) -> list[str]:
     """Return sentences on what exactness costs, on zstd, and on what is lost without refinement."""
     rows = scored(means)
     if rows.empty:
-        return []
+        return on_learning(means)
     labels = short_labels(means)
     found = []
     exact = rows[(rows["disagreements"] == 0) & (rows["exactness"] != FIRST_FRAME)]
@@ -50,7 +51,7 @@ def findings(means: pd.DataFrame) -> list[str]:
         )
     if has_strengths(means):
         found += _on_strength(rows)
-    return found
+    return found + on_learning(means)
 
 
 def _on_strength(rows: pd.DataFrame) -> list[str]:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from costeer.cloud import CloudEngine, EngineLimits, EngineSpec
 from costeer.edge import EdgeSession, SessionSpec
+from costeer.learning import LearnerSpec
 from costeer.machine import (
     STAGES,
     CloudForward,
@@ -173,8 +174,14 @@ def cases(draw: st.DrawFn, max_sessions: int = 5) -> Case:
 class World:
     """Runs a fleet to its end; see the module's text."""
 
-    def __init__(self, ladder: Ladder, engine_limits: EngineLimits, chaos: Chaos = CALM) -> None:
-        self.spec = EngineSpec(engine_limits, VOCAB, EOS, FINGERPRINT, ladder)
+    def __init__(
+        self,
+        ladder: Ladder,
+        engine_limits: EngineLimits,
+        chaos: Chaos = CALM,
+        learner: LearnerSpec | None = None,
+    ) -> None:
+        self.spec = EngineSpec(engine_limits, VOCAB, EOS, FINGERPRINT, ladder, learner)
         self.engine = CloudEngine(self.spec)
         self.cloud = ToyCloud()
         self.edge = ToyEdge()
@@ -196,9 +203,9 @@ class World:
         self._heap: list[tuple[int, int, int, Callable[[], None]]] = []
 
     @classmethod
-    def of(cls, case: Case) -> World:
+    def of(cls, case: Case, learner: LearnerSpec | None = None) -> World:
         """Lay out a case."""
-        world = cls(case.fleet[0].ladder, case.limits, case.chaos)
+        world = cls(case.fleet[0].ladder, case.limits, case.chaos, learner)
         for spec, *times_ns in zip(case.fleet, case.starts_ns, case.waits_ns, strict=True):
             world.start(spec, *times_ns)
         return world

@@ -48,6 +48,7 @@ opens = st.builds(
     numbers,
     st.lists(numbers, min_size=1, max_size=20).map(tuple),
     st.lists(numbers, max_size=20).map(tuple),
+    numbers,
 )
 
 
@@ -156,14 +157,14 @@ def test_error_texts_survive_half_a_surrogate_pair() -> None:
         (b"", "no role"),
         (b"\x02\x00\x00\x00\x01", "no role"),
         (b"\x00\x05", "does not end"),
-        (b"\x00\x05\x07\x00", "no prompt"),
-        (b"\x00\x05\x07\x01\x09", "no prompt"),
-        (b"\x00\x05\x07\xff\xff\xff\xff\x0f\x09", "no prompt"),
-        (b"\x00\x05\x07\x00\x80", "does not end"),
-        (b"\x00\x05\x07\x00\x80\x00", "shortest form"),
-        (b"\x00\x05\x07\x00\xff\xff\xff\xff\x1f", "too large"),
-        (b"\x00\x05\x07\x00\xff\xff\xff\xff\xff\x0f", "does not end"),
-        (b"\x00\x05\x07\x00" + b"\x09" * MAX_OPEN_BYTES, "exceeds"),
+        (b"\x00\x05\x07\x00\x00", "no prompt"),
+        (b"\x00\x05\x07\x00\x01\x09", "no prompt"),
+        (b"\x00\x05\x07\x00\xff\xff\xff\xff\x0f\x09", "no prompt"),
+        (b"\x00\x05\x07\x00\x00\x80", "does not end"),
+        (b"\x00\x05\x07\x00\x00\x80\x00", "shortest form"),
+        (b"\x00\x05\x07\x00\x00\xff\xff\xff\xff\x1f", "too large"),
+        (b"\x00\x05\x07\x00\x00\xff\xff\xff\xff\xff\x0f", "does not end"),
+        (b"\x00\x05\x07\x00\x00" + b"\x09" * MAX_OPEN_BYTES, "exceeds"),
     ],
 )
 def test_hostile_open_bodies_by_name(body: bytes, match: str) -> None:
@@ -180,14 +181,14 @@ def test_hostile_token_bodies_by_name(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("head", "match"),
     [
-        (b"\x22\x01\x00\x00\x00\x00", "version"),
-        (b"\x17\x01\x00\x00\x00\x00", "kind"),
-        (b"\x12\x01\x00\x00\x00\x02\x05", "2 bytes declared, 1 there"),
-        (b"\x12\x01\x00\x00\x00\x01\x05\x05", "1 bytes declared, 2 there"),
-        (b"\x12\x01\x00\x00\x00\xff\xff\xff\xff\x0f\x05", "declared"),
-        (b"\x13\x01\x00\x00\x01\x01\x05", "MORE frame with a body"),
-        (b"\x14\x01\x00\x00\x00\x01\x05", "CLOSE frame with a body"),
-        (b"\x13\x81\x00\x00\x00\x01\x00", "shortest form"),
+        (b"\x12\x01\x00\x00\x00\x00", "version"),
+        (b"\x27\x01\x00\x00\x00\x00", "kind"),
+        (b"\x22\x01\x00\x00\x00\x02\x05", "2 bytes declared, 1 there"),
+        (b"\x22\x01\x00\x00\x00\x01\x05\x05", "1 bytes declared, 2 there"),
+        (b"\x22\x01\x00\x00\x00\xff\xff\xff\xff\x0f\x05", "declared"),
+        (b"\x23\x01\x00\x00\x01\x01\x05", "MORE frame with a body"),
+        (b"\x24\x01\x00\x00\x00\x01\x05", "CLOSE frame with a body"),
+        (b"\x23\x81\x00\x00\x00\x01\x00", "shortest form"),
     ],
 )
 def test_hostile_frames_by_name(head: bytes, match: str) -> None:
@@ -232,7 +233,7 @@ def test_what_no_peer_may_send_is_never_sent() -> None:
         encode_open(Open(Role.LOGITS, 4, 7, ()))
 
 
-# The bytes of the wire, version 1. A change here is a change of the protocol: raise VERSION.
+# The bytes of the wire, version 2. A change here is a change of the protocol: raise VERSION.
 GOLDEN = {
     FrameKind.OPEN: (
         Frame(
@@ -241,34 +242,34 @@ GOLDEN = {
             1,
             2,
             0,
-            encode_open(Open(Role.LOGITS, 64, 0xDEADBEEF, (1, 300, 70000), (5, 6))),
+            encode_open(Open(Role.LOGITS, 64, 0xDEADBEEF, (1, 300, 70000), (5, 6), 25_000)),
         ),
-        "118120010200100040effdb6f50d0201ac02f0a2040506808e306a",
+        "218120010200130040effdb6f50da8c3010201ac02f0a20405067c8d4644",
     ),
     FrameKind.TOKEN: (
         Frame(FrameKind.TOKEN, 4097, 1, 2, 3, encode_token(151935)),
-        "12812001020303ffa2095a6256ad",
+        "22812001020303ffa20962e0a5c5",
     ),
-    FrameKind.MORE: (Frame(FrameKind.MORE, 4097, 1, 2, 3), "138120010203009c51624f"),
-    FrameKind.CLOSE: (Frame(FrameKind.CLOSE, 4097, 1, 63, 0), "148120013f0000124a5b8d"),
+    FrameKind.MORE: (Frame(FrameKind.MORE, 4097, 1, 2, 3), "23812001020300cef401e7"),
+    FrameKind.CLOSE: (Frame(FrameKind.CLOSE, 4097, 1, 63, 0), "248120013f000040ef3825"),
     FrameKind.LOGITS: (
         Frame(FrameKind.LOGITS, 4097, 1, 2, 0, bytes(range(200))),
         (
-            "188120010200c801000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+            "288120010200c801000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
             "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f4041424344454647"
             "48494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162636465666768696a6b6c6d6e6f"
             "707172737475767778797a7b7c7d7e7f808182838485868788898a8b8c8d8e8f9091929394959697"
             "98999a9b9c9d9e9fa0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
-            "c0c1c2c3c4c5c6c79dbbc7bb"
+            "c0c1c2c3c4c5c6c742e7dee7"
         ),
     ),
     FrameKind.STREAM: (
         Frame(FrameKind.STREAM, 4097, 1, 2, 0, encode_token(7)),
-        "1981200102000107c0540d3f",
+        "2981200102000107bd07c0ba",
     ),
     FrameKind.ERROR: (
         Frame(FrameKind.ERROR, 4097, 1, 2, 0, encode_error("too long – shorten")),
-        "1a812001020014746f6f206c6f6e6720e280932073686f7274656efdadfcc8",
+        "2a812001020014746f6f206c6f6e6720e280932073686f7274656e0250612a",
     ),
 }
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.ablation.collection import codec_columns, half_width
 from experiments.ablation.figures import pareto
+from experiments.ablation.learning import against_fixed, best_single, on_learning
 from experiments.ablation.speed import catches_up, crossovers
 from experiments.ablation.tables import latex_table
 from experiments.results.grid import Column
@@ -112,3 +114,45 @@ def test_latex_is_escaped_and_ruled() -> None:
         r"\end{tabular}",
         r"\end{table}",
     ]
+
+
+def _row(codec: str, k: int | None, link: str, itl_s: float, rounds: float) -> dict[str, object]:
+    rates = {"slow": (1.0, 0.4), "fast": (100.0, 0.02)}
+    down_mbps, rtt_s = rates.get(link, (math.nan, math.nan))
+    return {
+        "codec": codec,
+        "k": k,
+        "exactness": "exact",
+        "link_class": link,
+        "down_mbps": down_mbps,
+        "rtt_s": rtt_s,
+        "itl_mean_s": itl_s,
+        "rounds_mean": rounds,
+        "frame_bytes_down_per_token": 1_000.0,
+        "shadow_tokens": 0,
+    }
+
+
+def test_a_learnt_k_is_compared_with_the_best_fixed_one_of_each_link() -> None:
+    means = pd.DataFrame(
+        [
+            _row("adaptive4to4096-bf16-packed", None, "slow", 0.51, 0.1),
+            _row("adaptive4to4096-bf16-packed", None, "fast", 0.030, 0.0),
+            _row("top16-bf16-packed", 16, "slow", 0.50, 0.1),
+            _row("top16-bf16-packed", 16, "fast", 0.050, 1.0),
+            _row("top64-bf16-packed", 64, "slow", 0.60, 0.0),
+            _row("top64-bf16-packed", 64, "fast", 0.030, 0.0),
+        ]
+    ).astype({"k": "Int64"})
+    table = against_fixed(means).set_index("link_class")
+    assert table.loc["slow", "best_k"] == 16
+    assert table.loc["slow", "itl_gap"] == pytest.approx(0.02)
+    assert table.loc["slow", "best_extra_s"] == pytest.approx(0.008)
+    assert table.loc["slow", "extra_gap"] == pytest.approx(5.0)
+    assert table.loc["fast", "itl_gap"] == pytest.approx(0.0)
+    found = best_single(means)
+    assert found is not None
+    assert found[0] == 64
+    assert found[1] == pytest.approx(math.sqrt(0.51 / 0.60) - 1)
+    assert len(on_learning(means)) == 3
+    assert on_learning(means[means["k"].notna()]) == []
