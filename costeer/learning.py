@@ -10,7 +10,7 @@ How many ranks a step needs nobody knows beforehand. Afterwards the number of MO
 it: more than what the last failed round had reached, at most what the successful one reached. Below
 a starting k that is always enough nothing is seen, so a histogram would never come down again. The
 learner therefore weighs a family of shapes: the needed number is lognormal with one of 41 medians
-and one of 6 spreads, a hundredth of it P(n > k) ∝ 1/k whatever the shape (steps that no lognormal
+(some seven ranks, give or take a factor of seven, if nothing is known) and one of 6 spreads, a hundredth of it P(n > k) ∝ 1/k whatever the shape (steps that no lognormal
 foresees). Each bracket multiplies a shape's weight by the probability that the shape gave it, older
 ones count for less, and the next k is the one of least expected cost, refinement included, under
 the weighted mean of the shapes. A row of successes moves weight to smaller medians, and k with it;
@@ -43,6 +43,8 @@ MAX_ROUND_TRIP_BYTES = 1 << 24
 
 _LN_MEDIANS = np.arange(-1.0, 9.01, 0.25)
 _SPREADS = np.array([0.4, 0.7, 1.0, 1.4, 1.9, 2.5])
+_PRIOR_LN_MEDIAN = 2.0
+_PRIOR_SPREAD = 2.0
 _HEAVY_SHARE = 0.01
 _FORGET = 1 / 1024
 """Each observation takes this share of what is known: a memory of some thousand tokens."""
@@ -84,7 +86,7 @@ class KLearner:
     __slots__ = ("_bytes_KN", "_chance_HN", "_edges_N", "_ladders", "_log_weight_H", "_rounds_KN")
 
     def __init__(self, spec: LearnerSpec) -> None:
-        """Start with all shapes alike."""
+        """Start from the prior."""
         starts_K = sqrt2_grid(min(spec.least_k, spec.vocab_size), min(spec.most_k, spec.vocab_size))
         self._ladders = tuple(Ladder(start, spec.vocab_size, spec.refine) for start in starts_K)
         self._edges_N = np.array(sqrt2_grid(starts_K[0], spec.vocab_size), np.int64)
@@ -92,7 +94,7 @@ class KLearner:
         self._bytes_KN = np.array([bytes_N for bytes_N, _ in costs], np.float64)
         self._rounds_KN = np.array([rounds_N for _, rounds_N in costs], np.float64)
         self._chance_HN = _shapes(self._edges_N)
-        self._log_weight_H = np.zeros(len(self._chance_HN))
+        self._log_weight_H = -0.5 * ((_ln_medians_H() - _PRIOR_LN_MEDIAN) / _PRIOR_SPREAD) ** 2
 
     def ladder(self, round_trip_bytes: int) -> Ladder:
         """Return the ladder of least expected cost on a link.
@@ -149,12 +151,14 @@ def naive_bytes(vocab_size: int, values: str) -> SpanBytes:
     return span_bytes
 
 
+def _ln_medians_H() -> F64:
+    return np.repeat(_LN_MEDIANS, len(_SPREADS))
+
+
 def _shapes(edges_N: npt.NDArray[np.int64]) -> F64:
     """Probability of each bin under each shape; bin j holds needs in (edge j−1, edge j]."""
-    ln_median_H, spread_H = (
-        axis.ravel() for axis in np.meshgrid(_LN_MEDIANS, _SPREADS, indexing="ij")
-    )
-    z_HN = (np.log(edges_N)[None, :] - ln_median_H[:, None]) / spread_H[:, None]
+    spread_H = np.tile(_SPREADS, len(_LN_MEDIANS))
+    z_HN = (np.log(edges_N)[None, :] - _ln_medians_H()[:, None]) / spread_H[:, None]
     below_HN = 0.5 * (1.0 + np.vectorize(math.erf)(z_HN / math.sqrt(2)))
     below_HN[:, -1] = 1.0
     lognormal_HN = np.diff(below_HN, axis=1, prepend=0.0)

@@ -50,12 +50,17 @@ class LinkProfile:
         return self.down.propagation_ns + self.up.propagation_ns
 
     @property
+    def mean_round_trip_ns(self) -> int:
+        """Mean round-trip time of an empty, idle link: with jitter."""
+        return self.rtt_ns + self.down.jitter_ns + self.up.jitter_ns
+
+    @property
     def round_trip_bytes(self) -> int:
         """What the way down could carry in a mean round trip; a link without limit: 2 GiB."""
         if self.down.rate_bps == UNLIMITED:
             return _WITHOUT_LIMIT_BYTES
-        mean_ns = self.rtt_ns + self.down.jitter_ns + self.up.jitter_ns
-        return min(self.down.rate_bps * mean_ns // 8_000_000_000, _WITHOUT_LIMIT_BYTES)
+        carried = self.down.rate_bps * self.mean_round_trip_ns // 8_000_000_000
+        return min(carried, _WITHOUT_LIMIT_BYTES)
 
 
 def make_profile(

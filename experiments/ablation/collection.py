@@ -97,6 +97,7 @@ def _cell_rows(
                 "down_mbps": link.down.rate_bps / 1e6 if link else math.nan,
                 "up_mbps": link.up.rate_bps / 1e6 if link else math.nan,
                 "rtt_s": link.rtt_ns / 1e9 if link else math.nan,
+                "round_trip_mean_s": link.mean_round_trip_ns / 1e9 if link else math.nan,
                 **_measured(row),
                 **_shadowed(mine, row["tokens"]),
                 **{f"origin_{name}": origin for name, origin in row["origins"].items()},

@@ -126,6 +126,7 @@ def _row(codec: str, k: int | None, link: str, itl_s: float, rounds: float) -> d
         "link_class": link,
         "down_mbps": down_mbps,
         "rtt_s": rtt_s,
+        "round_trip_mean_s": rtt_s,
         "itl_mean_s": itl_s,
         "rounds_mean": rounds,
         "frame_bytes_down_per_token": 1_000.0,
