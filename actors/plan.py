@@ -146,6 +146,11 @@ def session_id(device: int, request: int) -> int:
     return device << _REQUEST_BITS | request
 
 
+def device_and_request(session: int) -> tuple[int, int]:
+    """Return the device of a session id, and which of its sessions it is."""
+    return session >> _REQUEST_BITS, session & (1 << _REQUEST_BITS) - 1
+
+
 def session_spec(plan: ArmPlan, device: DevicePlan, index: int, terms: CodecTerms) -> SessionSpec:
     """Return what a device's n-th session is to do."""
     request = device.requests[index]

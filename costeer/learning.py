@@ -10,11 +10,12 @@ How many ranks a step needs nobody knows beforehand. Afterwards the number of MO
 it: more than what the last failed round had reached, at most what the successful one reached. Below
 a starting k that is always enough nothing is seen, so a histogram would never come down again. The
 learner therefore weighs a family of shapes: the needed number is lognormal with one of 41 medians
-(some seven ranks, give or take a factor of seven, if nothing is known) and one of 6 spreads, a hundredth of it P(n > k) ∝ 1/k whatever the shape (steps that no lognormal
-foresees). Each bracket multiplies a shape's weight by the probability that the shape gave it, older
-ones count for less, and the next k is the one of least expected cost, refinement included, under
-the weighted mean of the shapes. A row of successes moves weight to smaller medians, and k with it;
-how fast depends on what a failure would cost.
+(some seven ranks, give or take a factor of seven, if nothing is known) and one of 6 spreads, a
+hundredth of it P(n > k) ∝ 1/k whatever the shape (steps that no lognormal foresees). Each bracket
+multiplies a shape's weight by the probability that the shape gave it, older ones count for less,
+and the next k is the one of least expected cost, refinement included, under the weighted mean of
+the shapes. A row of successes moves weight to smaller medians, and k with it; how fast depends on
+what a failure would cost.
 
 It runs in the cloud engine, one for all sessions of an arm, since they share models and strength
 and so what is needed. It is told MORE counts and nothing else of a device. The device need not know

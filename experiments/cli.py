@@ -22,14 +22,24 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from costeer.errors import ConfigError, CosteerError, LocalProtocolError
-from experiments.commands import ablate, bench, calibrate, demo, evaluate, report, run, scenario
+from experiments.commands import (
+    ablate,
+    bench,
+    calibrate,
+    demo,
+    evaluate,
+    record_logits,
+    report,
+    run,
+    scenario,
+)
 from netsim.errors import NetsimError
 
 EXIT_FAILED = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
 _EXIT_PIPE = 141
-_COMMANDS = (run, demo, ablate, scenario, report, evaluate, calibrate, bench)
+_COMMANDS = (run, demo, ablate, scenario, report, evaluate, record_logits, calibrate, bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,8 @@ from functools import partial
 
 from actors.port import Handle, LocalPort, Port, gather
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
-from actors.values.shadow import DenseShadow
+from actors.values.rows import Rows
+from actors.values.shadow import Shadow
 from costeer.errors import LocalProtocolError
 from experiments.interrupt import deferred_interrupt
 from experiments.scenario import Scenario
@@ -88,7 +89,7 @@ def open_port(address: str, actors: int) -> Iterator[Port]:
         port.close()
 
 
-def start_hosts(scenario: Scenario, port: Port, shadow: DenseShadow | None = None) -> Laboratory:
+def start_hosts(scenario: Scenario, port: Port, shadow: Shadow | None = None) -> Laboratory:
     """Make the actors of a scenario's hosts.
 
     Args:
@@ -111,7 +112,7 @@ def start_hosts(scenario: Scenario, port: Port, shadow: DenseShadow | None = Non
 
 
 def host_makers(
-    scenario: Scenario, shadow: DenseShadow | None = None
+    scenario: Scenario, shadow: Shadow | None = None
 ) -> tuple[Callable[[], CloudHost], Callable[[], EdgeHost], tuple[str, str]]:
     """Return makers of both hosts, picklable without a shadow, and their names."""
     if scenario.values == "models":
@@ -127,14 +128,13 @@ def host_makers(
             (cloud.path, edge.path),
         )
     if scenario.values == "generated":
-        from actors.values.generated import GeneratedCloudHost, GeneratedEdgeHost  # noqa: PLC0415
+        from actors.values.generated import RowSource  # noqa: PLC0415 - brings numpy in
 
-        config = scenario.generated.build()
-        return (
-            partial(GeneratedCloudHost, config, shadow),
-            partial(GeneratedEdgeHost, config, shadow),
-            ("generated", "generated"),
-        )
+        return _row_hosts(partial(RowSource, scenario.generated.build()), "generated", shadow)
+    if scenario.recorded is not None and scenario.values == "recorded":
+        from actors.values.recorded import RecordedRows  # noqa: PLC0415 - brings pyarrow in
+
+        return _row_hosts(partial(RecordedRows, scenario.recorded.path), "recorded", shadow)
     from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost  # noqa: PLC0415
 
     # Any vocabulary will do: the tokens are cut to it.
@@ -142,3 +142,15 @@ def host_makers(
     period = min(_NULL_PERIOD, vocab_size)
     constants = NullConfig(vocab_size=vocab_size, first_token=0, period=period)
     return partial(NullCloudHost, constants), partial(NullEdgeHost, constants), ("null", "null")
+
+
+def _row_hosts(
+    open_rows: Callable[[int], Rows], name: str, shadow: Shadow | None
+) -> tuple[Callable[[], CloudHost], Callable[[], EdgeHost], tuple[str, str]]:
+    from actors.values.rows import RowCloudHost, RowEdgeHost  # noqa: PLC0415 - brings numpy in
+
+    return (
+        partial(RowCloudHost, open_rows, shadow),
+        partial(RowEdgeHost, open_rows, shadow),
+        (name, name),
+    )

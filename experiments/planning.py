@@ -59,6 +59,8 @@ def plan_workload(scenario: Scenario) -> Workload:
     session_id(scenario.fleet.devices - 1, _requests_per_device(scenario) - 1)
     if scenario.values == "models":
         return _plan_texts(scenario)
+    if scenario.recorded is not None and scenario.values == "recorded":
+        return _plan_recorded(scenario, scenario.recorded.path)
     config = scenario.generated
     tokens = config.prompt_tokens + config.context_tokens
     ids = tuple(index % config.vocab_size for index in range(tokens))
@@ -68,6 +70,33 @@ def plan_workload(scenario: Scenario) -> Workload:
     requests = [(request,) * count for _ in range(scenario.fleet.devices)]
     needs = len(request.personal) + scenario.workload.max_new_tokens
     return Workload({}, _devices(scenario, requests), frozenset(), config.vocab_size, needs)
+
+
+def _plan_recorded(scenario: Scenario, path: str) -> Workload:
+    from actors.values.recorded import Recording, recorded_session  # noqa: PLC0415 - pyarrow
+
+    for index, arm in enumerate(scenario.arms):
+        if arm.method.startswith("slm_"):
+            raise ConfigError(
+                f"arms.{index}.method: recorded values hold no logits of the small model alone;"
+                f" leave out {arm.method}, or run with `values: models`"
+            )
+    recording = Recording(path)
+    vocab_size = recording.origin.vocab_size
+    sessions = [recording.session(index) for index in range(recording.sessions)]
+
+    def request(device: int, index: int) -> Request:
+        of = sessions[recorded_session(device, index, len(sessions))]
+        ids = tuple(token % vocab_size for token in range(of.personal_tokens))
+        return Request(of.prompt_id, ids[: of.public_tokens], ids)
+
+    count = _requests_per_device(scenario)
+    requests = [
+        tuple(request(device, index) for index in range(count))
+        for device in range(scenario.fleet.devices)
+    ]
+    needs = max(each.personal_tokens for each in sessions) + scenario.workload.max_new_tokens
+    return Workload({}, _devices(scenario, requests), frozenset(), vocab_size, needs)
 
 
 def check_plan(scenario: Scenario) -> Workload:

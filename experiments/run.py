@@ -205,7 +205,12 @@ def _way(
     """Return what runs an arm until it is told to stop, and where its figures are from."""
     method = plan.arm.method
     cloud = laboratory.cloud if method.cloud is not CloudRole.ABSENT else None
-    bytes_origin = {"models": "measured", "generated": "synthetic", "null": "declared"}
+    bytes_origin = {
+        "models": "measured",
+        "recorded": "measured",
+        "generated": "synthetic",
+        "null": "declared",
+    }
     origins = {"bytes": bytes_origin[scenario.values], "links": "declared"}
     if scenario.values == "models":
         origins["quality"] = "measured"

@@ -24,7 +24,7 @@ from actors.models.forward import HostedModel
 from actors.models.loading import load
 from actors.models.numerics import Numerics
 from actors.values.port import ArmSpec
-from actors.values.shadow import DenseShadow
+from actors.values.shadow import Shadow
 from actors.values.steering_host import Selector, Steerer
 from actors.values.waves import waves_of
 from costeer.errors import LocalProtocolError
@@ -98,7 +98,7 @@ class _ModelHost(ABC):
         vocab_size: int | None = None,
         max_context: int | None = None,
         device: str = "cpu",
-        shadow: DenseShadow | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         self._shadow = shadow
         model = load(path, numerics, vocab_size=vocab_size, max_context=max_context, device=device)

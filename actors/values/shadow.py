@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,27 @@ from costeer.steering import decision_scores
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+
+
+class Shadow(Protocol):
+    """What hosts show to who looks on; nothing that it does changes a run."""
+
+    def show_row(self, session: int, position: int, logits_V: F32) -> None:
+        """Show the row of a step, as the model gave it; it must not change afterwards."""
+
+    def show_payload(self, session: int, position: int, round_: int, payload_bytes: int) -> None:
+        """Show the size of a round's payload."""
+
+    def check(
+        self,
+        arm: ArmSpec,
+        session: int,
+        position: int,
+        known: SparseLogits,
+        delta_V: F64 | F32,
+        noise: Noise,
+    ) -> None:
+        """Show what the device knows when it chooses; once per round."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.values.port import ArmSpec
-from actors.values.shadow import DenseShadow
+from actors.values.shadow import Shadow
 from costeer.certificate import Choice, decide
 from costeer.codec import SparseLogits, build_codec, merge
 from costeer.errors import CodecError, LocalProtocolError
@@ -68,7 +68,7 @@ class DenseChooser:
 class Selector:
     """The cloud's part: what a ``CloudSelect`` asks for, from the rows that it names."""
 
-    def __init__(self, arm: ArmSpec, vocab_size: int, shadow: DenseShadow | None = None) -> None:
+    def __init__(self, arm: ArmSpec, vocab_size: int, shadow: Shadow | None = None) -> None:
         """Build the arm's codec for ``vocab_size`` tokens; a shadow is shown every encoded row.
 
         Raises:
@@ -108,7 +108,7 @@ class Selector:
 class Steerer:
     """The device's part: what is known of each session's current row, and the choice from it."""
 
-    def __init__(self, arm: ArmSpec, vocab_size: int, shadow: DenseShadow | None = None) -> None:
+    def __init__(self, arm: ArmSpec, vocab_size: int, shadow: Shadow | None = None) -> None:
         """Build the arm's codec for ``vocab_size`` tokens; a shadow checks every choice.
 
         Raises:

@@ -156,7 +156,7 @@ def _family_handles(rows: pd.DataFrame) -> list[Line2D]:
 
 
 def strength_picture(means: pd.DataFrame) -> Picture:
-    """Return what exactness needs against strength: ranks (left) and bytes (right)."""
+    """Return what exactness needs: ranks over strength (left), bytes over c·σ of Δ (right)."""
     rows = over_links(means)
     rows = rows[rows["ranks_needed_p50"].notna()]
     groups = _by_shape(rows.sort_values("strength", kind="stable"))
@@ -164,7 +164,7 @@ def strength_picture(means: pd.DataFrame) -> Picture:
     markers = ("o", "^", "s", "D")
 
     def draw(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2, sharex=True)
+        left, right = figure.subplots(1, 2)
         handles = []
         for number, (name, line) in enumerate(groups):
             colour, marker = colours[number % 4], markers[number % 4]
@@ -177,11 +177,15 @@ def strength_picture(means: pd.DataFrame) -> Picture:
             size = line[BYTES].astype(float)
             half = line.get(f"{BYTES}_ci95", pd.Series(dtype=float))
             spread = half.astype(float) if half.notna().any() else None
+            sd = float(line["delta_sd"].mean())
             right.errorbar(
-                x, size, yerr=spread, color=colour, marker=marker, ms=4, lw=1.3, elinewidth=0.9,
+                sd * x, size, yerr=spread, color=colour, marker=marker, ms=4, lw=1.3, elinewidth=0.9,
                 capsize=2,
             )  # fmt: skip
-            sd = float(line["delta_sd"].mean())
+            papers = line["strength"].isin(_PAPER_STRENGTHS)
+            right.plot(
+                sd * x[papers], size[papers], ls="", marker="o", ms=9, mfc="none", mec=colour
+            )
             handles.append(
                 Line2D([], [], color=colour, marker=marker, ms=4,
                        label=f"{name} (σ of Δ {significant(sd, 2)} nats)" if name else "Δ")
@@ -189,18 +193,29 @@ def strength_picture(means: pd.DataFrame) -> Picture:
         for axes in (left, right):
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
-            axes.set_xlabel("strength c of Δ (log scale)")
-            _strength_ticks(axes, rows["strength"].astype(float))
             log_ticks(axes, "y")
+        left.set_xlabel("strength c of Δ (log scale)")
+        _strength_ticks(left, rows["strength"].astype(float))
+        right.set_xlabel("c · σ of Δ, nats (log scale)")
+        _strength_ticks(right, rows["strength"].astype(float) * rows["delta_sd"].astype(float))
         left.set_title("ranks needed for a proved token")
         left.set_ylabel("ranks k (log scale)")
         right.set_title("what the refinement ladder sends")
         right.set_ylabel("downlink bytes per token (log scale)")
         dashes = (("median", "-"), ("90 %", (0, (4, 1.5))), ("99 %", (0, (1, 1.2))))
         handles += [Line2D([], [], color=INK, ls=dash, lw=1.1, label=at) for at, dash in dashes]
+        if rows["strength"].isin(_PAPER_STRENGTHS).any():
+            handles.append(
+                Line2D([], [], color=INK, ls="", marker="o", ms=9, mfc="none",
+                       label="the paper's c: 0.476 and 1.783")
+            )  # fmt: skip
         figure.legend(handles=handles, loc="outside lower center", ncols=5)
 
     return Picture(draw, 3.1)
+
+
+_PAPER_STRENGTHS = (0.476, 1.783)
+"""LightCoSteer (T = 1, λ = 2, η = 10) and CoSteer (T = 20)."""
 
 
 def has_strengths(means: pd.DataFrame) -> bool:

@@ -17,10 +17,10 @@ ADAPTIVE = "adaptive"
 def against_fixed(means: pd.DataFrame) -> pd.DataFrame:
     """Return one row per link: the best fixed k, and how far the learnt one is from it.
 
-    Columns ``itl_…`` are the mean latency of a token in the run; ``extra_…`` the time that the
-    choice of k is about, frame bytes over the link's rate and extra rounds times its mean RTT. A gap is
-    the learnt k's figure over the best fixed k's, less one: negative where it is better. Empty
-    where an ablation has no learnt k, fewer than two fixed ones, or one link.
+    Columns ``itl_…`` are the mean latency of a token in the run; ``extra_…`` the time that k
+    decides (``extra_s``). A gap is the learnt k's figure over the best fixed k's, less one:
+    negative where it is better. Empty where an ablation has no learnt k, fewer than two fixed
+    ones, or one link.
     """
     exact = means[means["exactness"] != FIRST_FRAME]
     learnt = exact[exact["codec"].str.startswith(ADAPTIVE)].set_index("link_class")
@@ -88,7 +88,7 @@ def on_learning(means: pd.DataFrame) -> list[str]:
 
 
 def extra_s(row: pd.Series) -> float:
-    """Time that the choice of k is about: bytes over the link's rate, extra rounds times mean RTT."""
+    """Time that k decides: frame bytes over the link's rate and extra rounds times its mean RTT."""
     serialised_s = 8 * float(row["frame_bytes_down_per_token"]) / (float(row["down_mbps"]) * 1e6)
     return serialised_s + float(row["rounds_mean"]) * float(row["round_trip_mean_s"])
 

@@ -41,7 +41,8 @@ _MANY_CLASSES = 4
 _LIGHT = {"#F0E442", "#8FD6BF", "#E69F00", "#56B4E9", "#CC79A7"}
 
 
-def _svg(draw: Callable[[Figure], None], height_in: float) -> str:
+def svg(draw: Callable[[Figure], None], height_in: float) -> str:
+    """Return a figure of full width as SVG text, the same for the same drawing."""
     with mpl.rc_context(RC):
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
         draw(figure)
@@ -89,7 +90,7 @@ def stages_figure(rows: Sequence[Row], which: str = "itl_breakdown_s") -> str:
             ncols=5,
         )
 
-    return _svg(draw, 1.15 + _ROW_IN * len(arms))
+    return svg(draw, 1.15 + _ROW_IN * len(arms))
 
 
 def _stack(axes: Axes, parts: dict[str, Any], form: str, full: float) -> None:
@@ -142,7 +143,7 @@ def itl_figure(tokens: pd.DataFrame, requests: pd.DataFrame, rows: Sequence[Row]
         grid[0].set_ylabel("share of tokens, %")
         figure.legend(handles=_lines(styled), loc="outside lower center", ncols=6)
 
-    return _svg(draw, 2.75)
+    return svg(draw, 2.75)
 
 
 def live_figure(
@@ -178,7 +179,7 @@ def live_figure(
         axes.set_ylabel("share of tokens, %")
         axes.legend(handles=_lines([look for _, look in drawn]), loc="lower right")
 
-    return _svg(draw, 2.6)
+    return svg(draw, 2.6)
 
 
 def _floor_ms(arms_ns: Sequence[pd.Series]) -> float:
@@ -264,7 +265,7 @@ def bytes_figure(rows: Sequence[Row]) -> str:
             ncols=2,
         )
 
-    return _svg(draw, 1.2 + _ROW_IN * len(arms))
+    return svg(draw, 1.2 + _ROW_IN * len(arms))
 
 
 def _dot(label: str, face: str) -> Line2D:
@@ -330,7 +331,7 @@ def quality_figure(rows: Sequence[Row]) -> str:
         grid[0].set_yticks(range(len(arms)), [look.label for look in styled])
         grid[0].set_ylim(len(arms) - 0.4, -0.6)
 
-    return _svg(draw, 0.75 + _ROW_IN * len(arms))
+    return svg(draw, 0.75 + _ROW_IN * len(arms))
 
 
 def _interval(

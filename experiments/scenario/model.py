@@ -92,6 +92,14 @@ class GeneratedValues(_Section):
     """The cloud's ranks that raised tokens are drawn from."""
     noise_nats: float = Field(default=0.25, ge=0, allow_inf_nan=False)
     """Standard deviation of a logit about the shape of its rank, nats."""
+    slope: float = Field(default=2.1, gt=0, allow_inf_nan=False)
+    """Median slope of a row's head, nats per e-fold of rank; each row's is within 1.1 and 6."""
+    slope_spread: float = Field(default=0.45, ge=0, allow_inf_nan=False)
+    """Standard deviation of the slope's logarithm."""
+    highest: tuple[float, float] = (18.0, 30.0)
+    """A row's largest logit at least and at most."""
+    tail: Literal["normal", "laplace"] = "normal"
+    """How Δ falls off over the vocabulary; `laplace` is the heavier one."""
     prompt_tokens: int = Field(default=64, ge=1, le=1_000_000)
     """Length of the public prompt, tokens."""
     context_tokens: int = Field(default=192, ge=0, le=1_000_000)
@@ -114,7 +122,18 @@ class GeneratedValues(_Section):
             boost_nats=self.boost_nats,
             boost_ranks=self.boost_ranks,
             noise_nats=self.noise_nats,
+            slope=self.slope,
+            slope_spread=self.slope_spread,
+            highest=self.highest,
+            tail=self.tail,
         )
+
+
+class RecordedValues(_Section):
+    """Logits and Δ of real models, served from a file."""
+
+    path: str = Field(min_length=1)
+    """A file of `costeer record-logits`."""
 
 
 # --------------------------------------------------------------------------- fleet
@@ -324,7 +343,7 @@ def _way(given: object) -> object:
 
 def _values(given: object) -> object:
     # YAML reads a bare null as nothing.
-    return "null" if given is None else _refuse_planned(given, {"recorded", "profile"})
+    return "null" if given is None else _refuse_planned(given, {"profile"})
 
 
 def _refuse_planned(given: object, planned: set[str]) -> object:
@@ -341,14 +360,19 @@ class Scenario(_Section):
     """What tables and reports call it."""
     way: Annotated[Literal["virtual", "live"], BeforeValidator(_way)] = "virtual"
     """`virtual` (simulated clock, durations charged) or `live` (the wall, durations measured)."""
-    values: Annotated[Literal["models", "generated", "null"], BeforeValidator(_values)] = "models"
-    """Where values come from: real `models`, `generated` logits, or constants (`null`)."""
+    values: Annotated[
+        Literal["models", "recorded", "generated", "null"], BeforeValidator(_values)
+    ] = "models"
+    """Where values come from: real `models`, their `recorded` logits, `generated` logits, or
+    constants (`null`)."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Names the run's random numbers; all arms see the same ones."""
     models: ModelsConfig = ModelsConfig()
     """Which models compute the values."""
     generated: GeneratedValues = GeneratedValues()
     """The shape of generated (or constant) values."""
+    recorded: RecordedValues | None = None
+    """Which recording `recorded` values are read from."""
     fleet: FleetConfig
     """The devices and their users."""
     cloud: CloudConfig = CloudConfig()
@@ -359,6 +383,12 @@ class Scenario(_Section):
     """The methods compared."""
     workload: WorkloadConfig = WorkloadConfig()
     """What users ask for."""
+
+    @model_validator(mode="after")
+    def _recording_given(self) -> Self:
+        if self.values == "recorded" and self.recorded is None:
+            raise ValueError("recorded values need `recorded: {path: …}`")
+        return self
 
     @model_validator(mode="after")
     def _models_fit_devices(self) -> Self:

@@ -16,9 +16,10 @@ from actors.edge import EdgeActor
 from actors.plan import ArmPlan, CodecTerms, DevicePlan, Request, codec_terms
 from actors.port import Handle, LocalPort, Port, gather
 from actors.records import ArmRun, Recorder, RequestRow, TokenRow
-from actors.values.generated import GeneratedCloudHost, GeneratedConfig, GeneratedEdgeHost
+from actors.values.generated import GeneratedConfig, RowSource
 from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost
 from actors.values.port import ArmSpec
+from actors.values.rows import RowCloudHost, RowEdgeHost
 from actors.virtual import VirtualDriver
 from costeer.cloud import EngineLimits
 from costeer.codec.config import CodecConfig
@@ -50,8 +51,8 @@ Hosts = tuple[Handle, list[Handle]]
 
 def generated_hosts(shards: int = 1, port: Port | None = None) -> Hosts:
     config = GeneratedConfig(vocab_size=VOCAB)
-    return _hosts(partial(GeneratedCloudHost, config), partial(GeneratedEdgeHost, config),
-                  shards, port)  # fmt: skip
+    rows = partial(RowSource, config)
+    return _hosts(partial(RowCloudHost, rows), partial(RowEdgeHost, rows), shards, port)
 
 
 def null_hosts(shards: int = 1, port: Port | None = None) -> Hosts:

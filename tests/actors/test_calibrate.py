@@ -13,9 +13,10 @@ from actors.calibrate import Grid, measure_cloud, measure_edge, sample_payload
 from actors.cloud import CloudActor
 from actors.edge import EdgeActor
 from actors.models.numerics import Numerics
-from actors.values.generated import GeneratedCloudHost, GeneratedConfig, GeneratedEdgeHost
+from actors.values.generated import GeneratedConfig, RowSource
 from actors.values.models import ModelCloudHost, ModelEdgeHost
 from actors.values.null import NullCloudHost, NullEdgeHost
+from actors.values.rows import RowCloudHost, RowEdgeHost
 from costeer.machine import CloudForward, CloudSelect, EdgeDecode, EdgeForward, Release
 from tests.actors.fleets import VOCAB, arm_plan
 from tests.actors.tiny_pair import VOCAB as TINY_VOCAB
@@ -54,7 +55,10 @@ def hosts(kind: str) -> tuple[Noted, Noted]:
         found = Noted(cloud), Noted(edge)
     else:
         config = GeneratedConfig(vocab_size=VOCAB)
-        found = Noted(GeneratedCloudHost(config)), Noted(GeneratedEdgeHost(config))
+        found = (
+            Noted(RowCloudHost(partial(RowSource, config))),
+            Noted(RowEdgeHost(partial(RowSource, config))),
+        )
     assert found[0].begin_arm(ARM) == found[1].begin_arm(ARM)
     return found
 
@@ -111,8 +115,8 @@ def test_a_point_is_the_median() -> None:
 
 def test_actors_measure_by_a_clock_of_their_own() -> None:
     config = GeneratedConfig(vocab_size=VOCAB)
-    cloud = CloudActor(partial(GeneratedCloudHost, config))
-    edge = EdgeActor(partial(GeneratedEdgeHost, config))
+    cloud = CloudActor(partial(RowCloudHost, partial(RowSource, config)))
+    edge = EdgeActor(partial(RowEdgeHost, partial(RowSource, config)))
     assert cloud.begin_arm(ARM) == edge.begin_arm(ARM) == VOCAB
     points, payload = cloud.calibrate(GRID, (8, VOCAB)), cloud.sample_payload(8)
     assert min(point[3] for point in points.forward) > 0

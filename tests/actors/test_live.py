@@ -21,8 +21,9 @@ from actors.models.numerics import Numerics
 from actors.plan import ArmPlan, Request, engine_spec
 from actors.port import Handle, LocalHandle, Pending
 from actors.records import ArmRun, Recorder
-from actors.values.generated import GeneratedCloudHost, GeneratedConfig, GeneratedEdgeHost
+from actors.values.generated import GeneratedConfig, RowSource
 from actors.values.models import ModelCloudHost, ModelEdgeHost
+from actors.values.rows import RowCloudHost, RowEdgeHost
 from costeer.cloud import CloudEngine, EngineSpec
 from costeer.errors import CosteerError, LocalProtocolError
 from costeer.machine import STAGES, Command, Event, FrameArrived, Send
@@ -279,13 +280,13 @@ class Failing:
 
 def failing_hosts(side: str, calls: int) -> Hosts:
     config = GeneratedConfig(vocab_size=VOCAB)
-    cloud: Any = GeneratedCloudHost(config)
-    edge: Any = GeneratedEdgeHost(config)
+    cloud: Any = RowCloudHost(partial(RowSource, config))
+    edge: Any = RowEdgeHost(partial(RowSource, config))
     if side == "cloud":
         cloud = Failing(cloud, calls)
     else:
         edge = Failing(edge, calls)
-    well: Handle = LocalHandle(EdgeActor(lambda: GeneratedEdgeHost(config)))
+    well: Handle = LocalHandle(EdgeActor(lambda: RowEdgeHost(partial(RowSource, config))))
     return LocalHandle(CloudActor(lambda: cloud)), [well, LocalHandle(EdgeActor(lambda: edge))]
 
 

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.values.generated import (
-    GeneratedCloudHost,
-    GeneratedConfig,
-    GeneratedEdgeHost,
-    RowSource,
-)
+from actors.values.generated import GeneratedConfig, RowSource
+from actors.values.rows import RowCloudHost, RowEdgeHost
 from costeer.certificate import decide
 from costeer.codec import CodecConfig, build_codec
 from costeer.errors import ConfigError, LocalProtocolError
@@ -151,7 +149,7 @@ def test_certification_rates_are_those_that_were_measured() -> None:
 
 
 def test_steered_sessions_end_certified_whatever_the_batches() -> None:
-    cloud, edge = GeneratedCloudHost(SMALL), GeneratedEdgeHost(SMALL)
+    cloud, edge = RowCloudHost(partial(RowSource, SMALL)), RowEdgeHost(partial(RowSource, SMALL))
     together, alone = texts(), texts()
     decode_steered(cloud, edge, arm(), together, 4)
     decode_steered(cloud, edge, arm(), alone, 4, lambda ops: [[op] for op in ops])
@@ -161,7 +159,7 @@ def test_steered_sessions_end_certified_whatever_the_batches() -> None:
 
 
 def test_streamed_and_local_sessions_choose_from_generated_rows() -> None:
-    cloud, edge = GeneratedCloudHost(SMALL), GeneratedEdgeHost(SMALL)
+    cloud, edge = RowCloudHost(partial(RowSource, SMALL)), RowEdgeHost(partial(RowSource, SMALL))
     source = RowSource(SMALL, 7)
     streamed = decode_streamed(cloud, arm("llm_with"), texts(), 3)
     assert streamed == [
@@ -190,7 +188,7 @@ def test_a_forward_makes_the_row_and_chunks_do_not_advance_it(
         return logits(self, session, position)
 
     monkeypatch.setattr(RowSource, "logits", counted)
-    cloud = GeneratedCloudHost(SMALL)
+    cloud = RowCloudHost(partial(RowSource, SMALL))
     cloud.begin_arm(arm())
     forward = CloudForward((CloudRow(3, (1, 2), 0),))
     for position in range(3):
@@ -203,7 +201,10 @@ def test_a_forward_makes_the_row_and_chunks_do_not_advance_it(
 
 
 def test_a_resumed_session_has_the_rows_that_it_would_have_had() -> None:
-    fresh, resumed = GeneratedCloudHost(SMALL), GeneratedCloudHost(SMALL)
+    fresh, resumed = (
+        RowCloudHost(partial(RowSource, SMALL)),
+        RowCloudHost(partial(RowSource, SMALL)),
+    )
     values = []
     for host, positions in ((fresh, range(4)), (resumed, range(3, 4))):
         host.begin_arm(arm())
@@ -220,7 +221,7 @@ def test_a_resumed_session_has_the_rows_that_it_would_have_had() -> None:
 
 
 def test_broken_payloads_hit_their_own_session_alone() -> None:
-    cloud, edge = GeneratedCloudHost(SMALL), GeneratedEdgeHost(SMALL)
+    cloud, edge = RowCloudHost(partial(RowSource, SMALL)), RowEdgeHost(partial(RowSource, SMALL))
     cloud.begin_arm(arm())
     edge.begin_arm(arm())
     _, selected = cloud.execute(
@@ -251,7 +252,7 @@ def test_impossible_shapes_are_refused(wrong: dict[str, float]) -> None:
 
 
 def test_operations_before_an_arm_are_refused() -> None:
-    cloud, edge = GeneratedCloudHost(SMALL), GeneratedEdgeHost(SMALL)
+    cloud, edge = RowCloudHost(partial(RowSource, SMALL)), RowEdgeHost(partial(RowSource, SMALL))
     for op in (CloudForward((CloudRow(3, (1,), 0),)), CloudSelect((), ())):
         with pytest.raises(LocalProtocolError, match="before begin_arm"):
             cloud.execute([op])
