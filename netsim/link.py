@@ -3,21 +3,22 @@
 Rules.
 - A direction is a FIFO server: a message waits for the ones before it, is serialised at the
   bottleneck's rate with all its headers (netsim/wire.py), then travels for the propagation
-  delay. This is the model of a warm connection; it agrees with measured warm transfers to
-  1.5 % (30 KB to 1 MB at 20 Mbit/s, 40 ms). A cold window is not modelled here.
+  delay. A congestion window may split it into flights, one per round trip (netsim/tcp.py); how
+  the two ends talk is the link's `Transport`.
 - Jitter is an extra, exponentially distributed delay per message with the given mean. The sum
   of two such directions reproduces the published p10/p50/p90 of round-trip times on cellular
   links within a few per cent (netsim/profiles.py).
-- Loss: each packet is lost with the given probability; a message that loses any arrives later
-  by the loss delay (a retransmission time-out or fast retransmit), and one packet more is
-  counted. The server is not held up by the retransmission.
-- The stream is ordered: nothing arrives before what was sent before it (head-of-line blocking
-  included), so jitter and loss of one message can delay the next.
-- The n-th message of a direction sees the n-th draw of its streams, whatever its size and time:
-  every method that is compared meets the same weather.
+- Loss: each packet is lost with the given probability, a higher one within a burst (Gilbert and
+  Elliott's two states, changing in continuous time). The message arrives later by its recovery and
+  what is sent again is counted. The server is not held up by the wait for it.
+- A stream is ordered: nothing arrives before what was sent before it (head-of-line blocking
+  included), so jitter and loss of one message can delay the next. Datagrams are not.
+- The n-th message of a direction sees the n-th draw of its streams, whatever its size and time;
+  bursts come at the same times. So every method that is compared meets the same weather.
 
-Integer nanoseconds in and out. The functions take plain numbers, so that compiled code can call
-them; the classes hold state for Python. Time is an argument: the same link serves a live run.
+Integer nanoseconds in and out. The arithmetic is in plain functions of numbers, so that compiled
+code can call them; the classes hold state for Python. Time is an argument: the same link serves a
+live run.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ from typing import NamedTuple
 
 from netsim.errors import NetsimError
 from netsim.random import Stream, exponential_at, stream_key, uniform_at
-from netsim.wire import HTTP2_OVER_TLS, WireFormat, wire_cost
+from netsim.tcp import MILLI, State, first_lost, transfer
+from netsim.transport import IDEAL, Transport, time_out_ns
+from netsim.wire import wire_cost
 
 UNLIMITED = 0
 """A rate of 0 bit/s stands for no limit: the message takes no time to serialise."""
@@ -43,34 +46,30 @@ def serialise_ns(wire_bytes: int, rate_bps: int) -> int:
     return (wire_bytes * _NS_BITS_PER_BYTE_S + rate_bps - 1) // rate_bps
 
 
-def arrival(
-    now_ns: int,
-    serialise_ns: int,
-    delay_ns: int,
-    busy_until_ns: int,
-    last_arrival_ns: int,
-) -> tuple[int, int]:
-    """One message through a FIFO server and an ordered pipe: (arrival_ns, busy_until_ns).
+def sojourn_ns(counter: int, draw: float, gap_ns: int, burst_ns: int) -> int:
+    """How long the `counter`-th stay lasts: even ones are gaps between bursts, odd ones bursts.
 
-    `delay_ns` is everything after the last bit has left: propagation, jitter, loss.
+    `draw` is exponential with mean 1, `gap_ns` and `burst_ns` are the means.
     """
-    departure_ns = max(now_ns, busy_until_ns) + serialise_ns
-    return max(departure_ns + delay_ns, last_arrival_ns), departure_ns
+    return int(draw * (burst_ns if counter & 1 else gap_ns)) + 1
 
 
-def loss_probability(packet_loss: float, packets: int) -> float:
-    """Probability that at least one of `packets` is lost.
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """Times in which more is lost than else: a two-state channel (Gilbert 1960, Elliott 1963)."""
 
-    The power is taken by squaring: multiplication rounds alike everywhere, `pow` does not.
-    """
-    kept = 1.0
-    factor = 1.0 - packet_loss
-    while packets > 0:
-        if packets & 1:
-            kept *= factor
-        factor *= factor
-        packets >>= 1
-    return 1.0 - kept
+    gap_ns: int
+    """Mean time between two bursts."""
+    burst_ns: int
+    """Mean length of a burst."""
+    loss: float
+    """Probability that a packet is lost within a burst, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        for name in ("gap_ns", "burst_ns"):
+            if getattr(self, name) <= 0:
+                raise NetsimError(f"bursts: {name} = {getattr(self, name)}; it must be positive")
+        _check_loss("bursts", self.loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +85,32 @@ class Direction:
     loss: float = 0.0
     """Probability that a packet is lost, in [0, 1)."""
     loss_delay_ns: int = 0
-    """How much later a message arrives that lost a packet."""
+    """Retransmission time-out: how much later a message arrives that had one packet and lost it;
+    0 for what the round trip gives (`transport.time_out_ns`)."""
+    buffer_bytes: int = 0
+    """What can wait at the bottleneck, bytes on the wire; more is lost. 0 for no limit."""
+    bursts: Bursts | None = None
+    """Times in which more is lost."""
 
     def __post_init__(self) -> None:
-        for name in ("rate_bps", "propagation_ns", "jitter_ns", "loss_delay_ns"):
+        for name in ("rate_bps", "propagation_ns", "jitter_ns", "loss_delay_ns", "buffer_bytes"):
             value = getattr(self, name)
             if value < 0:
                 raise NetsimError(f"link direction: {name} = {value}; it cannot be negative")
-        if not 0.0 <= self.loss < 1.0:
-            raise NetsimError(
-                f"link direction: loss = {self.loss}; it is a probability in [0, 1), 0.01 for 1 %"
-            )
+        _check_loss("link direction", self.loss)
+
+
+def _check_loss(where: str, loss: float) -> None:
+    if not 0.0 <= loss < 1.0:
+        raise NetsimError(f"{where}: loss = {loss}; it is a probability in [0, 1), 0.01 for 1 %")
 
 
 @dataclass(slots=True)
 class LinkState:
     """What one direction remembers, and what it has carried."""
 
-    busy_until_ns: int = 0
-    """When the last bit of all that was sent leaves the bottleneck."""
-    last_arrival_ns: int = 0
-    """When the message sent last arrives."""
+    flow: State = (0, 0, 0, 0, 0, 0, 0)
+    """The server and the window, see `netsim.tcp.STATE`."""
     counter: int = 0
     """Messages sent: the number of the next draw."""
     busy_ns: int = 0
@@ -117,6 +121,25 @@ class LinkState:
     """Packets carried."""
     lost: int = 0
     """Messages that were delayed by a loss."""
+    stays: int = 0
+    """Gaps and bursts that have ended; within a burst it is odd."""
+    stay_until_ns: int = 0
+    """When the present gap or burst ends."""
+
+    @property
+    def busy_until_ns(self) -> int:
+        """When the last bit of all that was sent leaves the bottleneck."""
+        return self.flow[0]
+
+    @property
+    def last_arrival_ns(self) -> int:
+        """When the message sent last arrives."""
+        return self.flow[1]
+
+    @property
+    def window(self) -> float:
+        """The congestion window, packets; 0 where there is none."""
+        return self.flow[2] / MILLI
 
     def utilisation(self, elapsed_ns: int) -> float:
         """Share of `elapsed_ns` in which the bottleneck was busy; 0 for no time."""
@@ -139,17 +162,7 @@ class Delivery(NamedTuple):
 class Link:
     """One device's access link: a direction down to it and one up from it."""
 
-    __slots__ = (
-        "_down_keys",
-        "_up_keys",
-        "device",
-        "down",
-        "down_state",
-        "seed",
-        "up",
-        "up_state",
-        "wire",
-    )
+    __slots__ = ("_down", "_ready_ns", "_setup_ns", "_up", "device", "seed", "transport")
 
     def __init__(
         self,
@@ -158,57 +171,158 @@ class Link:
         *,
         seed: int,
         device: int,
-        wire: WireFormat = HTTP2_OVER_TLS,
+        transport: Transport = IDEAL,
     ) -> None:
-        self.down, self.up = down, up
-        self.down_state, self.up_state = LinkState(), LinkState()
-        self.seed, self.device, self.wire = seed, device, wire
-        self._down_keys = (
+        self.seed, self.device, self.transport = seed, device, transport
+        rtt_ns = down.propagation_ns + up.propagation_ns
+        jitter_ns = down.jitter_ns + up.jitter_ns
+        self._down = _Way(
+            down,
+            transport,
+            (rtt_ns, jitter_ns),
             stream_key(seed, Stream.DOWNLINK_JITTER, device),
             stream_key(seed, Stream.DOWNLINK_LOSS, device),
+            stream_key(seed, Stream.DOWNLINK_BURST, device),
         )
-        self._up_keys = (
+        self._up = _Way(
+            up,
+            transport,
+            (rtt_ns, jitter_ns),
             stream_key(seed, Stream.UPLINK_JITTER, device),
             stream_key(seed, Stream.UPLINK_LOSS, device),
+            stream_key(seed, Stream.UPLINK_BURST, device),
         )
+        self._setup_ns = transport.setup_round_trips * (rtt_ns + jitter_ns)
+        self._ready_ns: int | None = None
+
+    @property
+    def down(self) -> Direction:
+        """What the direction to the device is like."""
+        return self._down.direction
+
+    @property
+    def up(self) -> Direction:
+        """What the direction from the device is like."""
+        return self._up.direction
+
+    @property
+    def down_state(self) -> LinkState:
+        """What the direction to the device has carried."""
+        return self._down.state
+
+    @property
+    def up_state(self) -> LinkState:
+        """What the direction from the device has carried."""
+        return self._up.state
 
     def send_down(self, now_ns: int, frame_bytes: int) -> Delivery:
         """Send a frame of `frame_bytes` to the device at `now_ns`."""
-        return _send(self.down, self.down_state, self._down_keys, self.wire, now_ns, frame_bytes)
+        return self._down.send(self._ready(now_ns) if self._setup_ns else now_ns, frame_bytes)
 
     def send_up(self, now_ns: int, frame_bytes: int) -> Delivery:
         """Send a frame of `frame_bytes` from the device at `now_ns`."""
-        return _send(self.up, self.up_state, self._up_keys, self.wire, now_ns, frame_bytes)
+        return self._up.send(self._ready(now_ns) if self._setup_ns else now_ns, frame_bytes)
+
+    def exchange_ns(
+        self, now_ns: int, request_bytes: int, response_bytes: int, service_ns: int = 0
+    ) -> int:
+        """How long a request sent at `now_ns` waits for the last byte of its response.
+
+        The link remembers: the next exchange finds the windows that this one has left.
+        `service_ns` is what the other side takes between the two.
+        """
+        asked = self.send_up(now_ns, request_bytes)
+        answered = self.send_down(asked.arrival_ns + service_ns, response_bytes)
+        return answered.arrival_ns - now_ns
+
+    def _ready(self, now_ns: int) -> int:
+        """When the connection is there for what is sent now; the first message sets it up."""
+        if self._ready_ns is None:
+            self._ready_ns = now_ns + self._setup_ns
+        return max(now_ns, self._ready_ns)
 
 
-def _send(
-    direction: Direction,
-    state: LinkState,
-    keys: tuple[int, int],
-    wire: WireFormat,
-    now_ns: int,
-    frame_bytes: int,
-) -> Delivery:
-    wire_bytes, packets, ack_bytes = wire_cost(frame_bytes, wire)
-    counter = state.counter
-    took_ns = serialise_ns(wire_bytes, direction.rate_bps)
-    delay_ns = direction.propagation_ns
-    if direction.jitter_ns:
-        delay_ns += int(exponential_at(keys[0], counter) * direction.jitter_ns)
-    if direction.loss and uniform_at(keys[1], counter) < loss_probability(direction.loss, packets):
-        delay_ns += direction.loss_delay_ns
-        wire_bytes += min(wire_bytes, wire.segment_payload_bytes + wire.segment_header_bytes)
-        packets += 1
-        state.lost += 1
-    arrival_ns, state.busy_until_ns = arrival(
-        now_ns, took_ns, delay_ns, state.busy_until_ns, state.last_arrival_ns
+class _Way:
+    """One direction of a link with its state and its draws."""
+
+    __slots__ = (
+        "_burst_key",
+        "_jitter_key",
+        "_loss_key",
+        "_terms",
+        "_wire",
+        "direction",
+        "state",
     )
-    state.last_arrival_ns = arrival_ns
-    state.counter = counter + 1
-    state.busy_ns += took_ns
-    state.wire_bytes += wire_bytes
-    state.packets += packets
-    return Delivery(arrival_ns, wire_bytes, packets, ack_bytes)
+
+    def __init__(
+        self,
+        direction: Direction,
+        transport: Transport,
+        round_trip: tuple[int, int],
+        jitter_key: int,
+        loss_key: int,
+        burst_key: int,
+    ) -> None:
+        rtt_ns, jitter_ns = round_trip
+        wire = self._wire = transport.wire
+        packet_bytes = wire.segment_payload_bytes + wire.segment_header_bytes
+        self.direction = direction
+        self._terms = transport.terms(
+            rtt_ns + jitter_ns,
+            direction.loss_delay_ns or time_out_ns(rtt_ns, jitter_ns),
+            serialise_ns(direction.buffer_bytes, direction.rate_bps),
+        )
+        self.state = LinkState(
+            transport.fresh(rtt_ns + jitter_ns, serialise_ns(packet_bytes, direction.rate_bps))
+        )
+        self._jitter_key, self._loss_key, self._burst_key = jitter_key, loss_key, burst_key
+        if direction.bursts is not None:
+            self.state.stay_until_ns = self._stay_ns(direction.bursts)
+
+    def send(self, now_ns: int, frame_bytes: int) -> Delivery:
+        """Send a frame of `frame_bytes` at `now_ns`."""
+        direction, state = self.direction, self.state
+        wire_bytes, packets, ack_bytes = wire_cost(frame_bytes, self._wire)
+        counter = state.counter
+        took_ns = serialise_ns(wire_bytes, direction.rate_bps)
+        delay_ns = direction.propagation_ns
+        if direction.jitter_ns:
+            delay_ns += int(exponential_at(self._jitter_key, counter) * direction.jitter_ns)
+        lost_at, repeats = -1, 0
+        loss = direction.loss if direction.bursts is None else self._loss_at(now_ns)
+        if loss:
+            lost_at, repeats = first_lost(uniform_at(self._loss_key, counter), loss, packets)
+        arrival_ns, sent_again, state.flow = transfer(
+            now_ns, packets, took_ns, delay_ns, lost_at, repeats, self._terms, state.flow
+        )
+        if sent_again:
+            wire = self._wire
+            packet_bytes = wire.segment_payload_bytes + wire.segment_header_bytes
+            wire_bytes += sent_again * min(wire_bytes, packet_bytes)
+            packets += sent_again
+            state.lost += 1
+        state.counter = counter + 1
+        state.busy_ns += took_ns
+        state.wire_bytes += wire_bytes
+        state.packets += packets
+        return Delivery(arrival_ns, wire_bytes, packets, ack_bytes)
+
+    def _loss_at(self, now_ns: int) -> float:
+        """Probability that a packet sent now is lost, where losses come in bursts."""
+        direction, state = self.direction, self.state
+        bursts = direction.bursts
+        if bursts is None:
+            return direction.loss
+        while state.stay_until_ns <= now_ns:
+            state.stays += 1
+            state.stay_until_ns += self._stay_ns(bursts)
+        return bursts.loss if state.stays & 1 else direction.loss
+
+    def _stay_ns(self, bursts: Bursts) -> int:
+        stays = self.state.stays
+        draw = exponential_at(self._burst_key, stays)
+        return sojourn_ns(stays, draw, bursts.gap_ns, bursts.burst_ns)
 
 
 class Egress:
@@ -219,34 +333,26 @@ class Egress:
     for a dense frame at 10 Gbit/s.
     """
 
-    __slots__ = ("rate_bps", "state")
+    __slots__ = ("busy_ns", "busy_until_ns", "rate_bps")
 
     def __init__(self, rate_bps: int = UNLIMITED) -> None:
         if rate_bps < 0:
             raise NetsimError(f"egress: rate_bps = {rate_bps}; it cannot be negative")
         self.rate_bps = rate_bps
-        self.state = LinkState()
+        self.busy_until_ns = 0
+        """When the last bit of all that was handed over has left."""
+        self.busy_ns = 0
+        """Time spent serialising."""
 
     def depart(self, now_ns: int, wire_bytes: int) -> int:
         """When the last of `wire_bytes`, handed over at `now_ns`, has left the cloud."""
         if wire_bytes < 0:
             raise NetsimError(f"egress: {wire_bytes} bytes; a size cannot be negative")
-        state = self.state
         took_ns = serialise_ns(wire_bytes, self.rate_bps)
-        departure_ns, state.busy_until_ns = arrival(
-            now_ns, took_ns, 0, state.busy_until_ns, state.last_arrival_ns
-        )
-        state.last_arrival_ns = departure_ns
-        state.counter += 1
-        state.busy_ns += took_ns
-        state.wire_bytes += wire_bytes
-        return departure_ns
-
-    @property
-    def busy_ns(self) -> int:
-        """Time spent serialising."""
-        return self.state.busy_ns
+        self.busy_until_ns = max(now_ns, self.busy_until_ns) + took_ns
+        self.busy_ns += took_ns
+        return self.busy_until_ns
 
     def utilisation(self, elapsed_ns: int) -> float:
-        """Share of `elapsed_ns` in which the egress was busy."""
-        return self.state.utilisation(elapsed_ns)
+        """Share of `elapsed_ns` in which the egress was busy; 0 for no time."""
+        return self.busy_ns / elapsed_ns if elapsed_ns > 0 else 0.0

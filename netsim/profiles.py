@@ -19,10 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from netsim.link import UNLIMITED, Direction, Link
 from netsim.names import lookup
-from netsim.wire import HTTP2_OVER_TLS, WireFormat
-
-MIN_RTO_NS = 200_000_000
-"""Linux's smallest retransmission time-out beyond the round trip."""
+from netsim.transport import IDEAL, TCP, Transport, TransportConfig, time_out_ns
 
 _GAMMA2_P10 = 0.532
 _GAMMA2_P90 = 3.890
@@ -43,6 +40,8 @@ class LinkProfile:
     """From the device."""
     source: str
     """Where the numbers come from, in words."""
+    transport: Transport = IDEAL
+    """How the two ends talk."""
 
     @property
     def rtt_ns(self) -> int:
@@ -73,14 +72,19 @@ def make_profile(
     jitter_s: tuple[float, float] = (0.0, 0.0),
     loss: float = 0.0,
     loss_delay_s: float | None = None,
+    transport: Transport = TCP,
 ) -> LinkProfile:
     """A profile from people's units; rates of None are unlimited, jitter is (down, up).
 
-    The round trip is split evenly. A lost packet costs, unless told otherwise, one
-    retransmission time-out: the round trip and 200 ms.
+    The round trip is split evenly. The retransmission time-out is, unless told otherwise, what TCP
+    makes of round trip and jitter.
     """
     rtt_ns = round(rtt_s * 1e9)
-    loss_delay_ns = rtt_ns + MIN_RTO_NS if loss_delay_s is None else round(loss_delay_s * 1e9)
+    loss_delay_ns = (
+        time_out_ns(rtt_ns, round(sum(jitter_s) * 1e9))
+        if loss_delay_s is None
+        else round(loss_delay_s * 1e9)
+    )
 
     def direction(mbps: float | None, propagation_ns: int, jitter: float) -> Direction:
         rate_bps = UNLIMITED if mbps is None else round(mbps * 1e6)
@@ -92,6 +96,7 @@ def make_profile(
         down=direction(down_mbps, rtt_ns - half_ns, jitter_s[0]),
         up=direction(up_mbps, half_ns, jitter_s[1]),
         source=source,
+        transport=transport,
     )
 
 
@@ -126,6 +131,7 @@ _ALL = (
         down_mbps=None,
         up_mbps=None,
         rtt_s=0.0,
+        transport=IDEAL,
     ),
     _fixed("3g", "preset: Chrome DevTools 3G, 0.5/0.5 Mbit/s, 400 ms", 0.5, 0.5, 400),
     _fixed("slow-4g", "preset: Chrome DevTools Slow 4G, 1.6/0.75 Mbit/s, 150 ms", 1.6, 0.75, 150),
@@ -208,11 +214,9 @@ def profile_named(name: str) -> LinkProfile:
     return lookup(PROFILES, name, "link profile")
 
 
-def link_for(
-    profile: LinkProfile, seed: int, device: int, wire: WireFormat = HTTP2_OVER_TLS
-) -> Link:
+def link_for(profile: LinkProfile, seed: int, device: int) -> Link:
     """The link of one device of a class. A pure function of its arguments."""
-    return Link(profile.down, profile.up, seed=seed, device=device, wire=wire)
+    return Link(profile.down, profile.up, seed=seed, device=device, transport=profile.transport)
 
 
 class LinkConfig(BaseModel):
@@ -237,7 +241,10 @@ class LinkConfig(BaseModel):
     loss: float | None = Field(default=None, ge=0, lt=1)
     """Probability that a packet is lost, in each direction; 0.01 for 1 %."""
     loss_delay_s: float | None = Field(default=None, ge=0)
-    """How much later a message arrives that lost a packet, seconds; RTT + 0.2 s if not given."""
+    """Retransmission time-out, seconds; what TCP makes of round trip and jitter if not given."""
+    transport: TransportConfig | None = None
+    """How the two ends talk: `tcp`, `datagram`, `ideal`, or one with changes; `tcp` if neither this
+    nor the profile says it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -276,15 +283,20 @@ class LinkConfig(BaseModel):
 
     def resolve(self) -> LinkProfile:
         """The profile that this describes."""
-        given = self.model_dump(exclude_none=True, exclude={"profile"})
         base = profile_named(self.profile or "ideal")
-        if not given:
+        given = self.model_dump(exclude_none=True, exclude={"profile", "transport"})
+        changed = [f"{key}={value:g}" for key, value in given.items()]
+        transport = TCP if self.profile is None else base.transport
+        if self.transport is not None:
+            transport = self.transport.resolve()
+            changed.append(str(self.transport))
+        if not changed:
             return base
-        changes = ", ".join(f"{key}={value:g}" for key, value in given.items())
+        changes = ", ".join(changed)
         down, up = base.down, base.up
         loss = given.get("loss", down.loss)
         rtt_s = given.get("rtt_s", base.rtt_ns / 1e9)
-        kept_delay_s = down.loss_delay_ns / 1e9 if "rtt_s" not in given else None
+        kept_delay_s = None if {"rtt_s", "jitter_s"} & set(given) else down.loss_delay_ns / 1e9
         return make_profile(
             f"{self.profile or 'custom'}({changes})",
             f"declared: {changes}" + (f"; rest: {base.source}" if self.profile else ""),
@@ -297,4 +309,5 @@ class LinkConfig(BaseModel):
             ),
             loss=loss,
             loss_delay_s=given.get("loss_delay_s", kept_delay_s),
+            transport=transport,
         )

@@ -61,6 +61,9 @@ class Stream(IntEnum):
     """How many tokens a generated session has."""
     FAULT = 14
     """Injected duplicates, reorderings and deaths."""
+    UPLINK_BURST = 15
+    """How long gaps and bursts of losses last."""
+    DOWNLINK_BURST = 16
 
 
 # --- the hash ---------------------------------------------------------------------------------

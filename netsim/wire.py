@@ -62,6 +62,17 @@ HTTP2_OVER_TLS = WireFormat()
 RAW_TCP = WireFormat(record_overhead_bytes=0, data_frame_header_bytes=0)
 """A bare TCP connection: what the measured rows of the tests used."""
 
+QUIC = WireFormat(
+    segment_payload_bytes=1437,
+    segment_header_bytes=63,
+    record_overhead_bytes=0,
+    data_frame_header_bytes=3,
+    ack_bytes=65,
+)
+"""HTTP/3 over QUIC version 1: Ethernet's 1500 B less IPv4 (20), UDP (8), a short header with an
+8-byte connection id and a 2-byte packet number (11), the authentication tag (16), and the header of
+one STREAM frame (8) a packet; an acknowledgement has an ACK frame (10) instead. RFC 9000, 9114."""
+
 
 def pieces(size_bytes: int, piece_bytes: int) -> int:
     """How many pieces of at most `piece_bytes` hold `size_bytes`; 0 for nothing."""

@@ -1,26 +1,25 @@
 import pickle
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 
-import numba
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim import link as link_module
 from netsim.errors import NetsimError
-from netsim.heap import EventHeap, EventKind
 from netsim.link import (
     UNLIMITED,
+    Bursts,
     Delivery,
     Direction,
     Egress,
     Link,
-    arrival,
-    loss_probability,
     serialise_ns,
 )
-from netsim.wire import RAW_TCP, wire_cost
+from netsim.tcp import loss_probability
+from netsim.wire import wire_cost
 
 MS = 1_000_000
 directions = st.builds(
@@ -64,7 +63,9 @@ class TestLaws:
                 assert delivery.arrival_ns >= last_ns
                 assert type(delivery.arrival_ns) is int
                 last_ns = delivery.arrival_ns
-        assert link.down_state.busy_until_ns == free_ns
+        # What is sent again is sent after the message.
+        if not direction.loss:
+            assert link.down_state.busy_until_ns == free_ns
 
     @given(
         rate=st.integers(1_000, 10**10), delay=st.integers(0, 10**9), messages=traffic, seed=seeds
@@ -142,61 +143,38 @@ class TestWeather:
     def test_loss_delays_and_counts_a_retransmission(self) -> None:
         link = Link(Direction(0, 0, 0, 0.1, 300 * MS), Direction(), seed=4, device=0)
         one = wire_cost(100)
-        late = 0
+        again = []
         for t in range(5000):
-            delivery = link.send_down(t * 10**10, 100)
-            lost = delivery.arrival_ns != t * 10**10
-            late += lost
-            assert delivery.arrival_ns - t * 10**10 == (300 * MS if lost else 0)
-            assert delivery.wire_bytes == one.bytes * (2 if lost else 1)
-            assert delivery.packets == 1 + lost
+            delivery = link.send_down(t * 10**11, 100)
+            times = delivery.packets - 1
+            # One time-out for the packet, doubled for each retransmission that is lost as well.
+            assert delivery.arrival_ns - t * 10**11 == 300 * MS * ((1 << times) - 1)
+            assert delivery.wire_bytes == one.bytes * (1 + times)
+            again.append(times)
+        late = sum(times > 0 for times in again)
         assert late == link.down_state.lost
         assert late / 5000 == pytest.approx(0.1, rel=0.1)
+        assert sum(times > 1 for times in again) / late == pytest.approx(0.1, abs=0.05)
+
+    def test_bursts_lose_more_and_come_at_the_same_times_for_everybody(self) -> None:
+        bursts = Bursts(gap_ns=900 * MS, burst_ns=100 * MS, loss=0.5)
+        way = Direction(loss=0.001, bursts=bursts)
+        fast, slow = (Link(way, Direction(), seed=4, device=0) for _ in range(2))
+        lost = [fast.send_down(t * 10 * MS, 100).packets > 1 for t in range(60_000)]
+        assert sum(lost) / 60_000 == pytest.approx(0.1 * 0.5 + 0.9 * 0.001, rel=0.15)
+        after_a_loss = [later for now, later in pairwise(lost) if now]
+        assert sum(after_a_loss) / len(after_a_loss) > 0.35  # alone: 0.05
+        for t in range(0, 60_000, 7):
+            slow.send_down(t * 10 * MS, 300)
+        slow.send_down(60_000 * 10 * MS - 1, 5)
+        fast.send_down(60_000 * 10 * MS - 1, 5)
+        assert slow.down_state.stays == fast.down_state.stays > 1000
 
     @given(loss=st.floats(0, 1, exclude_max=True), packets=st.integers(0, 1000))
     def test_loss_of_a_message_is_that_of_any_packet(self, loss: float, packets: int) -> None:
         assert loss_probability(loss, packets) == pytest.approx(
             1 - (1 - loss) ** packets, abs=1e-12
         )
-
-
-class TestMeasured:
-    """Real TCP through 20 Mbit/s and 20 ms each way: request of 100 B, response of n B."""
-
-    @pytest.mark.parametrize(
-        ("size", "measured_ms"),
-        [(1_000, 40.7), (30_000, 51.7), (300_000, 164.6), (1_000_000, 455.2)],
-    )
-    def test_warm_transfers(self, size: int, measured_ms: float) -> None:
-        direction = Direction(20_000_000, 20 * MS)
-        link = Link(direction, direction, seed=0, device=0, wire=RAW_TCP)
-        request = link.send_up(0, 100)
-        response = link.send_down(request.arrival_ns, size)
-        assert response.arrival_ns / MS == pytest.approx(measured_ms, rel=0.02)
-        naive_ms = 40 + size * 8 / 20e6 * 1e3
-        assert response.arrival_ns / MS > naive_ms
-
-    def test_four_clients_share_the_bottleneck(self) -> None:
-        egress = Egress(20_000_000)
-        half = Direction(UNLIMITED, 20 * MS)
-        links = [Link(half, half, seed=0, device=i, wire=RAW_TCP) for i in range(4)]
-        wire_bytes = wire_cost(300_000, RAW_TCP).bytes
-        heap: EventHeap[int] = EventHeap()
-        for device, link in enumerate(links):
-            heap.push(link.send_up(0, 100).arrival_ns, EventKind.ARRIVAL, device, 0, 0, 0)
-        for _ in range(40):  # closed loop: the next request follows the response
-            now_ns, _, device, position, _, sent_ns = heap.pop()
-            left_ns = egress.depart(now_ns, wire_bytes)
-            got_ns = links[device].send_down(left_ns, 300_000).arrival_ns
-            took_ms = (got_ns - sent_ns) / MS
-            there_ns = links[device].send_up(got_ns, 100).arrival_ns
-            heap.push(there_ns, EventKind.ARRIVAL, device, position + 1, 0, got_ns)
-        assert took_ms == pytest.approx(494, rel=0.03)
-        assert egress.utilisation(egress.state.busy_until_ns) > 0.9
-
-    @pytest.mark.parametrize(("mbps", "ms"), [(10, 243), (50, 49), (100, 24)])
-    def test_a_dense_row_on_bare_lines(self, mbps: int, ms: int) -> None:
-        assert round(serialise_ns(303_872, mbps * 10**6) / MS) == ms
 
 
 class TestEgress:
@@ -216,21 +194,13 @@ class TestEgress:
         assert egress.utilisation(0) == 0.0
 
 
-def test_scalar_arithmetic_compiles_and_agrees() -> None:
-    compiled_serialise, compiled_arrival = numba.njit()(serialise_ns), numba.njit()(arrival)
-    for size, rate in ((248, 6_700_000), (10**9, 10**6), (5, UNLIMITED)):
-        assert compiled_serialise(size, rate) == serialise_ns(size, rate)
-    for args in ((5, 7, 11, 3, 2), (5, 7, 11, 30, 20), (0, 0, 0, 0, 99)):
-        assert compiled_arrival(*args) == arrival(*args)
-    compiled_loss = numba.njit()(loss_probability)
-    assert compiled_loss(0.01, 211) == loss_probability(0.01, 211)
-
-
 def test_bad_directions() -> None:
     with pytest.raises(NetsimError, match="rate_bps = -1"):
         Direction(rate_bps=-1)
     with pytest.raises(NetsimError, match=r"loss = 1\.0.*probability"):
         Direction(loss=1.0)
+    with pytest.raises(NetsimError, match=r"bursts: gap_ns = 0"):
+        Bursts(0, 1, 0.5)
     with pytest.raises(NetsimError, match="egress"):
         Egress(-5)
     with pytest.raises(NetsimError, match="cannot be negative"):

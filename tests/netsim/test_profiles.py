@@ -81,12 +81,12 @@ class TestLinkConfig:
         assert (profile.down.rate_bps, profile.up.rate_bps) == (5_000_000, 1_000_000)
         assert profile.rtt_ns == 40_500_000
         assert profile.down.jitter_ns == profile.up.jitter_ns == 2_000_000
-        assert profile.down.loss_delay_ns == 240_500_000
+        assert profile.down.loss_delay_ns == 244_500_000  # 40.5 + 2 · 2 + 200
         assert profile.source.startswith("declared: ")
 
     def test_a_new_round_trip_brings_its_own_time_out(self) -> None:
         profile = LinkConfig(profile="4g", rtt_s=0.5).resolve()
-        assert profile.down.loss_delay_ns == 700_000_000
+        assert profile.down.loss_delay_ns == 720_000_000
 
     @pytest.mark.parametrize(
         ("written", "says"),
