@@ -11,6 +11,7 @@ from costeer.codec.core import build_codec
 from costeer.edge import SessionSpec
 from costeer.errors import ConfigError
 from costeer.learning import LearnerSpec, naive_bytes, packed_bytes
+from costeer.padding import NO_PADDING, PaddingConfig
 from costeer.refinement import Ladder, RefineConfig
 from netsim.profiles import LinkProfile
 
@@ -67,6 +68,7 @@ class ArmPlan:
         max_new_tokens: of each request.
         eos: ids that end a text; empty to run every request to its limit.
         refine: what a device does when a choice is not certified.
+        padding: buckets of frame sizes.
         limits: what the cloud engine may use.
         egress_bps: the cloud's way out; 0 for no limit.
     """
@@ -78,6 +80,7 @@ class ArmPlan:
     refine: RefineConfig
     limits: EngineLimits
     egress_bps: int
+    padding: PaddingConfig = NO_PADDING
 
     @property
     def expected_tokens(self) -> int:
@@ -128,7 +131,13 @@ def learner_spec(
 def engine_spec(plan: ArmPlan, terms: CodecTerms) -> EngineSpec:
     """Return what the cloud engine of an arm serves."""
     return EngineSpec(
-        plan.limits, terms.vocab_size, plan.eos, terms.fingerprint, terms.ladder, terms.learner
+        plan.limits,
+        terms.vocab_size,
+        plan.eos,
+        terms.fingerprint,
+        terms.ladder,
+        terms.learner,
+        plan.padding.down_bytes,
     )
 
 
@@ -164,4 +173,5 @@ def session_spec(plan: ArmPlan, device: DevicePlan, index: int, terms: CodecTerm
         codec_fingerprint=terms.fingerprint,
         ladder=terms.ladder,
         round_trip_bytes=device.link.round_trip_bytes if terms.learner else 0,
+        bucket_bytes=plan.padding.up_bytes,
     )

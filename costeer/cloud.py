@@ -67,6 +67,7 @@ from costeer.messages import (
     encode_error,
     encode_frame,
     encode_token,
+    filled,
 )
 from costeer.schedule import plan_step
 from costeer.serving import EngineCounters, EngineLimits, EngineSpec, Memory, Session, State
@@ -423,4 +424,5 @@ class CloudEngine:
     ) -> Send:
         frame = Frame(kind, session.session, session.epoch, session.position, session.round, body)
         payload_bytes = len(body) if kind is FrameKind.LOGITS else 0
-        return Send(session.session, encode_frame(frame), payload_bytes, trace)
+        bucket_bytes = self._spec.bucket_bytes if kind is FrameKind.LOGITS else 1
+        return Send(session.session, filled(frame, bucket_bytes), payload_bytes, trace)

@@ -59,9 +59,9 @@ from costeer.messages import (
     decode_error,
     decode_frame,
     decode_token,
-    encode_frame,
     encode_open,
     encode_token,
+    filled,
 )
 from costeer.methods import CloudRole, Method, Prompt
 
@@ -87,6 +87,7 @@ class SessionSpec:
         ladder: ranks per refinement round.
         round_trip_bytes: what the device's link could carry in a round trip; 0 where no starting k
             learns.
+        bucket_bytes: frame sizes are multiples of this.
         epoch: 0, and one more after each resumption.
         chosen: tokens that an earlier epoch chose.
     """
@@ -102,6 +103,7 @@ class SessionSpec:
     epoch: int = 0
     chosen: tuple[int, ...] = ()
     round_trip_bytes: int = 0
+    bucket_bytes: int = 1
 
     def prompt(self, which: Prompt) -> tuple[int, ...]:
         """Return one of the two prompts."""
@@ -373,7 +375,7 @@ class EdgeSession:
     def _send(self, kind: FrameKind, body: bytes = b"") -> Send:
         spec = self._spec
         frame = Frame(kind, spec.session, spec.epoch, self._position, self._round, body)
-        return Send(spec.session, encode_frame(frame))
+        return Send(spec.session, filled(frame, spec.bucket_bytes))
 
     def _clear_step(self) -> None:
         self._round = 0

@@ -1,9 +1,10 @@
 """The frames between a device and the cloud, byte for byte.
 
-A frame is ``kind | session | epoch | position | round | length | body | crc32``. The first byte
-holds the version in its high and the kind in its low half; the five numbers are unsigned LEB128
-in their shortest form; the CRC-32 (little endian) covers all before it. A LOGITS frame typically
-spends 9 bytes on the header and 4 on the checksum; no frame spends more than 30 beside its body.
+A frame is ``kind | session | epoch | position | round | length | body | filling | crc32``. The
+first byte holds the version in its high and the kind in its low half; the five numbers are unsigned
+LEB128 in their shortest form; the filling is zeros, none unless sizes are to be hidden; the CRC-32
+(little endian) covers all before it. A LOGITS frame typically spends 9 bytes on the header and 4 on
+the checksum; no frame spends more than 30 beside its body and filling.
 
 Every number is bounded and every encoding is canonical, so that decoding any bytes either gives
 the one frame that encodes to them or raises ``FrameError``. No pickle, no allocation beyond the
@@ -27,13 +28,14 @@ MORE names no token: a device that asked for ids would reveal Δ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from zlib import crc32
 
 import numpy as np
 
 from costeer.errors import FrameError, LocalProtocolError
+from costeer.padding import fill_bytes
 
 VERSION = 2
 MAX_FRAME_BYTES = 8 * 2**20
@@ -69,7 +71,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One decoded frame; see the table above for its body."""
+    """One decoded frame; see the table above for its body. ``filling`` is in bytes."""
 
     kind: FrameKind
     session: int
@@ -77,6 +79,7 @@ class Frame:
     position: int
     round: int
     body: bytes = b""
+    filling: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +120,28 @@ def encode_frame(frame: Frame) -> bytes:
     for number in (frame.session, frame.epoch, frame.position, frame.round, len(frame.body)):
         _put_number(out, number)
     out += frame.body
+    out += bytes(frame.filling)
     out += crc32(out).to_bytes(_CRC_BYTES, "little")
     if len(out) > MAX_FRAME_BYTES:
         raise LocalProtocolError(
             f"{frame.kind.name} frame of {len(out)} bytes exceeds {MAX_FRAME_BYTES}"
         )
     return bytes(out)
+
+
+def filled(frame: Frame, bucket_bytes: int) -> bytes:
+    """Return the bytes of a frame that is filled up to a multiple of a bucket.
+
+    A frame so large that its next multiple would exceed the limit stays as it is.
+
+    Raises:
+        LocalProtocolError: a number or the body exceeds its bound.
+    """
+    plain = encode_frame(frame)
+    filling = fill_bytes(len(plain), bucket_bytes)
+    if not filling or len(plain) + filling > MAX_FRAME_BYTES:
+        return plain
+    return encode_frame(replace(frame, filling=filling))
 
 
 def decode_frame(data: bytes) -> Frame:
@@ -147,11 +166,14 @@ def decode_frame(data: bytes) -> Frame:
     position, at = _get_number(data, at, end)
     round_, at = _get_number(data, at, end)
     length, at = _get_number(data, at, end)
-    if at + length != end:
+    filling = end - at - length
+    if filling < 0:
         raise FrameError(f"{kind.name} body: {length} bytes declared, {end - at} there")
+    if filling and data.count(0, at + length, end) != filling:
+        raise FrameError(f"{kind.name} frame: its {filling} bytes of filling are not zero")
     if length and kind in _BODILESS:
         raise FrameError(f"{kind.name} frame with a body of {length} bytes")
-    return Frame(kind, session, epoch, position, round_, data[at:end])
+    return Frame(kind, session, epoch, position, round_, data[at : at + length], filling)
 
 
 def encode_open(body: Open) -> bytes:

@@ -65,6 +65,7 @@ class EngineSpec:
         codec_fingerprint: of the codec that LOGITS come in.
         ladder: ranks per refinement round.
         learner: what chooses the ladder of each step instead; None: it stays as it is.
+        bucket_bytes: sizes of LOGITS frames are multiples of this.
     """
 
     limits: EngineLimits
@@ -73,6 +74,7 @@ class EngineSpec:
     codec_fingerprint: int
     ladder: Ladder
     learner: LearnerSpec | None = None
+    bucket_bytes: int = 1
 
 
 @dataclass(slots=True)

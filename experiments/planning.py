@@ -17,6 +17,7 @@ from costeer.cloud import EngineLimits
 from costeer.codec.config import CodecConfig
 from costeer.errors import ConfigError
 from costeer.methods import Prompt
+from costeer.padding import NO_PADDING
 from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
 from experiments.calibration import PairCalibration
@@ -238,6 +239,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         max_new_tokens=scenario.workload.max_new_tokens,
         eos=workload.eos,
         refine=config.refine or RefineConfig(),
+        padding=config.padding or NO_PADDING,
         limits=EngineLimits(
             max_batch=cloud.max_batch,
             chunk_tokens=cloud.chunk_tokens,

@@ -29,6 +29,7 @@ from actors.sink import RunSink
 from actors.virtual import VirtualDriver
 from costeer.errors import ConfigError
 from costeer.methods import CloudRole
+from costeer.padding import NO_PADDING
 from experiments.calibration import PairCalibration
 from experiments.hosting import Laboratory, open_laboratory
 from experiments.interrupt import deferred_interrupt
@@ -228,12 +229,19 @@ def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms) -> dict[str, 
     steered = plan.arm.method.steered
     return {
         "method": plan.arm.method.name,
-        "codec": terms.name if steered else "",
+        "codec": _codec(plan, terms) if steered else "",
         "strength": f"{plan.arm.strength:.4g}" if steered else "",
         "refine": _refine(plan) if steered else "",
         "way": scenario.way,
         "values": scenario.values,
     }
+
+
+def _codec(plan: ArmPlan, terms: CodecTerms) -> str:
+    padding = plan.padding
+    if padding == NO_PADDING:
+        return terms.name
+    return f"{terms.name} in {padding.down_bytes}/{padding.up_bytes} B"
 
 
 def _refine(plan: ArmPlan) -> str:

@@ -179,8 +179,8 @@ def strength_picture(means: pd.DataFrame) -> Picture:
             spread = half.astype(float) if half.notna().any() else None
             sd = float(line["delta_sd"].mean())
             right.errorbar(
-                sd * x, size, yerr=spread, color=colour, marker=marker, ms=4, lw=1.3, elinewidth=0.9,
-                capsize=2,
+                sd * x, size, yerr=spread, color=colour, marker=marker, ms=4, lw=1.3,
+                elinewidth=0.9, capsize=2,
             )  # fmt: skip
             papers = line["strength"].isin(_PAPER_STRENGTHS)
             right.plot(

@@ -1,4 +1,4 @@
-"""`costeer evaluate pair`: what the shipped pair shows, with intervals."""
+"""`costeer evaluate pair|privacy`: what the shipped pair shows, and what steering reveals."""
 
 from __future__ import annotations
 
@@ -11,11 +11,20 @@ from costeer.errors import ConfigError
 from experiments.commands.options import AddCommand, add_json, count
 from experiments.splits import SPLITS
 
+_LEAST = 2
+
 
 def register(add: AddCommand) -> None:
-    """Add the command."""
-    parser = add("evaluate", "measure the quality of the shipped pair under every method")
-    parser.add_argument("what", metavar="pair", choices=["pair"], help="what to evaluate")
+    """Add the command and what it can evaluate."""
+    parser = add("evaluate", "measure the quality of the shipped pair, or what steering reveals")
+    kinds = parser.add_subparsers(metavar="WHAT", required=True)
+    _register_pair(kinds.add_parser("pair", help="the shipped pair under every method"))
+    _register_privacy(
+        kinds.add_parser("privacy", help="how well observers guess whose profile was used")
+    )
+
+
+def _register_pair(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", choices=sorted(SPLITS), default="dev", help="held-out rows (default: dev)"
     )
@@ -25,10 +34,32 @@ def register(add: AddCommand) -> None:
         "--slm", metavar="DIR", type=Path, action="append", help="another small model; repeatable"
     )
     add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=_evaluate_pair)
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def _register_privacy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--candidates", metavar="N", type=count, default=8, help="profiles to tell (default: 8)"
+    )
+    parser.add_argument(
+        "--questions",
+        metavar="N",
+        type=count,
+        default=16,
+        help="questions that each asks; the first half teaches (default: 16)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("runs/privacy"),
+        help="where page, figure and data go (default: runs/privacy)",
+    )
+    add_json(parser)
+    parser.set_defaults(execute=_evaluate_privacy)
+
+
+def _evaluate_pair(arguments: argparse.Namespace) -> int:
     """Decode, score and print."""
     from experiments.scenario.model import SHIPPED_MODELS
 
@@ -41,4 +72,24 @@ def execute(arguments: argparse.Namespace) -> int:
 
     result = evaluate_pair(SPLITS[arguments.split], arguments.limit, llm, slms)
     print(json.dumps(asdict(result), indent=2) if arguments.json else format_report(result))
+    return 0
+
+
+def _evaluate_privacy(arguments: argparse.Namespace) -> int:
+    """Run every candidate's sessions, let the observers guess, write and print."""
+    if arguments.candidates < _LEAST or arguments.questions < _LEAST:
+        raise ConfigError(
+            f"evaluate privacy: --candidates {arguments.candidates} and --questions"
+            f" {arguments.questions}: at least {_LEAST} of each, so that there is a choice and"
+            " something to learn from"
+        )
+    from experiments.privacy.shown import table, write_page
+    from experiments.privacy.study import STRENGTHS, study
+    from experiments.progress import progress_for
+
+    found = study(arguments.candidates, arguments.questions, STRENGTHS, progress_for())
+    page = write_page(found, arguments.out)
+    print(json.dumps(asdict(found), indent=2) if arguments.json else table(found))
+    if not arguments.json:
+        print(f"\n{page}")
     return 0

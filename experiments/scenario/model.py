@@ -27,6 +27,7 @@ from actors.values.generated import GeneratedConfig
 from costeer.codec.config import AnyCodecConfig, CodecConfig
 from costeer.errors import ConfigError
 from costeer.methods import Method, method_named
+from costeer.padding import PaddingConfig
 from costeer.refinement import RefineConfig
 from costeer.sampling import SamplingConfig
 from costeer.steering import StrengthConfig
@@ -274,6 +275,8 @@ class ArmConfig(_Section):
     """How logits go down; dense fp16 by default. Steered methods alone."""
     refine: RefineConfig | None = None
     """What a device does when a choice is not certified. Steered methods alone."""
+    padding: PaddingConfig | None = None
+    """Buckets that frame sizes are filled up to; none by default. Steered methods alone."""
     sampling: SamplingConfig = SamplingConfig()
     """How tokens are chosen; greedy by default."""
 
@@ -306,7 +309,7 @@ class ArmConfig(_Section):
     @model_validator(mode="after")
     def _fits_method(self) -> Self:
         if not self.settings.steered:
-            for name in ("strength", "codec", "refine"):
+            for name in ("strength", "codec", "refine", "padding"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} has no effect on {self.method}: leave it out")
         return self

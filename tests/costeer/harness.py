@@ -180,8 +180,11 @@ class World:
         engine_limits: EngineLimits,
         chaos: Chaos = CALM,
         learner: LearnerSpec | None = None,
+        bucket_bytes: int = 1,
     ) -> None:
-        self.spec = EngineSpec(engine_limits, VOCAB, EOS, FINGERPRINT, ladder, learner)
+        self.spec = EngineSpec(
+            engine_limits, VOCAB, EOS, FINGERPRINT, ladder, learner, bucket_bytes
+        )
         self.engine = CloudEngine(self.spec)
         self.cloud = ToyCloud()
         self.edge = ToyEdge()
@@ -203,9 +206,9 @@ class World:
         self._heap: list[tuple[int, int, int, Callable[[], None]]] = []
 
     @classmethod
-    def of(cls, case: Case, learner: LearnerSpec | None = None) -> World:
+    def of(cls, case: Case, learner: LearnerSpec | None = None, bucket_bytes: int = 1) -> World:
         """Lay out a case."""
-        world = cls(case.fleet[0].ladder, case.limits, case.chaos, learner)
+        world = cls(case.fleet[0].ladder, case.limits, case.chaos, learner, bucket_bytes)
         for spec, *times_ns in zip(case.fleet, case.starts_ns, case.waits_ns, strict=True):
             world.start(spec, *times_ns)
         return world

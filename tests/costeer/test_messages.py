@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from zlib import crc32
 
 import pytest
@@ -26,6 +27,7 @@ from costeer.messages import (
     encode_frame,
     encode_open,
     encode_token,
+    filled,
 )
 
 BODILESS = (FrameKind.MORE, FrameKind.CLOSE)
@@ -39,6 +41,7 @@ frames = st.sampled_from(FrameKind).flatmap(
         numbers,
         numbers,
         st.just(b"") if kind in BODILESS else st.binary(max_size=300),
+        st.integers(0, 40),
     )
 )
 opens = st.builds(
@@ -70,7 +73,7 @@ def check_canonical(data: bytes) -> None:
 def test_frames_round_trip(frame: Frame) -> None:
     data = encode_frame(frame)
     assert decode_frame(data) == frame
-    assert len(data) - len(frame.body) <= 30
+    assert len(data) - len(frame.body) - frame.filling <= 30
 
 
 @given(opens)
@@ -116,7 +119,7 @@ def test_no_flipped_bit_is_a_frame(frame: Frame, data: st.DataObject) -> None:
 
 @given(frames, st.data())
 def test_a_truncation_with_a_right_checksum_is_no_frame(frame: Frame, data: st.DataObject) -> None:
-    head = encode_frame(frame)[:-4]
+    head = encode_frame(replace(frame, filling=0))[:-4]
     with pytest.raises(FrameError):
         decode_frame(sealed(head[: data.draw(st.integers(0, len(head) - 1))]))
 
@@ -184,7 +187,7 @@ def test_hostile_token_bodies_by_name(body: bytes) -> None:
         (b"\x12\x01\x00\x00\x00\x00", "version"),
         (b"\x27\x01\x00\x00\x00\x00", "kind"),
         (b"\x22\x01\x00\x00\x00\x02\x05", "2 bytes declared, 1 there"),
-        (b"\x22\x01\x00\x00\x00\x01\x05\x05", "1 bytes declared, 2 there"),
+        (b"\x22\x01\x00\x00\x00\x01\x05\x05", "filling are not zero"),
         (b"\x22\x01\x00\x00\x00\xff\xff\xff\xff\x0f\x05", "declared"),
         (b"\x23\x01\x00\x00\x01\x01\x05", "MORE frame with a body"),
         (b"\x24\x01\x00\x00\x00\x01\x05", "CLOSE frame with a body"),
@@ -279,3 +282,22 @@ def test_golden_bytes(kind: FrameKind) -> None:
     frame, golden = GOLDEN[kind]
     assert encode_frame(frame).hex() == golden
     assert decode_frame(bytes.fromhex(golden)) == frame
+
+
+@given(frames, st.integers(1, 700))
+def test_a_filled_frame_says_the_same_in_a_size_of_its_bucket(frame: Frame, bucket: int) -> None:
+    plain = replace(frame, filling=0)
+    data = filled(plain, bucket)
+    assert len(data) % bucket == 0
+    assert len(data) - len(encode_frame(plain)) < bucket
+    found = decode_frame(data)
+    assert replace(found, filling=0) == plain
+
+
+@given(frames, st.integers(1, 255))
+def test_filling_is_zeros(frame: Frame, junk: int) -> None:
+    filling = replace(frame, filling=5)
+    body = bytearray(encode_frame(filling)[:-4])
+    body[-1] = junk
+    with pytest.raises(FrameError, match="not zero"):
+        decode_frame(sealed(bytes(body)))

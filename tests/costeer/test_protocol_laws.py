@@ -239,3 +239,17 @@ def test_every_method_charges_the_stages_that_it_passes() -> None:
     assert passed["llm_with"] == passed["llm_without"] == streamed
     assert passed["costeer"] >= streamed | {"decode", "steer", "refinement"}
     assert "overhead" not in passed["costeer"]
+
+
+@settings(max_examples=40)
+@given(cases(max_sessions=3), st.integers(2, 500), st.integers(2, 100))
+def test_filled_frames_change_sizes_and_nothing_else(case: Case, down: int, up: int) -> None:
+    fleet = tuple(replace(spec, bucket_bytes=up) for spec in case.fleet)
+    padded = World.of(replace(case, fleet=fleet), bucket_bytes=down)
+    padded.run()
+    plain = World.of(case)
+    plain.run()
+    for spec in fleet:
+        assert padded.tokens(spec.session) == plain.tokens(spec.session)
+    for frames in padded.uplink.values():
+        assert all(len(frame) % up == 0 for frame in frames)

@@ -220,11 +220,11 @@ def test_a_dry_run_writes_nothing(
     monkeypatch.chdir(tmp_path)
     assert cli.main(["ablate", "strength", "--dry-run", "--repeats", "2"]) == 0
     shown = capsys.readouterr().out
-    assert "boosts" in shown
-    assert "36 cells, roughly" in shown
+    assert "Laplace" in shown
+    assert "54 cells, roughly" in shown
     assert cli.main(["ablate", "strength", "--dry-run", "--json", "--repeats", "1"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert len(plan["cells"]) == 18
+    assert len(plan["cells"]) == 27
     assert plan["estimate_s"] > 0
     assert list(tmp_path.iterdir()) == []
 

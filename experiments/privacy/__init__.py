@@ -1,0 +1,1 @@
+"""What steering reveals of the private context: observers guess it, and are counted."""
