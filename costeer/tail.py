@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 F64: TypeAlias = npt.NDArray[np.float64]
 Floats: TypeAlias = npt.NDArray[np.floating]
 Tail: TypeAlias = Literal["bounded", "renormalised", "uniform"]
+TAILS: tuple[Tail, ...] = ("bounded", "renormalised", "uniform")
 
 
 @dataclass(frozen=True, slots=True)

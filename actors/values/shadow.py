@@ -30,6 +30,7 @@ from costeer.certificate import decide
 from costeer.codec import SparseLogits
 from costeer.sampling import Noise
 from costeer.steering import decision_scores
+from costeer.tail import TAILS, Divergence, assumed_logits, divergence, steered_log_probs
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -71,6 +72,9 @@ class ShadowStep:
         delta_sd: standard deviation of Δ over the vocabulary, nats.
         ranks_needed: the fewest ranks that certify the choice; None unless asked for, and for
             choices with noise.
+        tail_kl_nats: for each of ``TAILS``, KL(device ‖ dense) where the device fills in what was
+            not sent by that assumption; empty unless asked for.
+        tail_total_variation: of the same.
     """
 
     session: int
@@ -81,6 +85,8 @@ class ShadowStep:
     total_variation: float
     delta_sd: float
     ranks_needed: int | None
+    tail_kl_nats: tuple[float, ...] = ()
+    tail_total_variation: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)
@@ -94,8 +100,14 @@ class _Pending:
 class DenseShadow:
     """Collects one `ShadowStep` per token of a steered arm."""
 
-    def __init__(self, *, ranks: bool = False) -> None:
-        """Begin with nothing; `ranks` asks for ``ranks_needed`` (a sort of every row)."""
+    def __init__(self, *, ranks: bool = False, tails: bool = False) -> None:
+        """Begin with nothing.
+
+        Args:
+            ranks: ask for ``ranks_needed`` (a sort of every row).
+            tails: ask for ``tail_…`` (four more passes over every row).
+        """
+        self._tails = tails
         self._ranks = ranks
         self._pending: dict[tuple[int, int], _Pending] = {}
         self._steps: dict[tuple[int, int], ShadowStep] = {}
@@ -136,6 +148,7 @@ class DenseShadow:
         whole = SparseLogits(ids_V, row_V, -math.inf, 0.0, vocab_size)
         dense = decide(whole, delta_V, arm.strength, arm.sampling, noise)
         kl_nats, total_variation = _distance(row_V, known, delta_V, arm.strength)
+        tails = _tail_distances(row_V, known, delta_V, arm.strength) if self._tails else []
         ranked = self._ranks and arm.sampling.greedy
         self._steps[session, position] = ShadowStep(
             session=session,
@@ -146,6 +159,8 @@ class DenseShadow:
             total_variation=total_variation,
             delta_sd=float(np.std(delta_V, dtype=np.float64)),
             ranks_needed=ranks_needed(row_V, delta_V, arm.strength) if ranked else None,
+            tail_kl_nats=tuple(each.reverse_kl_nats for each in tails),
+            tail_total_variation=tuple(each.total_variation for each in tails),
         )
 
     def _step(self, session: int, position: int) -> _Pending:
@@ -177,6 +192,17 @@ def _distance(row_V: F32, known: SparseLogits, delta_V: F64 | F32, c: float) -> 
     kl_nats = float(np.sum(q_K * (sent_K - dense_K)))
     unsent = max(0.0, 1.0 - float(p_K.sum()))
     return max(kl_nats, 0.0), 0.5 * (float(np.abs(q_K - p_K).sum()) + unsent)
+
+
+def _tail_distances(
+    row_V: F32, known: SparseLogits, delta_V: F64 | F32, c: float
+) -> list[Divergence]:
+    """How far each assumption of the unsent tail is from the dense steered distribution."""
+    dense_V = steered_log_probs(row_V, delta_V, c)
+    return [
+        divergence(dense_V, steered_log_probs(assumed_logits(known, tail), delta_V, c))
+        for tail in TAILS
+    ]
 
 
 def _logsumexp(scores: F64) -> float:

@@ -21,6 +21,7 @@ import yaml
 
 from actors.plan import session_id
 from costeer.errors import ConfigError
+from costeer.tail import TAILS
 from experiments.ablation.execution import SHADOW_FILE
 from experiments.ablation.store import INDEX, MARKER
 from experiments.results.frames import ID
@@ -178,6 +179,10 @@ def _shadowed(steps: pd.DataFrame, tokens: int) -> dict[str, Any]:
         found[f"payload_bytes_round{round_}_per_token"] = total / tokens if known else None
     for name in ("kl_nats", "total_variation", "delta_sd"):
         found[name] = float(steps[name].mean()) if known else None
+    for index, tail in enumerate(TAILS):
+        for name in ("tail_kl_nats", "tail_total_variation"):
+            told = [each[index] for each in steps[name] if len(each)] if known else []
+            found[f"{name}_{tail}"] = float(np.mean(told)) if told else None
     ranks = steps["ranks_needed"].dropna().to_numpy(dtype=np.float64)
     for at in (50, 90, 99):
         found[f"ranks_needed_p{at}"] = float(np.percentile(ranks, at)) if len(ranks) else None

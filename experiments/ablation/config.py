@@ -12,7 +12,7 @@ axes:                               # every combination of these
     - {label: first frame, set: {arms.0.refine: {max_rounds: 0}}}
 blocks: []                          # further (set, axes), each combined with the above; optional
 repeats: 3                          # seeds: the scenario's, and the ones after it
-shadow: agreement                   # none | agreement | ranks
+shadow: agreement                   # none | agreement | ranks | tails
 ```
 """
 
@@ -76,9 +76,10 @@ class AblationConfig(_Section):
     """Parts with axes of their own; the cells are those of all parts together."""
     repeats: int = Field(default=1, ge=1, le=1000)
     """Seeds per cell."""
-    shadow: Literal["none", "agreement", "ranks"] = "agreement"
+    shadow: Literal["none", "agreement", "ranks", "tails"] = "agreement"
     """`agreement` compares every choice with that from the whole row (a pass over the vocabulary
-    per token); `ranks` also finds how many ranks it needed (a sort per token)."""
+    per token); `ranks` also finds how many ranks it needed (a sort per token);
+    `tails` how far each assumption of the unsent tail is off (four more passes)."""
 
 
 def shipped_ablations() -> list[str]:

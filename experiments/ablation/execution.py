@@ -55,7 +55,7 @@ def run_cell(cell: Cell) -> dict[str, bytes]:
     scenario = Scenario.model_validate(yaml.safe_load(cell.scenario))
     port = LocalPort()
     workload = plan_workload(scenario)
-    shadow = DenseShadow(ranks=cell.shadow == "ranks")
+    shadow = DenseShadow(ranks=cell.shadow == "ranks", tails=cell.shadow == "tails")
     hosts = start_hosts(scenario, port, None if cell.shadow == "none" else shadow)
     laboratory = _ShadowedLaboratory(
         hosts.cloud, hosts.shards, hosts.cloud_name, hosts.edge_name, shadow, []

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from actors.sink import write_atomically
 from costeer.machine import STAGES
+from costeer.tail import TAILS
 from experiments.ablation import figures, speed
 from experiments.ablation.collection import (
     by_configuration,
@@ -37,6 +38,7 @@ from experiments.ablation.tables import (
     links_of,
     result_columns,
     round_columns,
+    tail_columns,
 )
 from experiments.report.plots import stages_figure
 from experiments.results.grid import Column, grouped, markdown_table
@@ -192,6 +194,16 @@ def _tables(means: pd.DataFrame) -> list[Shown]:
                 "distribution from the dense one, unsent tokens counting as impossible; how many "
                 "texts leave the dense one's, and where.",
                 columns=round_columns(means),
+            )
+        )
+    if means[f"tail_kl_nats_{TAILS[0]}"].notna().any():
+        shown.append(
+            Shown(
+                "tails",
+                "How far the device's steered distribution is from the dense one (KL(device ‖ "
+                "dense) and total variation), by what it assumes of the tokens that it was not "
+                "sent: all at the floor, impossible, or the unsent mass spread evenly.",
+                columns=tail_columns(means),
             )
         )
     if len(links_of(means)) > 1:

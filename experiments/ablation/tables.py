@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from costeer.tail import TAILS
 from experiments.ablation.collection import ROUNDS, axes_of, over_links
 from experiments.results.grid import Column, grouped, number, significant
 from experiments.results.summary import ALL
@@ -90,6 +91,17 @@ def link_name(link: pd.Series) -> str:
     """Return what a link is called: its profile, or its rate where it has no name."""
     name = str(link["link_class"])
     return f"{link['down_mbps']:g} Mbit/s" if "(" in name else name
+
+
+def tail_columns(means: pd.DataFrame) -> list[Column]:
+    """Return how far each assumption of the unsent tail is from the dense steered distribution."""
+    rows = over_links(means)
+    rows = rows[rows[f"tail_kl_nats_{TAILS[0]}"].notna()]
+    return [
+        *_axis_columns(rows),
+        *(_column(rows, f"tail_kl_nats_{tail}", tail, "nats", "KL") for tail in TAILS),
+        *(_column(rows, f"tail_total_variation_{tail}", tail, "", "TV") for tail in TAILS),
+    ]
 
 
 def _axis_columns(rows: pd.DataFrame) -> list[Column]:

@@ -122,12 +122,15 @@ def _print_outcome(outcome: AblationOutcome, *, as_json: bool) -> None:
         print(json.dumps(told, indent=2))
         return
     if outcome.finished:
+        from experiments.ablation.findings import findings
         from experiments.ablation.tables import result_columns
         from experiments.results.grid import text_table
 
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        columns = result_columns(by_configuration(over_repeats(collect(outcome.path))))
-        print(text_table(columns, width))
+        means = by_configuration(over_repeats(collect(outcome.path)))
+        print(text_table(result_columns(means), width))
+        for sentence in findings(means):
+            print(f"\n{sentence}")
         print(f"\nreport: {outcome.report}")
     for failure in failures:
         print(

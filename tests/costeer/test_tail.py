@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from costeer.codec import CodecConfig, build_codec
 from costeer.errors import LocalProtocolError
-from costeer.tail import assumed_logits, divergence, steered_log_probs
+from costeer.tail import TAILS, assumed_logits, divergence, steered_log_probs
 
-TAILS: Any = ("bounded", "renormalised", "uniform")
 ROWS = st.tuples(st.integers(0, 2**31), st.integers(2, 120), st.sampled_from([0.5, 3.0]))
 
 
