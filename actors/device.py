@@ -8,7 +8,7 @@ from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spe
 from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
 from costeer.edge import EdgeSession
 from costeer.machine import TokenRecord
-from netsim.link import Egress, Link
+from netsim.link import Delivery, Egress, Link
 from netsim.profiles import link_for
 from netsim.wire import wire_cost
 
@@ -16,17 +16,18 @@ from netsim.wire import wire_cost
 class AccessLink:
     """A device's link, metered: bytes by kind and direction until they are taken."""
 
-    __slots__ = ("_link", "frames_down", "frames_up", "meter")
+    __slots__ = ("_link", "device", "frames_down", "frames_up", "meter")
 
     def __init__(self, plan: DevicePlan, seed: int) -> None:
         """Lay the link of a device."""
+        self.device = plan.device
         self._link: Link = link_for(plan.link, seed, plan.device)
         self.meter = ByteMeter()
         self.frames_up = 0
         self.frames_down = 0
 
-    def up(self, now_ns: int, frame_bytes: int) -> int:
-        """Send a frame up; return when it has arrived."""
+    def up(self, now_ns: int, frame_bytes: int) -> Delivery:
+        """Send a frame up; return what becomes of it."""
         sent = self._link.send_up(now_ns, frame_bytes)
         self.frames_up += 1
         meter = self.meter
@@ -34,10 +35,10 @@ class AccessLink:
         meter.wire_bytes_up += sent.wire_bytes
         meter.packets_up += sent.packets
         meter.wire_bytes_down += sent.ack_bytes
-        return sent.arrival_ns
+        return sent
 
-    def down(self, now_ns: int, frame_bytes: int, payload_bytes: int) -> int:
-        """Send a frame down; return when it has arrived."""
+    def down(self, now_ns: int, frame_bytes: int, payload_bytes: int) -> Delivery:
+        """Send a frame down; return what becomes of it."""
         sent = self._link.send_down(now_ns, frame_bytes)
         self.frames_down += 1
         meter = self.meter
@@ -46,7 +47,7 @@ class AccessLink:
         meter.wire_bytes_down += sent.wire_bytes
         meter.packets_down += sent.packets
         meter.wire_bytes_up += sent.ack_bytes
-        return sent.arrival_ns
+        return sent
 
     def take(self) -> ByteMeter:
         """Return what was moved since the last time."""

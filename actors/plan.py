@@ -14,6 +14,7 @@ from costeer.learning import LearnerSpec, naive_bytes, packed_bytes
 from costeer.padding import NO_PADDING, PaddingConfig
 from costeer.refinement import Ladder, RefineConfig
 from netsim.profiles import LinkProfile
+from netsim.sharing import Discipline
 
 _REQUEST_BITS = 12
 
@@ -34,6 +35,19 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """What some devices share: a radio cell or an access line with the rates of their link.
+
+    Args:
+        number: which one; unique in the fleet.
+        discipline: how they are served.
+    """
+
+    number: int
+    discipline: Discipline
+
+
+@dataclass(frozen=True, slots=True)
 class DevicePlan:
     """One device and its user.
 
@@ -47,6 +61,7 @@ class DevicePlan:
             the end of the request before.
         arrivals_ns: open loop: when each request comes, whether or not the one before has ended
             (it then waits at the device); None in a closed loop.
+        cell: what it shares with other devices of its class; None for a link of its own.
     """
 
     device: int
@@ -56,6 +71,7 @@ class DevicePlan:
     requests: tuple[Request, ...]
     think_ns: tuple[int, ...]
     arrivals_ns: tuple[int, ...] | None = None
+    cell: Cell | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,7 @@ class ArmPlan:
         padding: buckets of frame sizes.
         limits: what the cloud engine may use.
         egress_bps: the cloud's way out; 0 for no limit.
+        egress_discipline: how devices share it.
     """
 
     arm: ArmSpec
@@ -81,6 +98,7 @@ class ArmPlan:
     limits: EngineLimits
     egress_bps: int
     padding: PaddingConfig = NO_PADDING
+    egress_discipline: Discipline = Discipline.FIFO
 
     @property
     def expected_tokens(self) -> int:

@@ -19,7 +19,8 @@ from enum import IntEnum
 from functools import partial
 
 from actors.costs import Costs
-from actors.device import CloudEgress, DeviceRun, by_session
+from actors.device import DeviceRun, by_session
+from actors.network import Network
 from actors.plan import ArmPlan, CodecTerms, engine_spec
 from actors.port import Handle, gather, never
 from actors.records import ArmRun, Recorder
@@ -59,6 +60,7 @@ class _Lane(IntEnum):
     REQUEST = EventKind.ARRIVAL
     FRAME_UP = EventKind.ARRIVAL + 1
     FRAME_DOWN = EventKind.ARRIVAL + 2
+    NETWORK = EventKind.ARRIVAL + 3
     CLOUD_DONE = EventKind.COMPUTE_DONE
     FORWARD_DONE = EventKind.COMPUTE_DONE + 1
     DECODE_DONE = EventKind.COMPUTE_DONE + 2
@@ -142,7 +144,9 @@ class VirtualDriver:
         self._recorder = recorder
         self._heap: EventHeap[Handler] = EventHeap()
         self._engine = CloudEngine(engine_spec(plan, terms))
-        self._egress = CloudEgress(plan.egress_bps)
+        self._network = Network(plan)
+        self._network_looks = 0
+        self._network_look_ns: int | None = None
         self._cloud = _Queue(cloud) if cloud is not None else None
         shard_queues = [_Queue(shard) for shard in shards]
         self._queues = [*([self._cloud] if self._cloud else []), *shard_queues]
@@ -195,7 +199,7 @@ class VirtualDriver:
                     self._recorder.request(request)
         run = self._recorder.close(self._now_ns, complete=complete)
         run.engine = self._engine.counters
-        run.egress_busy_ns = self._egress.busy_ns
+        run.egress_busy_ns = self._network.egress_busy_ns
         return run
 
     # ------------------------------------------------------------------ requests
@@ -229,16 +233,7 @@ class VirtualDriver:
         if isinstance(command, Compute):
             self._compute_edge(device, command.op, now_ns)
         elif isinstance(command, Send):
-            arrival_ns = device.access.up(now_ns, len(command.frame))
-            event = FrameArrived(command.frame, arrival_ns - now_ns)
-            self._heap.push(
-                arrival_ns,
-                _Lane.FRAME_UP,
-                device.plan.device,
-                device.access.frames_up,
-                0,
-                partial(self._tell_cloud, event),
-            )
+            self._send_up(device, command, now_ns)
         elif isinstance(command, Emit):
             self._recorder.token(device.record(command.record, now_ns))
         elif isinstance(command, Finish):
@@ -326,17 +321,58 @@ class VirtualDriver:
             _flush(self._queues)
         self._tell_cloud(ComputeDone(ticket.op, ticket.value, ticket.duration_ns), now_ns)
 
+    # ------------------------------------------------------------------ the network
+
+    def _send_up(self, device: DeviceRun, command: Send, now_ns: int) -> None:
+        number = device.access.frames_up + 1
+        frame = command.frame
+
+        def deliver(arrival_ns: int) -> None:
+            event = FrameArrived(frame, arrival_ns - now_ns)
+            self._heap.push(
+                arrival_ns,
+                _Lane.FRAME_UP,
+                device.plan.device,
+                number,
+                0,
+                partial(self._tell_cloud, event),
+            )
+
+        self._network.up(device.access, now_ns, len(frame), deliver)
+        self._look_at_network()
+
     def _send_down(self, command: Send, now_ns: int) -> None:
         device = self._by_session[command.session]
-        size = len(command.frame)
-        departure_ns = self._egress.depart(now_ns, size)
-        arrival_ns = device.access.down(departure_ns, size, command.payload_bytes)
-        event = FrameArrived(command.frame, arrival_ns - now_ns, command.trace)
-        self._heap.push(
-            arrival_ns,
-            _Lane.FRAME_DOWN,
-            device.plan.device,
-            device.access.frames_down,
-            0,
-            partial(self._tell_edge, device, event),
-        )
+        number = device.access.frames_down + 1
+        frame = command.frame
+
+        def deliver(arrival_ns: int) -> None:
+            event = FrameArrived(frame, arrival_ns - now_ns, command.trace)
+            self._heap.push(
+                arrival_ns,
+                _Lane.FRAME_DOWN,
+                device.plan.device,
+                number,
+                0,
+                partial(self._tell_edge, device, event),
+            )
+
+        self._network.down(device.access, now_ns, len(frame), command.payload_bytes, deliver)
+        self._look_at_network()
+
+    def _look_at_network(self) -> None:
+        """See to it that the network is looked at when the next shared frame has crossed."""
+        at_ns = self._network.next_event_ns()
+        if at_ns == self._network_look_ns:
+            return
+        self._network_look_ns = at_ns
+        self._network_looks += 1
+        if at_ns is not None:
+            look = partial(self._advance_network, self._network_looks)
+            self._heap.push(at_ns, _Lane.NETWORK, 0, self._network_looks, 0, look)
+
+    def _advance_network(self, look: int, now_ns: int) -> None:
+        # Whoever joined in the meantime has moved the next crossing: another look was planned.
+        if look == self._network_looks:
+            self._network.advance(now_ns)
+            self._look_at_network()

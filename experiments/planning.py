@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.costs import Costs
-from actors.plan import ArmPlan, CodecTerms, DevicePlan, Request, codec_terms, session_id
+from actors.plan import ArmPlan, Cell, CodecTerms, DevicePlan, Request, codec_terms, session_id
 from actors.values.port import ArmSpec
 from costeer.cloud import EngineLimits
 from costeer.codec.config import CodecConfig
@@ -179,6 +179,7 @@ def _devices(scenario: Scenario, requests: Sequence[tuple[Request, ...]]) -> tup
     links = [each.link.resolve() for each in fleet.classes]
     chosen = assign_classes([each.share for each in fleet.classes], fleet.devices)
     arrivals_ns = _arrivals_ns(scenario)
+    cells = _cells(scenario, chosen)
     plans = []
     for device in range(fleet.devices):
         mine = arrivals_ns[device] if arrivals_ns else None
@@ -192,9 +193,27 @@ def _devices(scenario: Scenario, requests: Sequence[tuple[Request, ...]]) -> tup
                 requests=requests[device] if mine is None else requests[device][: len(mine)],
                 think_ns=_think_ns(scenario, device, len(requests[device])) if mine is None else (),
                 arrivals_ns=mine,
+                cell=cells[device],
             )
         )
     return tuple(plans)
+
+
+def _cells(scenario: Scenario, chosen: Sequence[int]) -> list[Cell | None]:
+    """The cell of each device: so many members of a class, in the order of the devices, share one.
+
+    ``chosen`` is each device's class.
+    """
+    members = [0] * len(scenario.fleet.classes)
+    numbers: dict[tuple[int, int], int] = {}
+    cells: list[Cell | None] = []
+    for index in chosen:
+        each = scenario.fleet.classes[index]
+        group = (index, members[index] // each.shared_by)
+        members[index] += 1
+        number = numbers.setdefault(group, len(numbers))
+        cells.append(Cell(number, each.sharing) if each.shared_by > 1 else None)
+    return cells
 
 
 def _think_ns(scenario: Scenario, device: int, requests: int) -> tuple[int, ...]:
@@ -250,6 +269,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
             idle_timeout_ns=int(cloud.idle_timeout_s * _NS),
         ),
         egress_bps=int(cloud.egress_mbps * _MBPS),
+        egress_discipline=cloud.egress_sharing,
     )
 
 

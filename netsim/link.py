@@ -157,6 +157,8 @@ class Delivery(NamedTuple):
     """TCP segments in its direction."""
     ack_bytes: int
     """Acknowledgement bytes in the other direction."""
+    departure_ns: int
+    """When the bottleneck has carried it."""
 
 
 class Link:
@@ -306,7 +308,7 @@ class _Way:
         state.busy_ns += took_ns
         state.wire_bytes += wire_bytes
         state.packets += packets
-        return Delivery(arrival_ns, wire_bytes, packets, ack_bytes)
+        return Delivery(arrival_ns, wire_bytes, packets, ack_bytes, state.flow[0])
 
     def _loss_at(self, now_ns: int) -> float:
         """Probability that a packet sent now is lost, where losses come in bursts."""

@@ -210,7 +210,7 @@ class LiveShard:
 
     def _receive(self, frame: DownFrame, now_ns: int) -> None:
         device = self._by_session[frame.session]
-        arrival_ns = device.access.down(now_ns, len(frame.frame), frame.payload_bytes)
+        arrival_ns = device.access.down(now_ns, len(frame.frame), frame.payload_bytes).arrival_ns
         transit_ns = frame.transit_ns + arrival_ns - now_ns
         event = FrameArrived(frame.frame, transit_ns, frame.trace)
         self._at(arrival_ns, partial(self._arrive, device, event, arrival_ns))
@@ -270,7 +270,7 @@ class LiveShard:
     def _send(self, device: DeviceRun, command: Send) -> None:
         with self._changed:
             now_ns = self._now_ns()
-            arrival_ns = device.access.up(now_ns, len(command.frame))
+            arrival_ns = device.access.up(now_ns, len(command.frame)).arrival_ns
             frame = UpFrame(command.session, command.frame, arrival_ns - now_ns)
             heappush(self._outgoing, (arrival_ns, next(self._order), frame))
             self._changed.notify_all()

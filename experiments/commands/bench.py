@@ -12,13 +12,13 @@ from typing import Any
 
 from experiments.commands.options import AddCommand, check_writable, count, write_file
 
-MODULES = ("codec", "slots", "drivers")
+MODULES = ("codec", "slots", "links", "drivers")
 """Modules of `experiments.bench`, in the order in which they run."""
 
 
 def register(add: AddCommand) -> None:
     """Add the command."""
-    parser = add("bench", "measure steering, codecs, hosts and drivers on this machine")
+    parser = add("bench", "measure steering, codecs, hosts, links and drivers on this machine")
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -64,7 +64,11 @@ def _table(rows: list[dict[str, Any]]) -> str:
             return []
         values = [row.get(key) for row in rows]
         scaled = [None if value is None else value * scale for value in values]
-        return [Column(title, tuple(number(value, decimals) for value in scaled), unit=unit)]
+        shown = tuple(
+            number(value, decimals if value is None or value >= 1 else decimals and 3)
+            for value in scaled
+        )
+        return [Column(title, shown, unit=unit)]
 
     keys = [
         Column(key, tuple(str(row.get(key, "")) for row in rows), left=True)
@@ -92,4 +96,4 @@ def _target(row: dict[str, Any]) -> str:
     target = row.get("target")
     if target is None:
         return ""
-    return f"≥ {target * 100:.0f} %" if "share" in row else f"≤ {target * 1e6:.0f} µs"
+    return f"≥ {target * 100:.0f} %" if "share" in row else f"≤ {target * 1e6:g} µs"

@@ -33,6 +33,7 @@ from costeer.sampling import SamplingConfig
 from costeer.steering import StrengthConfig
 from netsim.hardware import Roofline, hardware_named, shape_named
 from netsim.profiles import LinkConfig
+from netsim.sharing import Discipline
 
 SHIPPED_MODELS = Path(__file__).parent.parent / "pair" / "models"
 """The folders of the shipped models."""
@@ -174,6 +175,10 @@ class DeviceClass(_Section):
     """A profile's name, a profile with changes, or a link in numbers."""
     hardware: HardwareName
     """Name of the device that the small model is charged as."""
+    shared_by: int = Field(default=1, ge=1, le=1_000_000)
+    """So many devices of the class share the link's rates: a radio cell, an access line."""
+    sharing: Discipline = Discipline.PS
+    """How they share them: `ps` (at the same time, fairly) or `fifo` (frame by frame)."""
 
     @field_serializer("link")
     def _short_link(self, link: LinkConfig) -> object:
@@ -227,6 +232,8 @@ class CloudConfig(_Section):
     """Silence after which a session is dropped, seconds."""
     egress_mbps: float = Field(default=10_000.0, gt=0, le=1e6)
     """Rate of the cloud's way out, shared by all devices, Mbit/s."""
+    egress_sharing: Discipline = Discipline.FIFO
+    """How they share it: `fifo` (frame by frame) or `ps` (at the same time, max-min fairly)."""
 
     @field_validator("replicas")
     @classmethod
@@ -391,6 +398,21 @@ class Scenario(_Section):
     def _recording_given(self) -> Self:
         if self.values == "recorded" and self.recorded is None:
             raise ValueError("recorded values need `recorded: {path: …}`")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_links_are_simulated(self) -> Self:
+        if self.way != "live":
+            return self
+        if any(each.shared_by > 1 for each in self.fleet.classes):
+            raise ValueError(
+                "fleet.classes: shared_by > 1 is simulated only, a live device waits out a link"
+                " of its own; choose way: virtual, or shared_by: 1"
+            )
+        if self.cloud.egress_sharing is Discipline.PS:
+            raise ValueError(
+                "cloud.egress_sharing: ps is simulated only; choose way: virtual, or fifo"
+            )
         return self
 
     @model_validator(mode="after")

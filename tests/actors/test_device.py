@@ -24,8 +24,8 @@ def record(session: int, position: int) -> TokenRecord:
 
 def test_a_link_meters_frames_and_acknowledgements() -> None:
     access = AccessLink(device(0, where=link(3 * MS, 0)), seed=1)
-    assert access.up(10, 100) == 10 + 3 * MS
-    assert access.down(20, 5_000, 4_000) == 20 + 3 * MS
+    assert access.up(10, 100).arrival_ns == 10 + 3 * MS
+    assert access.down(20, 5_000, 4_000).arrival_ns == 20 + 3 * MS
     up, down = wire_cost(100), wire_cost(5_000)
     assert access.take() == ByteMeter(
         payload_bytes_down=4_000,

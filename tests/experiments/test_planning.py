@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from actors.plan import ArmPlan, codec_terms
 from costeer.errors import ConfigError
@@ -13,6 +14,7 @@ from experiments.calibration import PairCalibration
 from experiments.planning import Workload, plan_arm, plan_costs, plan_workload, read_calibration
 from experiments.scenario import Scenario
 from netsim.hardware.calibrated import Calibrated, Linear
+from netsim.sharing import Discipline
 from tests.experiments.small_runs import random_pair, scenario
 
 CLASSES = [{"share": 1, "link": "ideal", "hardware": "phone-npu"}]
@@ -102,6 +104,37 @@ def test_arms_carry_what_was_written() -> None:
     assert limits.idle_timeout_ns == 500_000_000
     assert own.egress_bps == 2_500_000
     assert {arm.arm.seed for arm in arms} == {given.seed}
+
+
+def test_devices_of_a_class_share_links_in_groups() -> None:
+    classes = [
+        {"share": 0.5, "link": "lte", "hardware": "phone-npu", "shared_by": 2, "sharing": "fifo"},
+        {"share": 0.5, "link": "cable", "hardware": "laptop-cpu"},
+    ]
+    _, workload, arms = planned(
+        fleet={"devices": 6, "classes": classes}, cloud={"egress_sharing": "ps"}
+    )
+    cells = [each.cell for each in workload.devices if each.link_class == "lte"]
+    assert len(cells) == 3
+    assert cells[0] == cells[1] != cells[2]
+    assert {each.discipline for each in cells if each} == {Discipline.FIFO}
+    assert all(each.cell is None for each in workload.devices if each.link_class == "cable")
+    assert arms[0].egress_discipline is Discipline.PS
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cloud": {"egress_sharing": "ps"}}, "egress_sharing: ps is simulated only"),
+        (
+            {"fleet": {"devices": 2, "classes": [CLASSES[0] | {"share": 1, "shared_by": 2}]}},
+            "shared_by > 1 is simulated only",
+        ),
+    ],
+)
+def test_a_live_run_shares_nothing_but_a_fifo_egress(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        planned(way="live", **changes)
 
 
 def test_memory_that_cannot_hold_one_session_is_refused() -> None:

@@ -79,7 +79,7 @@ class TestLaws:
             send_all(link.send_down, messages), messages, strict=True
         ):
             free_ns = max(free_ns, now_ns) + serialise_ns(wire_cost(size).bytes, rate)
-            assert delivery == (free_ns + delay, *wire_cost(size))
+            assert delivery == (free_ns + delay, *wire_cost(size), free_ns)
 
     @given(size=st.integers(0, 10**9), rate=st.integers(1, 10**12))
     def test_serialisation_is_exact_and_rounded_up(self, size: int, rate: int) -> None:
