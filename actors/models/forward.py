@@ -85,7 +85,19 @@ class HostedModel:
     def forward(
         self, slots: Sequence[int], starts: Sequence[int], tokens: Sequence[Sequence[int]]
     ) -> npt.NDArray[np.float32]:
-        """Extend slots by new tokens and return the logits after each one's last, (B, V).
+        """As ``forward_tensor``, with the logits brought to the host."""
+        logits: npt.NDArray[np.float32] = self.forward_tensor(slots, starts, tokens).cpu().numpy()
+        return logits
+
+    @property
+    def on_accelerator(self) -> bool:
+        """Whether the model, and so its logits, live elsewhere than in the host's memory."""
+        return self._device.type != "cpu"
+
+    def forward_tensor(
+        self, slots: Sequence[int], starts: Sequence[int], tokens: Sequence[Sequence[int]]
+    ) -> torch.Tensor:
+        """Extend slots by new tokens; the logits after each one's last, (B, V), where the model is.
 
         A start before the end of a slot forgets the slot's tokens from there on.
 
@@ -104,11 +116,13 @@ class HostedModel:
         if not tokens or not counts_B.all():
             raise LocalProtocolError(f"model {self.name}: a row has at least one new token")
         self._check_context(starts_B, counts_B)
-        logits_BV = np.empty((len(slots_B), self.vocab_size), dtype=np.float32)
+        logits_BV = torch.empty(
+            (len(slots_B), self.vocab_size), dtype=torch.float32, device=self._device
+        )
         with torch.inference_mode():
             for rows in _groups(slots_B, counts_B):
                 padded_BT = _padded([tokens[row] for row in rows.tolist()], counts_B[rows])
-                logits_BV[rows] = self._group(
+                logits_BV[torch.from_numpy(rows).to(self._device)] = self._group(
                     slots_B[rows], starts_B[rows], counts_B[rows], padded_BT
                 )
         return logits_BV
@@ -130,7 +144,7 @@ class HostedModel:
         starts_B: npt.NDArray[np.int64],
         counts_B: npt.NDArray[np.int64],
         padded_BT: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.float32]:
+    ) -> torch.Tensor:
         attended = self.cache.plan(slots_B, starts_B, counts_B)
         positions_BT = torch.from_numpy(
             starts_B[:, None] + np.arange(padded_BT.shape[1], dtype=np.int64)
@@ -150,7 +164,7 @@ class HostedModel:
         logits_BV = torch.nn.functional.linear(last_BH, self._head_weight_VH, self._head_bias_V)
         if self._numerics is Numerics.BATCH_INVARIANT:
             logits_BV = _on_wire_grid(logits_BV)
-        return logits_BV.to(torch.float32).cpu().numpy()
+        return logits_BV.to(torch.float32)
 
     def _mask(self, positions_BT: torch.Tensor, attended: int) -> object:
         """Additive (B, 1, T, C) mask, or one per kind of layer where kinds differ."""

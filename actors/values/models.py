@@ -16,14 +16,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from actors.models.forward import HostedModel
 from actors.models.loading import load
 from actors.models.numerics import Numerics
 from actors.values.port import ArmSpec
+from actors.values.ranking import DeviceRanker
 from actors.values.shadow import Shadow
 from actors.values.steering_host import Selector, Steerer
 from actors.values.waves import waves_of
@@ -38,6 +41,7 @@ from costeer.machine import (
     EdgeOp,
     EdgeSteer,
     Release,
+    Selected,
 )
 from costeer.steering import delta
 
@@ -85,6 +89,8 @@ class _ModelHost(ABC):
         max_context: tokens of one sequence; the model's own limit if None.
         device: where the model runs.
         shadow: compares every choice with that from the whole row, where given.
+        rank_on_device: rank a step's logits where the model is, even if that is this host; on an
+            accelerator they are in any case.
 
     Raises:
         ConfigError: the model cannot be hosted.
@@ -99,8 +105,10 @@ class _ModelHost(ABC):
         max_context: int | None = None,
         device: str = "cpu",
         shadow: Shadow | None = None,
+        rank_on_device: bool = False,
     ) -> None:
         self._shadow = shadow
+        self._rank_on_device = rank_on_device
         model = load(path, numerics, vocab_size=vocab_size, max_context=max_context, device=device)
         self._sequences = _Sequences(model)
         self._forget()
@@ -114,15 +122,22 @@ class ModelCloudHost(_ModelHost):
     """The large model of one replica."""
 
     def _forget(self) -> None:
-        self._rows: dict[int, F32] = {}
+        self._rows: dict[int, torch.Tensor] = {}
         self._selector: Selector | None = None
+        self._ranker: DeviceRanker | None = None
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Forget every session, take the arm's codec; return the vocabulary's size."""
         self._sequences.release_all()
         self._forget()
-        self._selector = Selector(arm, self._sequences.model.vocab_size, self._shadow)
-        return self._sequences.model.vocab_size
+        model = self._sequences.model
+        self._selector = Selector(arm, model.vocab_size, self._shadow)
+        codec = self._selector.codec
+        ranked_there = self._rank_on_device or model.on_accelerator
+        # A shadow looks at whole rows, so they have to come over anyway.
+        if ranked_there and self._shadow is None and DeviceRanker.suits(codec):
+            self._ranker = DeviceRanker(codec)
+        return model.vocab_size
 
     def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
         """Values of the operations, in order."""
@@ -135,22 +150,31 @@ class ModelCloudHost(_ModelHost):
         if isinstance(op, CloudSelect):
             if self._selector is None:
                 raise LocalProtocolError("cloud host: an operation before begin_arm")
-            return self._selector.select(op, self._row)
+            if self._ranker is None or not op.encode:
+                return self._selector.select(op, self._host_row)
+            logits_BV = torch.stack([self._row(each.session, each.position) for each in op.encode])
+            ranges = [(each.first_rank, each.last_rank) for each in op.encode]
+            chosen = self._selector.select(replace(op, encode=()), self._host_row)
+            return Selected(tuple(self._ranker.encode(logits_BV, ranges)), chosen.tokens)
         self._sequences.release(op.session)
         self._rows.pop(op.session, None)
         return None
 
     def _forward(self, op: CloudForward) -> None:
-        logits_BV = self._sequences.model.forward(
+        logits_BV = self._sequences.model.forward_tensor(
             [self._sequences.slots(row.session, 1)[0] for row in op.rows],
             [row.start for row in op.rows],
             [row.tokens for row in op.rows],
         )
         for row, logits_V in zip(op.rows, logits_BV, strict=True):
             # A copy, so that a silent session does not keep its whole batch alive.
-            self._rows[row.session] = logits_V.copy()
+            self._rows[row.session] = logits_V.clone()
 
-    def _row(self, session: int, position: int) -> F32:
+    def _host_row(self, session: int, position: int) -> F32:
+        row_V: F32 = self._row(session, position).cpu().numpy()
+        return row_V
+
+    def _row(self, session: int, position: int) -> torch.Tensor:
         row_V = self._rows.get(session)
         if row_V is None:
             raise LocalProtocolError(

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from actors.values.port import ArmSpec
 from actors.values.shadow import Shadow
 from costeer.certificate import Choice, decide
-from costeer.codec import SparseLogits, build_codec, merge
+from costeer.codec import Codec, SparseLogits, build_codec, merge
 from costeer.errors import CodecError, LocalProtocolError
 from costeer.machine import CloudSelect, EdgeDecode, EdgeSteer, Selected
 from costeer.sampling import Ids, Noise
@@ -77,6 +77,11 @@ class Selector:
         self._codec = build_codec(arm.codec, vocab_size)
         self._chooser = DenseChooser(arm, vocab_size)
         self._shadow = shadow
+
+    @property
+    def codec(self) -> Codec:
+        """The arm's codec."""
+        return self._codec
 
     def select(self, op: CloudSelect, row_of: Callable[[int, int], F32]) -> Selected:
         """Encode and choose; ``row_of(session, position)`` gives a session's newest logits."""

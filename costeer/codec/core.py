@@ -45,7 +45,7 @@ from costeer.codec.packed import Packed
 from costeer.codec.quantised import Affine8, Step
 from costeer.codec.select import Adaptive, Dense, Floor, Select, TopK, TopP, split_ids
 from costeer.codec.sparse import SparseLogits, checked, unsent_ids, unsent_indices, within
-from costeer.codec.values import Bf16, Fp16, Fp32, Values
+from costeer.codec.values import Bf16, Fp16, Fp32, Values, Words
 from costeer.errors import CodecError, ConfigError, LocalProtocolError
 
 if TYPE_CHECKING:
@@ -168,6 +168,16 @@ class ComposedCodec:
         return self._select.first_k
 
     @property
+    def values_name(self) -> str:
+        """Number format of the values, such as `bf16`."""
+        return self._values.name
+
+    @property
+    def row_independent(self) -> bool:
+        """Whether the first payload has as many ranks whatever the row."""
+        return isinstance(self._select, (Dense, TopK, Adaptive))
+
+    @property
     def max_payload_bytes(self) -> int:
         """Size of a dense payload, whatever the entropy stage makes of it."""
         return self._entropy.bound(self._max_body_bytes)
@@ -188,20 +198,54 @@ class ComposedCodec:
         rounded_V = grid.round(row_V)
         lse = row_logsumexp(rounded_V)
         last = self._select.count(rounded_V, lse) if last_rank is None else last_rank
-        if not 0 <= first_rank < last <= self._vocab_size:
-            raise LocalProtocolError(
-                f"ranks [{first_rank}, {last}) are not within a vocabulary of {self._vocab_size}"
-            )
+        self._check_ranks(first_rank, last)
         kind, body = _SPARSE, b""
         if last - first_rank < self._vocab_size:
             sent_S, ids_K = split_ids(rounded_V, first_rank, last)
-            words_K = grid.words(rounded_V[ids_K])
-            if first_rank:
-                kind, ids_K = _FOLLOWING, unsent_indices(ids_K, sent_S)
-            body = self._layout.write_sparse(ids_K, words_K)
+            kind, body = self._sparse(sent_S, ids_K, grid.words(rounded_V[ids_K]))
         if not 0 < len(body) < self._dense_bytes:
             kind, body = _DENSE, self._layout.write_dense(grid.words(rounded_V))
         return self._entropy.pack(_PREFIX.pack(kind, lse) + grid.params + body)
+
+    def encode_ranked(
+        self, ids_R: npt.NDArray[np.int32], logits_R: F32, logsumexp: float, first_rank: int = 0
+    ) -> bytes:
+        """Payload of ranks [first_rank, R) of a row that somebody else has rounded and ranked.
+
+        Args:
+            ids_R: ids by rank, from rank 0.
+            logits_R: their rounded logits.
+            logsumexp: of the rounded row, a float32.
+            first_rank: ranks before it were sent already.
+
+        Raises:
+            LocalProtocolError: the values are not a float format, or the dense row would be
+                smaller, which takes the row itself.
+        """
+        self._check_ranks(first_rank, len(ids_R))
+        if self._values.param_bytes:
+            raise LocalProtocolError(f"{self.name} needs the whole row to be encoded")
+        sent_S, asked = np.sort(ids_R[:first_rank]), np.argsort(ids_R[first_rank:])
+        ids_K = np.ascontiguousarray(ids_R[first_rank:][asked])
+        logits_K = np.ascontiguousarray(logits_R[first_rank:][asked])
+        kind, body = self._sparse(sent_S, ids_K, self._values.fit(logits_K).words(logits_K))
+        if not 0 < len(body) < self._dense_bytes:
+            raise LocalProtocolError(f"{len(ids_R)} ranks are dearer than the dense row: send that")
+        return self._entropy.pack(_PREFIX.pack(kind, logsumexp) + body)
+
+    def _sparse(
+        self, sent_S: npt.NDArray[np.int32], ids_K: npt.NDArray[np.int32], words_K: Words
+    ) -> tuple[int, bytes]:
+        """Kind and body of ids that follow those sent."""
+        if sent_S.size:
+            return _FOLLOWING, self._layout.write_sparse(unsent_indices(ids_K, sent_S), words_K)
+        return _SPARSE, self._layout.write_sparse(ids_K, words_K)
+
+    def _check_ranks(self, first: int, last: int) -> None:
+        if not 0 <= first < last <= self._vocab_size:
+            raise LocalProtocolError(
+                f"ranks [{first}, {last}) are not within a vocabulary of {self._vocab_size}"
+            )
 
     def encode_batch(self, logits_BV: F32, ranges: Sequence[Range]) -> list[bytes]:
         """Row by row."""
@@ -211,7 +255,7 @@ class ComposedCodec:
 
     def first_count(self, logits_V: F32) -> int:
         """As the selection says."""
-        if isinstance(self._select, (Dense, TopK, Adaptive)):
+        if self.row_independent:
             return self._select.first_k
         rounded_V = self.rounded(logits_V)
         return self._select.count(rounded_V, row_logsumexp(rounded_V))

@@ -287,3 +287,18 @@ def test_constructor_arguments_pickle_and_bad_paths_are_refused() -> None:
         ModelCloudHost("/nowhere", Numerics.FP32)
     with pytest.raises(ConfigError, match="no such folder"):
         ModelEdgeHost("/nowhere", Numerics.FP32)
+
+
+def test_ranking_where_the_model_is_gives_the_same_frames() -> None:
+    spec = arm(codec="top8-bf16-packed")
+    there = ModelCloudHost(str(tiny_folder("qwen2", 1)), INVARIANT, rank_on_device=True)
+    here = ModelCloudHost(str(tiny_folder("qwen2", 1)), INVARIANT)
+    forward = CloudForward((CloudRow(1, (5, 6, 7), 0), CloudRow(2, (9, 8), 0)))
+    select = CloudSelect((EncodeItem(1, 0, 0, 8), EncodeItem(2, 0, 8, 24)), ((2, 0),))
+    answers = []
+    for host in (there, here):
+        host.begin_arm(spec)
+        answers.append(host.execute([forward, select])[1])
+    assert there._ranker is not None
+    assert here._ranker is None
+    assert answers[0] == answers[1]
