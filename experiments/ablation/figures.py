@@ -209,9 +209,9 @@ def strength_picture(means: pd.DataFrame) -> Picture:
                 Line2D([], [], color=INK, ls="", marker="o", ms=9, mfc="none",
                        label="the paper's c: 0.476 and 1.783")
             )  # fmt: skip
-        figure.legend(handles=handles, loc="outside lower center", ncols=5)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
 
-    return Picture(draw, 3.1)
+    return Picture(draw, 3.4)
 
 
 _PAPER_STRENGTHS = (0.476, 1.783)

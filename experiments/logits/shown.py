@@ -10,10 +10,11 @@ import numpy as np
 import yaml
 from matplotlib.figure import Figure
 
+from experiments.logits.price import Price
 from experiments.logits.statistics import QUANTILES, LogitStatistics, Steps, exceedance
 from experiments.report.plots import svg
 from experiments.report.style import BLUE, GREY, VERMILLION
-from experiments.results.grid import Column, significant, text_table
+from experiments.results.grid import Column, number, significant, text_table
 
 _HEIGHT_IN = 2.6
 
@@ -43,6 +44,26 @@ def statistics_table(found: LogitStatistics) -> str:
         [
             Column("figure", tuple(lines), left=True),
             Column("mean over steps", tuple(lines.values()), left=True),
+        ]
+    )
+
+
+def price_table(found: Sequence[Price]) -> str:
+    """Return what an exact token costs under each codec."""
+    return text_table(
+        [
+            Column("codec", tuple(one.codec for one in found), left=True),
+            Column(
+                "exact token",
+                tuple(number(one.frame_bytes, 0) for one in found),
+                unit="frame B",
+            ),
+            Column(
+                "first frame proves",
+                tuple(number(100 * one.first_certified_share, 1) for one in found),
+                unit="%",
+            ),
+            Column("MORE", tuple(number(one.rounds, 2) for one in found), unit="rounds"),
         ]
     )
 

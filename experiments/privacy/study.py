@@ -30,7 +30,7 @@ from experiments.results.run import load
 from experiments.run import run_in
 from experiments.scenario import Scenario, load_scenario
 
-STRENGTHS = (0.0, 0.25, 0.476, 1.0, 1.783, 3.0)
+STRENGTHS = (0.0, 0.05, 0.1, 0.25, 0.476, 1.0, 1.783)
 PADDED_STRENGTH = 1.783
 PADDING = {"down_bytes": 512, "up_bytes": 64}
 SIZES, PADDED, CLOUD = "sizes and times", "the same, padded", "the cloud, by likelihood"
