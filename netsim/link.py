@@ -28,7 +28,7 @@ from netsim.errors import NetsimError
 from netsim.random import Stream, exponential_at, stream_key, uniform_at
 from netsim.tcp import MILLI, State, first_lost, transfer
 from netsim.transport import IDEAL, Transport, time_out_ns
-from netsim.wire import wire_cost
+from netsim.wire import WireCost, wire_cost
 
 UNLIMITED = 0
 """A rate of 0 bit/s stands for no limit: the message takes no time to serialise."""
@@ -121,6 +121,8 @@ class LinkState:
     """Packets carried."""
     lost: int = 0
     """Messages that were delayed by a loss."""
+    room_bytes: int = 0
+    """What still fits into the packet sent last."""
     stays: int = 0
     """Gaps and bursts that have ended; within a burst it is odd."""
     stay_until_ns: int = 0
@@ -135,6 +137,11 @@ class LinkState:
     def last_arrival_ns(self) -> int:
         """When the message sent last arrives."""
         return self.flow[1]
+
+    @property
+    def sent_ns(self) -> int:
+        """When the packet sent last leaves the sender: later than now where a window holds it."""
+        return self.flow[6]
 
     @property
     def window(self) -> float:
@@ -285,7 +292,7 @@ class _Way:
     def send(self, now_ns: int, frame_bytes: int) -> Delivery:
         """Send a frame of `frame_bytes` at `now_ns`."""
         direction, state = self.direction, self.state
-        wire_bytes, packets, ack_bytes = wire_cost(frame_bytes, self._wire)
+        wire_bytes, packets, ack_bytes = self._packed(now_ns, frame_bytes)
         counter = state.counter
         took_ns = serialise_ns(wire_bytes, direction.rate_bps)
         delay_ns = direction.propagation_ns
@@ -309,6 +316,21 @@ class _Way:
         state.wire_bytes += wire_bytes
         state.packets += packets
         return Delivery(arrival_ns, wire_bytes, packets, ack_bytes, state.flow[0])
+
+    def _packed(self, now_ns: int, frame_bytes: int) -> WireCost:
+        """What a frame costs; one that has to wait shares the last waiting packet, if it fits.
+
+        Data that the window holds back stays in one queue and is cut into packets when it leaves:
+        a stream of small frames is not held up frame by frame.
+        """
+        wire, state = self._wire, self.state
+        cost = wire_cost(frame_bytes, wire)
+        stream_bytes = cost.bytes - cost.packets * wire.segment_header_bytes
+        if now_ns < state.sent_ns and stream_bytes <= state.room_bytes:
+            state.room_bytes -= stream_bytes
+            return WireCost(stream_bytes, 0, 0)
+        state.room_bytes = cost.packets * wire.segment_payload_bytes - stream_bytes
+        return cost
 
     def _loss_at(self, now_ns: int) -> float:
         """Probability that a packet sent now is lost, where losses come in bursts."""

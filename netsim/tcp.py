@@ -103,7 +103,7 @@ def transfer(  # noqa: C901 - the parts of a flight share all its numbers
             round_packets = 0
             round_end_ns = max(sending_ns, busy_ns) + packet_ns + ack_ns
         before = round_packets
-        flight = min(left, window // MILLI - round_packets) if initial else left
+        flight = min(left, max(window // MILLI - round_packets, 0)) if initial else left
         if flight > 0 or left == 0:
             flight_ns = left_ns if flight == left else left_ns * flight // left
             start_ns = max(sending_ns, busy_ns)

@@ -18,6 +18,7 @@ from netsim.link import (
     Link,
     serialise_ns,
 )
+from netsim.profiles import make_profile
 from netsim.tcp import loss_probability
 from netsim.wire import wire_cost
 
@@ -209,3 +210,23 @@ def test_bad_directions() -> None:
 
 def test_no_clock_is_within_reach() -> None:
     assert not {"time", "datetime", "asyncio", "socket"} & set(vars(link_module))
+
+
+def test_a_stream_of_small_frames_shares_the_packets_that_wait_for_a_window() -> None:
+    """Tokens every 5 ms over a new connection of 400 ms: ten leave, the rest waits one round trip.
+
+    What waits is one queue: it leaves in a few packets as soon as the window opens, not token by
+    token.
+    """
+    profile = make_profile("slow", "declared", down_mbps=20, up_mbps=20, rtt_s=0.4)
+    link = Link(profile.down, profile.up, seed=1, device=0, transport=profile.transport)
+    sent = [link.send_down(5_000_000 * index, 14) for index in range(60)]
+    assert [each.packets for each in sent[:11]] == [1] * 11
+    assert sum(each.packets for each in sent[11:]) <= 3
+    arrivals = [each.arrival_ns for each in sent]
+    assert arrivals == sorted(arrivals)
+    assert arrivals[9] < 260_000_000
+    assert 600_000_000 <= arrivals[10] < 620_000_000
+    assert arrivals[-1] < 620_000_000
+    bytes_alone = [each.wire_bytes for each in sent[11:] if not each.packets]
+    assert set(bytes_alone) == {14 + 9 + 22}
