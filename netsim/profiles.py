@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from netsim.link import UNLIMITED, Direction, Link
+from netsim.link import UNLIMITED, Bursts, Direction, Link
 from netsim.names import lookup
 from netsim.transport import IDEAL, TCP, Transport, TransportConfig, time_out_ns
 
@@ -72,6 +72,8 @@ def make_profile(
     jitter_s: tuple[float, float] = (0.0, 0.0),
     loss: float = 0.0,
     loss_delay_s: float | None = None,
+    buffer_bytes: int = 0,
+    bursts: Bursts | None = None,
     transport: Transport = TCP,
 ) -> LinkProfile:
     """A profile from people's units; rates of None are unlimited, jitter is (down, up).
@@ -88,7 +90,15 @@ def make_profile(
 
     def direction(mbps: float | None, propagation_ns: int, jitter: float) -> Direction:
         rate_bps = UNLIMITED if mbps is None else round(mbps * 1e6)
-        return Direction(rate_bps, propagation_ns, round(jitter * 1e9), loss, loss_delay_ns)
+        return Direction(
+            rate_bps,
+            propagation_ns,
+            round(jitter * 1e9),
+            loss,
+            loss_delay_ns,
+            buffer_bytes,
+            bursts,
+        )
 
     half_ns = rtt_ns // 2
     return LinkProfile(
@@ -219,6 +229,26 @@ def link_for(profile: LinkProfile, seed: int, device: int) -> Link:
     return Link(profile.down, profile.up, seed=seed, device=device, transport=profile.transport)
 
 
+class BurstsConfig(BaseModel):
+    """Times in which a link loses more than else, in a scenario."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    gap_s: float = Field(gt=0, le=1e6)
+    """Mean time between two bursts, seconds."""
+    burst_s: float = Field(gt=0, le=1e6)
+    """Mean length of a burst, seconds."""
+    loss: float = Field(ge=0, lt=1)
+    """Probability that a packet is lost within a burst."""
+
+    def __str__(self) -> str:
+        return f"bursts={self.loss:g} for {self.burst_s:g} s every {self.gap_s:g} s"
+
+    def resolve(self) -> Bursts:
+        """The bursts that this describes."""
+        return Bursts(max(round(self.gap_s * 1e9), 1), max(round(self.burst_s * 1e9), 1), self.loss)
+
+
 class LinkConfig(BaseModel):
     """A link in a scenario: the name of a profile, one with changes, or all in numbers.
 
@@ -242,6 +272,10 @@ class LinkConfig(BaseModel):
     """Probability that a packet is lost, in each direction; 0.01 for 1 %."""
     loss_delay_s: float | None = Field(default=None, ge=0)
     """Retransmission time-out, seconds; what TCP makes of round trip and jitter if not given."""
+    buffer_bytes: int | None = Field(default=None, ge=1500)
+    """What can wait at the bottleneck, bytes on the wire; more is lost. No limit if not given."""
+    bursts: BurstsConfig | None = None
+    """Times in which more is lost, in each direction by itself."""
     transport: TransportConfig | None = None
     """How the two ends talk: `tcp`, `datagram`, `ideal`, or one with changes; `tcp` if neither this
     nor the profile says it."""
@@ -284,8 +318,10 @@ class LinkConfig(BaseModel):
     def resolve(self) -> LinkProfile:
         """The profile that this describes."""
         base = profile_named(self.profile or "ideal")
-        given = self.model_dump(exclude_none=True, exclude={"profile", "transport"})
+        given = self.model_dump(exclude_none=True, exclude={"profile", "bursts", "transport"})
         changed = [f"{key}={value:g}" for key, value in given.items()]
+        if self.bursts is not None:
+            changed.append(str(self.bursts))
         transport = TCP if self.profile is None else base.transport
         if self.transport is not None:
             transport = self.transport.resolve()
@@ -309,5 +345,7 @@ class LinkConfig(BaseModel):
             ),
             loss=loss,
             loss_delay_s=given.get("loss_delay_s", kept_delay_s),
+            buffer_bytes=given.get("buffer_bytes", down.buffer_bytes),
+            bursts=down.bursts if self.bursts is None else self.bursts.resolve(),
             transport=transport,
         )

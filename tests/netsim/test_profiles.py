@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,9 +8,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from netsim.errors import NetsimError
-from netsim.link import UNLIMITED
+from netsim.link import UNLIMITED, Bursts
 from netsim.profiles import PROFILES, LinkConfig, fit_round_trip, link_for, profile_named
 from netsim.random import Stream, exponential_array
+from netsim.transport import IDEAL, TCP, Congestion, Transport
 
 MS = 1_000_000
 
@@ -88,6 +90,26 @@ class TestLinkConfig:
         profile = LinkConfig(profile="4g", rtt_s=0.5).resolve()
         assert profile.down.loss_delay_ns == 720_000_000
 
+    def test_transport_buffer_and_bursts(self) -> None:
+        written = {
+            "profile": "lte",
+            "buffer_bytes": 64_000,
+            "bursts": {"gap_s": 10, "burst_s": 0.5, "loss": 0.2},
+            "transport": {"kind": "tcp", "congestion": "paced"},
+        }
+        profile = LinkConfig.model_validate(written).resolve()
+        lte = PROFILES["lte"]
+        assert profile.transport == Transport(Congestion.PACED)
+        for changed, kept in ((profile.down, lte.down), (profile.up, lte.up)):
+            bursts = Bursts(10**10, 5 * 10**8, 0.2)
+            assert changed == replace(kept, buffer_bytes=64_000, bursts=bursts)
+        assert "tcp, congestion=paced" in profile.name
+        assert "bursts=0.2 for 0.5 s every 10 s" in profile.source
+        # What is not said is TCP; a profile keeps its own.
+        assert LinkConfig(down_mbps=5, up_mbps=1, rtt_s=0.04).resolve().transport == TCP
+        assert LinkConfig(profile="ideal", rtt_s=0.04).resolve().transport == IDEAL
+        assert LinkConfig(profile="lte").resolve().transport == TCP
+
     @pytest.mark.parametrize(
         ("written", "says"),
         [
@@ -101,6 +123,9 @@ class TestLinkConfig:
             ({"profile": "lte", "down_mbps": 6.7e6}, "kbit/s"),
             ({"profile": "lte", "rtt_s": 40}, "0.04"),
             ({"profile": "lte", "rtt_s": math.nan}, "rtt_s"),
+            ({"profile": "lte", "buffer_bytes": 100}, "1500"),
+            ({"profile": "lte", "bursts": {"gap_s": 1}}, "burst_s"),
+            ({"profile": "lte", "transport": "tpc"}, "'tcp', 'datagram' or 'ideal'"),
         ],
     )
     def test_bad_input_is_named(self, written: object, says: str) -> None:
