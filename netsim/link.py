@@ -277,14 +277,14 @@ class _Way:
         wire = self._wire = transport.wire
         packet_bytes = wire.segment_payload_bytes + wire.segment_header_bytes
         self.direction = direction
+        packet_ns = serialise_ns(packet_bytes, direction.rate_bps)
         self._terms = transport.terms(
             rtt_ns + jitter_ns,
             direction.loss_delay_ns or time_out_ns(rtt_ns, jitter_ns),
             serialise_ns(direction.buffer_bytes, direction.rate_bps),
+            packet_ns,
         )
-        self.state = LinkState(
-            transport.fresh(rtt_ns + jitter_ns, serialise_ns(packet_bytes, direction.rate_bps))
-        )
+        self.state = LinkState(transport.fresh(rtt_ns + jitter_ns, packet_ns))
         self._jitter_key, self._loss_key, self._burst_key = jitter_key, loss_key, burst_key
         if direction.bursts is not None:
             self.state.stay_until_ns = self._stay_ns(direction.bursts)

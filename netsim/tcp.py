@@ -20,7 +20,8 @@ Rules (the terms are RFC 5681's; a window counts packets, as Linux does, in thou
   Threshold and window become `kept` thousandths of the window; one packet after a time-out.
 - A full buffer drops what exceeds it; the message then recovers like from any loss.
 - `paced` is what BBR's model amounts to here: a window of twice of what the path has delivered,
-  sent at half a window per round trip until the path is filled; losses and pauses leave it alone.
+  sent over a round trip until it fills the path. Pauses leave it alone; the first loss ends its
+  start-up: the window is then what the flight had, and grows slowly.
 
 Every function takes and returns numbers and flat tuples of integers, so that `netsim.compiled`
 makes machine code of it as it stands. Times are integer nanoseconds.
@@ -40,7 +41,7 @@ TERMS = (
     "kept",  # thousandths of the window that a loss leaves
     "growth",  # thousandths of a packet per round trip beyond the threshold
     "restarts",  # 1 if the window halves while idle
-    "paced",  # 1 if a flight is spread over the round trip
+    "paced",  # below this window, thousandths of a packet, a flight is spread over its round trip
     "ordered",  # 1 if nothing arrives before what was sent before it
     "buffer_ns",  # what the bottleneck can hold, as time at its rate; 0 for no limit
 )
@@ -61,7 +62,7 @@ DUPLICATES = 3
 _MOST_REPEATS = 6
 
 
-def transfer(  # noqa: C901 - the parts of a flight share all its numbers
+def transfer(  # noqa: C901, PLR0915 - the parts of a flight share its numbers
     now_ns: int,
     packets: int,
     took_ns: int,
@@ -120,9 +121,8 @@ def transfer(  # noqa: C901 - the parts of a flight share all its numbers
             if left == 0:
                 break
         sending_ns = round_end_ns
-    if paced and window < threshold:
-        spread_ns = min(2 * (flight - 1) * MILLI, window) * ack_ns // window
-        busy_ns = max(busy_ns, sending_ns + spread_ns + packet_ns)
+    if window < paced:
+        busy_ns = max(busy_ns, sending_ns + (flight - 1) * MILLI * ack_ns // window + packet_ns)
     # What waited for a window was sent as acknowledgements came; the rest at once.
     sent_ns = sending_ns if flight == packets else sending_ns + flight * packet_ns
     arrived_ns = busy_ns
@@ -134,7 +134,10 @@ def transfer(  # noqa: C901 - the parts of a flight share all its numbers
         # A time-out after a time-out takes twice as long.
         seen_ns += (((1 << repeats) - 1) << timed_out) * rto_ns
         arrived_ns = max(busy_ns, seen_ns + packet_ns)
-        window, threshold = narrowed(window, threshold, kept, timed_out or repeats > 0)
+        if paced:
+            window = threshold = min(window, max(round_packets, initial) * MILLI)
+        elif initial:
+            window, threshold = narrowed(window, kept, timed_out or repeats > 0)
     arrived_ns = max(arrived_ns + delay_ns, last_ns * ordered)
     return (
         arrived_ns,
@@ -188,17 +191,14 @@ def rested(window: int, threshold: int, time_outs: int, initial: int) -> tuple[i
     return max(window >> min(time_outs, 62), initial * MILLI), max(threshold, window * 3 // 4)
 
 
-def narrowed(window: int, threshold: int, kept: int, timed_out: bool) -> tuple[int, int]:
+def narrowed(window: int, kept: int, timed_out: bool) -> tuple[int, int]:
     """Window and threshold after a loss, thousandths of a packet.
 
     Args:
         window: before it.
-        threshold: before it.
-        kept: thousandths of the window that are left; all of it where losses change nothing.
+        kept: thousandths of the window that are left.
         timed_out: whether nothing but a time-out told the loss.
     """
-    if kept == MILLI:
-        return window, threshold
     # Whole packets, as Linux counts them: what had grown of the next one is forgotten.
     threshold = max(window // MILLI * kept // MILLI, 2) * MILLI
     return (MILLI if timed_out else threshold), threshold

@@ -24,7 +24,7 @@ _HYSTART_LOW_WINDOW = 16
 """Packets; HyStart ends no slow start below (Linux)."""
 _CUBIC_KEPT = 700
 """β of CUBIC in thousandths (RFC 9438, 4.6)."""
-_CUBIC_GROWTH = 529
+_GROWTH = 529
 """3(1 − β)/(1 + β) in thousandths (RFC 9438, 4.3)."""
 
 
@@ -36,7 +36,7 @@ class Congestion(StrEnum):
     CUBIC = "cubic"
     """Slow start, halving while idle, 0.7 of the window after a loss."""
     PACED = "paced"
-    """Sends at the rate that the path has delivered, as BBR does; losses change nothing."""
+    """Sends at the rate that the path has delivered, as BBR does; pauses change nothing."""
 
 
 def time_out_ns(rtt_ns: int, jitter_ns: int) -> int:
@@ -75,23 +75,25 @@ class Transport:
                 f"transport: setup_round_trips = {self.setup_round_trips}; it cannot be negative"
             )
 
-    def terms(self, ack_ns: int, rto_ns: int, buffer_ns: int) -> Terms:
+    def terms(self, ack_ns: int, rto_ns: int, buffer_ns: int, packet_ns: int) -> Terms:
         """`netsim.tcp.TERMS` of one direction.
 
         Args:
             ack_ns: mean round trip of the empty link.
             rto_ns: retransmission time-out.
             buffer_ns: time that a full buffer takes to drain; 0 for no limit.
+            packet_ns: time of a full packet on the line.
         """
         cubic = self.congestion is Congestion.CUBIC
+        windowed = self.congestion is not Congestion.NONE
         return (
             ack_ns,
             rto_ns,
-            0 if self.congestion is Congestion.NONE else self.initial_window,
-            _CUBIC_KEPT if cubic else MILLI,
-            _CUBIC_GROWTH if cubic else 0,
+            self.initial_window if windowed else 0,
+            _CUBIC_KEPT,
+            _GROWTH if windowed else 0,
             int(cubic and self.slow_start_after_idle),
-            int(self.congestion is Congestion.PACED),
+            ack_ns * MILLI // max(packet_ns, 1) if self.congestion is Congestion.PACED else 0,
             int(self.ordered),
             buffer_ns,
         )

@@ -25,7 +25,7 @@ _COMPILED_TARGET_S = 100e-9
 
 def run(repeats: int = 20) -> list[dict[str, Any]]:
     """Rows of `bench`, `case`, `repeats`, `median_s` (of one message) and perhaps `target`."""
-    terms: Terms = TCP.terms(40_000_000, 240_000_000, 0)
+    terms: Terms = TCP.terms(40_000_000, 240_000_000, 0, 600_000)
     state: State = TCP.fresh(40_000_000, 600_000)
     machine_code = _loop_in_machine_code()
     machine_code(1, terms, state)  # compiles
