@@ -23,6 +23,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from costeer.errors import ConfigError, LocalProtocolError
+from costeer.tail import Tail
 
 F64: TypeAlias = npt.NDArray[np.float64]
 Ids: TypeAlias = npt.NDArray[np.int32]
@@ -43,11 +44,14 @@ def _problem(temperature: float, top_p: float) -> str | None:
 class Sampling:
     """How a token is chosen. `temperature` 0 is greedy; `top_p` 1 keeps every candidate.
 
+    `tail` is what is assumed of unsent tokens where a choice is not certified (costeer.tail).
+
     Raises ConfigError for values outside these ranges.
     """
 
     temperature: float = 0.0
     top_p: float = 1.0
+    tail: Tail = "renormalised"
 
     def __post_init__(self) -> None:
         problem = _problem(self.temperature, self.top_p)
@@ -69,6 +73,10 @@ class SamplingConfig(BaseModel):
     """Divides the scores (no unit); 0 is greedy, otherwise at least 0.001."""
     top_p: float = Field(default=1.0)
     """Smallest probability mass that is kept, in (0, 1]; 1 keeps all. No effect when greedy."""
+    tail: Tail = "renormalised"
+    """What is assumed of tokens that were not sent, where a choice is accepted uncertified: they
+    cannot be chosen (`renormalised`), all have the smallest sent logit (`bounded`), or the unsent
+    mass spread evenly (`uniform`). A certified choice does not depend on it."""
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:
@@ -79,7 +87,7 @@ class SamplingConfig(BaseModel):
 
     def build(self) -> Sampling:
         """The frozen value that the machines use."""
-        return Sampling(self.temperature, self.top_p)
+        return Sampling(self.temperature, self.top_p, self.tail)
 
 
 def best(scores_K: F64, ids_K: Ids) -> int:

@@ -248,7 +248,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         method=method,
         strength=config.strength.c if config.strength is not None else 0.0,
         codec=config.codec or CodecConfig(),
-        sampling=Sampling(sampling.temperature, sampling.top_p),
+        sampling=Sampling(sampling.temperature, sampling.top_p, sampling.tail),
         seed=scenario.seed,
     )
     cloud = scenario.cloud

@@ -25,6 +25,7 @@ from costeer.codec import Codec, SparseLogits, build_codec, merge
 from costeer.errors import CodecError, LocalProtocolError
 from costeer.machine import CloudSelect, EdgeDecode, EdgeSteer, Selected
 from costeer.sampling import Ids, Noise
+from costeer.tail import assumed_logits
 from netsim.random import Stream, gumbel_array
 
 F32 = npt.NDArray[np.float32]
@@ -169,7 +170,20 @@ class Steerer:
         if self._shadow is not None:
             self._shadow.check(self._arm, op.session, op.position, known, delta_V, noise)
         choice = decide(known, delta_V, self._arm.strength, self._arm.sampling, noise)
+        if not choice.certified and self._arm.sampling.tail != "renormalised":
+            choice = self._guess(choice, known, delta_V, noise)
         return replace(choice, final=True) if known.dense else choice
+
+    def _guess(
+        self, choice: Choice, known: SparseLogits, delta_V: F64 | F32, noise: Noise
+    ) -> Choice:
+        """Choose among all tokens, the unsent ones filled in as the arm assumes."""
+        sampling = self._arm.sampling
+        filled_V = assumed_logits(known, sampling.tail).astype(np.float32)
+        ids_V = np.arange(known.vocab_size, dtype=np.int32)
+        whole = SparseLogits(ids_V, filled_V, float("-inf"), 0.0, known.vocab_size)
+        guess = decide(whole, delta_V, self._arm.strength, sampling, noise)
+        return replace(choice, token=guess.token, margin=guess.margin)
 
     def choose(self, session: int, position: int, logits_V: F32) -> Choice:
         """Choose from the small model's own row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from costeer.codec import CodecConfig, build_codec
 from costeer.errors import CodecError
 from costeer.machine import CloudSelect, EdgeDecode, EdgeSteer, EncodeItem
 from costeer.refinement import Ladder, RefineConfig
+from costeer.sampling import Sampling
 from costeer.steering import decision_scores
+from costeer.tail import TAILS, Tail
 from tests.actors.value_sessions import arm
 
 VOCAB = 300
@@ -92,3 +95,29 @@ def test_a_row_that_was_sent_whole_is_final_even_where_nothing_is_proved() -> No
     choice, *_ = rounds("top4-int8-naive-exact", 305, 0.5, RefineConfig())
     assert choice.final
     assert not choice.certified
+
+
+def _steered(tail: Tail, k: int, delta_V: np.ndarray) -> Choice:
+    """The choice of a first frame of k ranks over falling logits, c = 1."""
+    spec = replace(arm(codec=f"top{k}-fp32-packed", strength=1.0), sampling=Sampling(tail=tail))
+    row_V = np.linspace(4.0, 0.0, VOCAB, dtype=np.float32)
+    edge = Steerer(spec, VOCAB)
+    edge.decode(EdgeDecode(1, 0, 0, build_codec(spec.codec, VOCAB).encode(row_V)))
+    choice = edge.steer(EdgeSteer(1, 0, 0), delta_V)
+    assert isinstance(choice, Choice)
+    return choice
+
+
+def test_the_tail_s_assumption_rules_uncertified_choices_alone() -> None:
+    raised_V = np.zeros(VOCAB)
+    raised_V[VOCAB - 1] = 9.0
+    assert _steered("renormalised", 4, raised_V).token == 0
+    for tail in ("bounded", "uniform"):
+        choice = _steered(tail, 4, raised_V)
+        assert choice.token == VOCAB - 1
+        assert not choice.certified
+    sharp_V = np.zeros(VOCAB)
+    sharp_V[0] = 9.0
+    for tail in TAILS:
+        choice = _steered(tail, 4, sharp_V)
+        assert (choice.token, choice.certified) == (0, True)
