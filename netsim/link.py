@@ -28,7 +28,7 @@ from netsim.errors import NetsimError
 from netsim.random import Stream, exponential_at, stream_key, uniform_at
 from netsim.tcp import MILLI, State, first_lost, transfer
 from netsim.transport import IDEAL, Transport, time_out_ns
-from netsim.wire import WireCost, wire_cost
+from netsim.wire import merged, wire_cost
 
 UNLIMITED = 0
 """A rate of 0 bit/s stands for no limit: the message takes no time to serialise."""
@@ -137,11 +137,6 @@ class LinkState:
     def last_arrival_ns(self) -> int:
         """When the message sent last arrives."""
         return self.flow[1]
-
-    @property
-    def sent_ns(self) -> int:
-        """When the packet sent last leaves the sender: later than now where a window holds it."""
-        return self.flow[6]
 
     @property
     def window(self) -> float:
@@ -292,7 +287,15 @@ class _Way:
     def send(self, now_ns: int, frame_bytes: int) -> Delivery:
         """Send a frame of `frame_bytes` at `now_ns`."""
         direction, state = self.direction, self.state
-        wire_bytes, packets, ack_bytes = self._packed(now_ns, frame_bytes)
+        wire = self._wire
+        wire_bytes, packets, ack_bytes = wire_cost(frame_bytes, wire)
+        waits = now_ns < state.flow[6]
+        header, payload = wire.segment_header_bytes, wire.segment_payload_bytes
+        wire_bytes, packets, state.room_bytes = merged(
+            wire_bytes, packets, state.room_bytes, waits, header, payload
+        )
+        if packets == 0:
+            ack_bytes = 0
         counter = state.counter
         took_ns = serialise_ns(wire_bytes, direction.rate_bps)
         delay_ns = direction.propagation_ns
@@ -306,9 +309,7 @@ class _Way:
             now_ns, packets, took_ns, delay_ns, lost_at, repeats, self._terms, state.flow
         )
         if sent_again:
-            wire = self._wire
-            packet_bytes = wire.segment_payload_bytes + wire.segment_header_bytes
-            wire_bytes += sent_again * min(wire_bytes, packet_bytes)
+            wire_bytes += sent_again * min(wire_bytes, header + payload)
             packets += sent_again
             state.lost += 1
         state.counter = counter + 1
@@ -316,21 +317,6 @@ class _Way:
         state.wire_bytes += wire_bytes
         state.packets += packets
         return Delivery(arrival_ns, wire_bytes, packets, ack_bytes, state.flow[0])
-
-    def _packed(self, now_ns: int, frame_bytes: int) -> WireCost:
-        """What a frame costs; one that has to wait shares the last waiting packet, if it fits.
-
-        Data that the window holds back stays in one queue and is cut into packets when it leaves:
-        a stream of small frames is not held up frame by frame.
-        """
-        wire, state = self._wire, self.state
-        cost = wire_cost(frame_bytes, wire)
-        stream_bytes = cost.bytes - cost.packets * wire.segment_header_bytes
-        if now_ns < state.sent_ns and stream_bytes <= state.room_bytes:
-            state.room_bytes -= stream_bytes
-            return WireCost(stream_bytes, 0, 0)
-        state.room_bytes = cost.packets * wire.segment_payload_bytes - stream_bytes
-        return cost
 
     def _loss_at(self, now_ns: int) -> float:
         """Probability that a packet sent now is lost, where losses come in bursts."""

@@ -102,3 +102,31 @@ def wire_cost(frame_bytes: int, wire: WireFormat = HTTP2_OVER_TLS) -> WireCost:
         packets,
         pieces(packets, wire.segments_per_ack) * wire.ack_bytes,
     )
+
+
+def merged(
+    wire_bytes: int,
+    packets: int,
+    room_bytes: int,
+    waits: bool,
+    header_bytes: int,
+    payload_bytes: int,
+) -> tuple[int, int, int]:
+    """What a frame costs that may have to wait: (wire_bytes, packets, room_bytes after it).
+
+    Data that a window holds back stays in one queue and is cut into packets when it leaves: a
+    frame that waits shares the last waiting packet, if it fits, and has none of its own. So a
+    stream of small frames is not held up frame by frame.
+
+    Args:
+        wire_bytes: what it costs by itself.
+        packets: likewise.
+        room_bytes: what still fits into the packet sent last.
+        waits: whether that packet has not left yet.
+        header_bytes: of a packet.
+        payload_bytes: of a packet.
+    """
+    stream_bytes = wire_bytes - packets * header_bytes
+    if waits and stream_bytes <= room_bytes:
+        return stream_bytes, 0, room_bytes - stream_bytes
+    return wire_bytes, packets, packets * payload_bytes - stream_bytes

@@ -22,7 +22,7 @@ from netsim.tcp import (
     widened,
 )
 from netsim.transport import IDEAL, TCP, Congestion, Transport, TransportConfig, time_out_ns
-from netsim.wire import QUIC, RAW_TCP, wire_cost
+from netsim.wire import QUIC, RAW_TCP, merged, wire_cost
 
 MS = 1_000_000
 RAW = replace(TCP, wire=RAW_TCP)
@@ -364,6 +364,12 @@ def test_the_other_rules_compile_and_agree() -> None:
         assert compiled(first_lost)(uniform, 0.01, 211) == first_lost(uniform, 0.01, 211)
     for counter in (0, 1):
         assert compiled(sojourn_ns)(counter, 0.7, 900, 100) == sojourn_ns(counter, 0.7, 900, 100)
+    for waits in (False, True):
+        assert compiled(merged)(217, 1, 900, waits, 52, 1448) == merged(
+            217, 1, 900, waits, 52, 1448
+        )
+    assert merged(217, 1, 900, True, 52, 1448) == (165, 0, 735)  # noqa: FBT003 - plain numbers
+    assert merged(217, 1, 100, True, 52, 1448) == (217, 1, 1283)  # noqa: FBT003 - plain numbers
     assert compiled(widened)(10_000, 50_000, 10, 529) == widened(10_000, 50_000, 10, 529) == 20_000
 
 
