@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from actors.sink import write_atomically
@@ -40,6 +39,7 @@ from experiments.ablation.tables import (
     round_columns,
     tail_columns,
 )
+from experiments.report.pages import environment
 from experiments.report.plots import stages_figure
 from experiments.results.grid import Column, grouped, markdown_table
 from experiments.results.summary import ALL
@@ -212,21 +212,15 @@ def _tables(means: pd.DataFrame) -> list[Shown]:
 
 
 def _render(path: Path, index: dict[str, Any], means: pd.DataFrame, shown: Sequence[Shown]) -> str:
-    environment = Environment(
-        loader=PackageLoader("experiments.ablation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["inline_svg"] = _inline
-    environment.filters["grouped"] = grouped
+    pages = environment("experiments.ablation")
+    pages.filters["inline_svg"] = _inline
+    pages.filters["grouped"] = grouped
     origins = {
         name.removeprefix("origin_"): sorted(set(means[name].dropna()))
         for name in means.columns
         if name.startswith("origin_")
     }
-    return environment.get_template("ablation.html.j2").render(
+    return pages.get_template("ablation.html.j2").render(
         index=index,
         finished=sum(cell["finished"] for cell in index["cells"]),
         repeats=int(means["repeats"].max()),

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from actors.sink import write_atomically
 from experiments.privacy.study import CLOUD, PADDED, SIZES, PrivacyStudy, Sighting
+from experiments.report.pages import environment
 from experiments.report.plots import svg
 from experiments.report.style import BLUE, GREY, SKY, VERMILLION
 from experiments.results.grid import Column, number, text_table
@@ -96,14 +96,8 @@ def write_page(found: PrivacyStudy, folder: Path) -> Path:
     drawn = figure(found)
     write_atomically(folder / "privacy.svg", drawn)
     write_atomically(folder / "privacy.csv", _csv(found))
-    environment = Environment(
-        loader=PackageLoader("experiments.privacy", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("privacy.html.j2").render(
+    pages = environment("experiments.privacy")
+    page = pages.get_template("privacy.html.j2").render(
         sentences=sentences(found),
         columns=study_columns(found),
         figure=Markup(drawn[drawn.index("<svg") :]),  # noqa: S704 - made by this project

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from actors.sink import write_atomically
+from experiments.report.pages import environment
 from experiments.report.sections import FigureBlock, Section, sections_of
 from experiments.report.sentences import summary_sentences
 from experiments.results.grid import grouped
@@ -52,20 +52,14 @@ def render(title: str, parts: Mapping[str, Run], sections: list[Section]) -> str
         parts: the runs that it tells of.
         sections: what it shows.
     """
-    environment = Environment(
-        loader=PackageLoader("experiments.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["inline_svg"] = _inline
-    environment.filters["kind"] = lambda block: type(block).__name__
-    environment.filters["grouped"] = grouped
-    environment.filters["yaml"] = lambda value: yaml.safe_dump(value, sort_keys=False)
+    pages = environment("experiments.report")
+    pages.filters["inline_svg"] = _inline
+    pages.filters["kind"] = lambda block: type(block).__name__
+    pages.filters["grouped"] = grouped
+    pages.filters["yaml"] = lambda value: yaml.safe_dump(value, sort_keys=False)
     # The part with the most arms tells most about the method.
     main = max(parts.values(), key=lambda run: len(whole_arms(run.arms)))
-    return environment.get_template("report.html.j2").render(
+    return pages.get_template("report.html.j2").render(
         title=title,
         parts=parts,
         sections=sections,
