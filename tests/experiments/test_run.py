@@ -202,6 +202,15 @@ def test_ctrl_c_after_the_last_token_of_an_arm_begins_no_other(tmp_path: Path) -
     assert set(found.requests["reason"]) == {"length"}
 
 
+@pytest.fixture
+def usual_interrupts() -> Iterator[None]:
+    """Python's own handler: who starts the tests in the background makes them ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_interrupts")
 def test_interrupts_are_deferred_once_and_in_the_main_thread_alone() -> None:
     with deferred_interrupt() as pressed:
         assert not pressed()
