@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spec
 from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
@@ -13,22 +14,39 @@ from netsim.profiles import link_for
 from netsim.wire import wire_cost
 
 
+class Carrier(Protocol):
+    """What carries a device's frames: a modelled link, or a socket that is only metered."""
+
+    def send_up(self, now_ns: int, frame_bytes: int) -> Delivery:
+        """Send a frame up; return what becomes of it."""
+        ...
+
+    def send_down(self, now_ns: int, frame_bytes: int) -> Delivery:
+        """Send a frame down; return what becomes of it."""
+        ...
+
+
+def link_of(plan: DevicePlan, seed: int) -> Link:
+    """Return the modelled link of a device."""
+    return link_for(plan.link, seed, plan.device)
+
+
 class AccessLink:
     """A device's link, metered: bytes by kind and direction until they are taken."""
 
-    __slots__ = ("_link", "device", "frames_down", "frames_up", "meter")
+    __slots__ = ("_carrier", "device", "frames_down", "frames_up", "meter")
 
-    def __init__(self, plan: DevicePlan, seed: int) -> None:
-        """Lay the link of a device."""
-        self.device = plan.device
-        self._link: Link = link_for(plan.link, seed, plan.device)
+    def __init__(self, device: int, carrier: Carrier) -> None:
+        """Meter what carries a device's frames."""
+        self.device = device
+        self._carrier = carrier
         self.meter = ByteMeter()
         self.frames_up = 0
         self.frames_down = 0
 
     def up(self, now_ns: int, frame_bytes: int) -> Delivery:
         """Send a frame up; return what becomes of it."""
-        sent = self._link.send_up(now_ns, frame_bytes)
+        sent = self._carrier.send_up(now_ns, frame_bytes)
         self.frames_up += 1
         meter = self.meter
         meter.frame_bytes_up += frame_bytes
@@ -39,7 +57,7 @@ class AccessLink:
 
     def down(self, now_ns: int, frame_bytes: int, payload_bytes: int) -> Delivery:
         """Send a frame down; return what becomes of it."""
-        sent = self._link.send_down(now_ns, frame_bytes)
+        sent = self._carrier.send_down(now_ns, frame_bytes)
         self.frames_down += 1
         meter = self.meter
         meter.payload_bytes_down += payload_bytes
@@ -77,12 +95,28 @@ class CloudEgress:
 class DeviceRun:
     """A device and the session that it is in."""
 
-    __slots__ = ("_arrival_ns", "_index", "_tokens", "_total", "access", "machine", "plan")
+    __slots__ = (
+        "_arrival_ns",
+        "_epoch",
+        "_index",
+        "_tokens",
+        "_total",
+        "access",
+        "machine",
+        "plan",
+    )
 
-    def __init__(self, plan: DevicePlan, seed: int) -> None:
-        """Make a device whose user has not asked yet."""
+    def __init__(self, plan: DevicePlan, carrier: Carrier, epoch: int = 0) -> None:
+        """Make a device whose user has not asked yet.
+
+        Args:
+            plan: what it is to do.
+            carrier: what its frames cross.
+            epoch: of its sessions.
+        """
         self.plan = plan
-        self.access = AccessLink(plan, seed)
+        self.access = AccessLink(plan.device, carrier)
+        self._epoch = epoch
         self.machine: EdgeSession | None = None
         self._index = -1
         self._arrival_ns = 0
@@ -92,7 +126,7 @@ class DeviceRun:
     def begin(self, arm: ArmPlan, terms: CodecTerms, intended_ns: int) -> None:
         """Open the session of the next request."""
         self._turn_to_next(intended_ns)
-        self.machine = EdgeSession(session_spec(arm, self.plan, self._index, terms))
+        self.machine = EdgeSession(session_spec(arm, self.plan, self._index, terms, self._epoch))
 
     def _turn_to_next(self, arrival_ns: int) -> None:
         self._index += 1

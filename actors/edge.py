@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from actors.calibrate import EdgePoints, Grid, measure_choice, measure_edge
-from actors.live.edge import LiveShard, ShardNews
+from actors.live.edge import LiveShard
+from actors.live.sessions import ShardNews
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle
 from actors.values.port import ArmSpec, EdgeHost

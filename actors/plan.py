@@ -178,7 +178,9 @@ def device_and_request(session: int) -> tuple[int, int]:
     return session >> _REQUEST_BITS, session & (1 << _REQUEST_BITS) - 1
 
 
-def session_spec(plan: ArmPlan, device: DevicePlan, index: int, terms: CodecTerms) -> SessionSpec:
+def session_spec(
+    plan: ArmPlan, device: DevicePlan, index: int, terms: CodecTerms, epoch: int = 0
+) -> SessionSpec:
     """Return what a device's n-th session is to do."""
     request = device.requests[index]
     return SessionSpec(
@@ -192,4 +194,5 @@ def session_spec(plan: ArmPlan, device: DevicePlan, index: int, terms: CodecTerm
         ladder=terms.ladder,
         round_trip_bytes=device.link.round_trip_bytes if terms.learner else 0,
         bucket_bytes=plan.padding.up_bytes,
+        epoch=epoch,
     )

@@ -19,7 +19,7 @@ from enum import IntEnum
 from functools import partial
 
 from actors.costs import Costs
-from actors.device import DeviceRun, by_session
+from actors.device import DeviceRun, by_session, link_of
 from actors.network import Network
 from actors.plan import ArmPlan, CodecTerms, engine_spec
 from actors.port import Handle, gather, never
@@ -150,7 +150,9 @@ class VirtualDriver:
         self._cloud = _Queue(cloud) if cloud is not None else None
         shard_queues = [_Queue(shard) for shard in shards]
         self._queues = [*([self._cloud] if self._cloud else []), *shard_queues]
-        self._devices = [DeviceRun(device, plan.arm.seed) for device in plan.devices]
+        self._devices = [
+            DeviceRun(device, link_of(device, plan.arm.seed)) for device in plan.devices
+        ]
         self._by_session = by_session(self._devices)
         self._queue_of = {
             device: shard_queues[index % len(shard_queues)]

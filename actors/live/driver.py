@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from actors.live.cloud import LiveCloudReport
-from actors.live.edge import ShardNews
+from actors.live.sessions import ShardNews
 from actors.plan import ArmPlan, CodecTerms, engine_spec
 from actors.port import Handle, Pending, never
 from actors.records import ArmRun, Recorder

@@ -12,61 +12,22 @@ gone up; or at once when the shard is stopped before, or when one of them fails.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from threading import Condition, Thread
 
-from actors.device import DeviceRun, by_session
+from actors.device import DeviceRun, link_of
 from actors.live.frames import DownFrame, UpFrame
+from actors.live.sessions import Hooks, Sessions, ShardNews
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle, Pending
-from actors.records import RequestRow, TokenRow
 from actors.values.port import EdgeHost
-from costeer.edge import EdgeSession
 from costeer.errors import LocalProtocolError
-from costeer.machine import (
-    Compute,
-    ComputeDone,
-    EdgeChoose,
-    EdgeDecode,
-    EdgeForward,
-    EdgeOp,
-    EdgeSteer,
-    Emit,
-    Event,
-    Finish,
-    FrameArrived,
-    Release,
-    Send,
-    Start,
-)
-
-_ORDER: tuple[type[EdgeOp], ...] = (EdgeDecode, EdgeSteer, EdgeChoose, EdgeForward)
-"""What is computed first when several kinds are due: the short ones that a token waits for."""
+from costeer.machine import FrameArrived, Release, Send
 
 _OUTSTANDING = 8
 """Messages to the cloud that may be unanswered."""
-
-
-@dataclass(slots=True)
-class ShardNews:
-    """What happened in a shard since it was last asked.
-
-    Args:
-        tokens: rows of tokens.
-        requests: rows of requests that ended.
-        lateness_ns: how late each frame was handed over or taken.
-        now_ns: the shard's clock.
-        failure: what one of its threads raised; the rows up to then are here nevertheless.
-    """
-
-    tokens: list[TokenRow] = field(default_factory=list)
-    requests: list[RequestRow] = field(default_factory=list)
-    lateness_ns: list[int] = field(default_factory=list)
-    now_ns: int = 0
-    failure: BaseException | None = None
 
 
 class LiveShard:
@@ -92,8 +53,6 @@ class LiveShard:
             clock_ns: a monotone clock.
         """
         self._host = host
-        self._plan = plan
-        self._terms = terms
         self._shard = shard
         self._cloud = cloud
         self._zero_ns = clock_ns()
@@ -102,15 +61,12 @@ class LiveShard:
         self._order = count()
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._outgoing: list[tuple[int, int, UpFrame]] = []
-        self._ops: list[tuple[EdgeOp, EdgeSession]] = []
-        self._news = ShardNews()
         self._stopping = False
         self._failure: BaseException | None = None
-        self._devices = [DeviceRun(one, plan.arm.seed) for one in plan.devices]
-        self._by_session = by_session(self._devices)
-        self._open_requests = len(self._by_session)
-        for device in self._devices:
-            self._plan_request(device, 0)
+        devices = [DeviceRun(each, link_of(each, plan.arm.seed)) for each in plan.devices]
+        hooks = Hooks(self._now_ns, self._at, self._send, self._release)
+        self._sessions = Sessions(plan, terms, devices, hooks)
+        self._sessions.plan_first()
         loops = [self._run] if cloud is None else [self._run, self._send_loop, self._receive_loop]
         self._threads = [
             Thread(target=self._guarded, args=(loop,), name=f"live{loop.__name__}", daemon=True)
@@ -121,23 +77,17 @@ class LiveShard:
 
     def poll(self) -> ShardNews:
         """Return what happened since the last call."""
-        with self._changed:
-            news, self._news = self._news, ShardNews()
-            news.now_ns = self._now_ns()
-            news.failure = self._failure
-            return news
+        return self._sessions.take_news(self._failure)
 
     def stop(self) -> ShardNews:
         """End the threads and return what was left; requests that had come are censored."""
         with self._changed:
-            self._stopping = self._stopping or self._open_requests > 0
+            self._stopping = self._stopping or self._sessions.open_requests > 0
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        with self._changed:
-            for device in self._devices:
-                self._news.requests.extend(device.censor(self._now_ns()))
-            return self.poll()
+        self._sessions.censor()
+        return self.poll()
 
     # ------------------------------------------------------------------ threads
 
@@ -151,13 +101,13 @@ class LiveShard:
                 self._changed.notify_all()
 
     def _over(self) -> bool:
-        return self._stopping or self._open_requests == 0
+        return self._stopping or self._sessions.open_requests == 0
 
     def _run(self) -> None:
         """Feed the machines and compute, one kind of operation at a time."""
         while True:
             with self._changed:
-                while not (self._over() or self._ops or self._is_due(self._due)):
+                while not (self._over() or self._sessions.has_work or self._is_due(self._due)):
                     self._changed.wait(self._until_s(self._due))
                 if self._over():
                     self._changed.notify_all()
@@ -187,7 +137,7 @@ class LiveShard:
                 frames = []
                 while self._outgoing and self._outgoing[0][0] <= now_ns:
                     due_ns, _, frame = heappop(self._outgoing)
-                    self._news.lateness_ns.append(now_ns - due_ns)
+                    self._sessions.note_late(now_ns - due_ns)
                     frames.append(frame)
             pending.append(self._cloud.submit("push", self._shard, sequence, frames))
             sequence += 1
@@ -209,11 +159,11 @@ class LiveShard:
                 self._changed.notify_all()
 
     def _receive(self, frame: DownFrame, now_ns: int) -> None:
-        device = self._by_session[frame.session]
+        device = self._sessions.device_of(frame.session)
         arrival_ns = device.access.down(now_ns, len(frame.frame), frame.payload_bytes).arrival_ns
         transit_ns = frame.transit_ns + arrival_ns - now_ns
         event = FrameArrived(frame.frame, transit_ns, frame.trace)
-        self._at(arrival_ns, partial(self._arrive, device, event, arrival_ns))
+        self._at(arrival_ns, partial(self._arrive, event, frame.session, arrival_ns))
 
     # ------------------------------------------------------------------ time
 
@@ -229,43 +179,12 @@ class LiveShard:
     def _until_s(self, heap: Sequence[tuple[int, int, object]]) -> float | None:
         return max(0.0, (heap[0][0] - self._now_ns()) / 1e9) if heap else None
 
-    # ------------------------------------------------------------------ sessions (main thread)
+    # ------------------------------------------------------------------ main thread
 
-    def _plan_request(self, device: DeviceRun, now_ns: int) -> None:
-        intended_ns = device.next_intended_ns(now_ns)
-        if intended_ns is not None:
-            self._at(max(now_ns, intended_ns), partial(self._begin, device, intended_ns))
-
-    def _begin(self, device: DeviceRun, intended_ns: int) -> None:
-        device.begin(self._plan, self._terms, intended_ns)
-        self._tell(device, Start(intended_ns), self._now_ns())
-
-    def _arrive(self, device: DeviceRun, event: FrameArrived, due_ns: int) -> None:
+    def _arrive(self, event: FrameArrived, session: int, due_ns: int) -> None:
         now_ns = self._now_ns()
-        with self._changed:
-            self._news.lateness_ns.append(now_ns - due_ns)
-        self._tell(device, event, now_ns)
-
-    def _tell(self, device: DeviceRun, event: Event, now_ns: int) -> None:
-        machine = device.machine
-        if machine is None:
-            return
-        for command in machine.handle(event, now_ns):
-            if isinstance(command, Compute) and isinstance(command.op, _ORDER):
-                self._ops.append((command.op, machine))
-            elif isinstance(command, Send):
-                self._send(device, command)
-            elif isinstance(command, Emit):
-                with self._changed:
-                    self._news.tokens.append(device.record(command.record, now_ns))
-            elif isinstance(command, Release):
-                # What a session that failed still waits for would take its slots again.
-                self._ops = [each for each in self._ops if each[1] is not machine]
-                self._host.execute([command])
-            elif isinstance(command, Finish):
-                self._finish(device, command)
-            else:
-                raise LocalProtocolError(f"live: a session has no command {command!r}")
+        self._sessions.note_late(now_ns - due_ns)
+        self._sessions.tell(self._sessions.device_of(session), event, now_ns)
 
     def _send(self, device: DeviceRun, command: Send) -> None:
         with self._changed:
@@ -276,24 +195,11 @@ class LiveShard:
             self._changed.notify_all()
 
     def _compute(self) -> None:
-        for kind in _ORDER:
-            batch = [each for each in self._ops if isinstance(each[0], kind)]
-            if not batch:
-                continue
-            self._ops = [each for each in self._ops if not isinstance(each[0], kind)]
+        if self._sessions.has_work:
+            batch = self._sessions.next_batch()
             began_ns = self._now_ns()
             values = self._host.execute([op for op, _ in batch])
-            ended_ns = self._now_ns()
-            for (op, asker), value in zip(batch, values, strict=True):
-                device = self._by_session[op.session]
-                if device.machine is asker:
-                    self._tell(device, ComputeDone(op, value, ended_ns - began_ns), ended_ns)
-            return
+            self._sessions.computed(batch, values, began_ns)
 
-    def _finish(self, device: DeviceRun, finish: Finish) -> None:
-        with self._changed:
-            now_ns = self._now_ns()
-            row = device.close(finish.reason, now_ns, failed=finish.failed)
-            self._news.requests.append(row)
-            self._open_requests -= 1
-            self._plan_request(device, now_ns)
+    def _release(self, command: Release) -> None:
+        self._host.execute([command])

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from actors.device import AccessLink, CloudEgress, DeviceRun, by_session
-from actors.plan import codec_terms, engine_spec, session_id, session_spec
+from actors.device import AccessLink, CloudEgress, DeviceRun, by_session, link_of
+from actors.plan import DevicePlan, codec_terms, engine_spec, session_id, session_spec
 from actors.records import ByteMeter
 from costeer.errors import ConfigError
 from costeer.machine import STAGES, TokenRecord
@@ -18,12 +18,16 @@ PLAN = arm_plan()
 TERMS = codec_terms(PLAN, VOCAB)
 
 
+def started(plan: DevicePlan) -> DeviceRun:
+    return DeviceRun(plan, link_of(plan, seed=1))
+
+
 def record(session: int, position: int) -> TokenRecord:
     return TokenRecord(session, position, 40 + position, 5, (0,) * len(STAGES))
 
 
 def test_a_link_meters_frames_and_acknowledgements() -> None:
-    access = AccessLink(device(0, where=link(3 * MS, 0)), seed=1)
+    access = AccessLink(0, link_of(device(0, where=link(3 * MS, 0)), seed=1))
     assert access.up(10, 100).arrival_ns == 10 + 3 * MS
     assert access.down(20, 5_000, 4_000).arrival_ns == 20 + 3 * MS
     up, down = wire_cost(100), wire_cost(5_000)
@@ -50,7 +54,7 @@ def test_the_egress_is_shared() -> None:
 
 
 def test_requests_come_one_after_the_other() -> None:
-    run = DeviceRun(device(3, 2, think_ns=50), seed=1)
+    run = started(device(3, 2, think_ns=50))
     assert run.next_intended_ns(0) == 50
     run.begin(PLAN, TERMS, 50)
     assert run.machine is not None
@@ -72,7 +76,7 @@ def test_requests_come_one_after_the_other() -> None:
 
 
 def test_open_arrivals_may_lie_in_the_past() -> None:
-    run = DeviceRun(device(0, arrivals_ns=(5, 7, 90)), seed=1)
+    run = started(device(0, arrivals_ns=(5, 7, 90)))
     assert run.next_intended_ns(0) == 5
     run.begin(PLAN, TERMS, 5)
     run.close("eos", 50)
@@ -80,7 +84,7 @@ def test_open_arrivals_may_lie_in_the_past() -> None:
 
 
 def test_what_had_come_is_censored() -> None:
-    run = DeviceRun(device(0, arrivals_ns=(5, 7, 8, 90)), seed=1)
+    run = started(device(0, arrivals_ns=(5, 7, 8, 90)))
     assert run.censor(4) == []
     run.begin(PLAN, TERMS, 5)
     run.record(record(0, 0), 6)
@@ -96,7 +100,7 @@ def test_what_had_come_is_censored() -> None:
 
 
 def test_sessions_are_named_after_device_and_request() -> None:
-    runs = [DeviceRun(device(0, 2), 1), DeviceRun(device(5), 1)]
+    runs = [started(device(0, 2)), started(device(5))]
     assert {session: run.plan.device for session, run in by_session(runs).items()} == {
         0: 0,
         1: 0,

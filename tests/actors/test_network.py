@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.device import AccessLink
+from actors.device import AccessLink, link_of
 from actors.network import Network
 from actors.plan import ArmPlan, Cell, DevicePlan
 from netsim.link import Direction
@@ -37,7 +37,7 @@ class Air:
 
     def __post_init__(self) -> None:
         self.network = Network(self.plan)
-        self.access = [AccessLink(each, 1) for each in self.plan.devices]
+        self.access = [AccessLink(each.device, link_of(each, 1)) for each in self.plan.devices]
         self.sent = 0
 
     def down(self, now_ns: int, to: int, frame_bytes: int) -> None:

@@ -1,0 +1,197 @@
+"""The sessions of a shard's devices: their machines, what they wait to have computed, their books.
+
+Whoever runs a shard on the wall's clock brings the clock, the way up and the computing; what
+happens to the sessions between is the same, whether the frames cross modelled links or sockets.
+All calls come from one thread, ``take_news`` alone from any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+
+from actors.device import DeviceRun, by_session
+from actors.plan import ArmPlan, CodecTerms
+from actors.records import RequestRow, TokenRow
+from costeer.edge import EdgeSession
+from costeer.errors import LocalProtocolError
+from costeer.machine import (
+    Compute,
+    ComputeDone,
+    EdgeChoose,
+    EdgeDecode,
+    EdgeForward,
+    EdgeOp,
+    EdgeSteer,
+    Emit,
+    Event,
+    Finish,
+    Release,
+    Send,
+    Start,
+)
+
+_ORDER: tuple[type[EdgeOp], ...] = (EdgeDecode, EdgeSteer, EdgeChoose, EdgeForward)
+"""What is computed first when several kinds are due: the short ones that a token waits for."""
+
+Asked = tuple[EdgeOp, EdgeSession]
+"""An operation, and the machine that asked for it."""
+
+
+@dataclass(slots=True)
+class ShardNews:
+    """What happened in a shard since it was last asked.
+
+    Args:
+        tokens: rows of tokens.
+        requests: rows of requests that ended.
+        lateness_ns: how late each frame was handed over or taken.
+        now_ns: the shard's clock.
+        failure: what one of its threads raised; the rows up to then are here nevertheless.
+    """
+
+    tokens: list[TokenRow] = field(default_factory=list)
+    requests: list[RequestRow] = field(default_factory=list)
+    lateness_ns: list[int] = field(default_factory=list)
+    now_ns: int = 0
+    failure: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a shard's sessions need of whoever runs them.
+
+    Args:
+        now_ns: the shard's clock.
+        at: calls a handler at an instant of that clock; one that is past means at once.
+        send: puts a frame on a device's way up.
+        release: has a host free a session's slots, after what was asked of it before.
+    """
+
+    now_ns: Callable[[], int]
+    at: Callable[[int, Callable[[], None]], None]
+    send: Callable[[DeviceRun, Send], None]
+    release: Callable[[Release], None]
+
+
+class Sessions:
+    """The devices of one shard, from their first request to their last."""
+
+    def __init__(
+        self, plan: ArmPlan, terms: CodecTerms, devices: Sequence[DeviceRun], hooks: Hooks
+    ) -> None:
+        """Take devices whose users have not asked yet; ``plan_first`` lets them.
+
+        Args:
+            plan: the arm; its devices are this shard's alone.
+            terms: the arm's codec.
+            devices: one for each of the plan's.
+            hooks: clock, way up, and host.
+        """
+        self._plan = plan
+        self._terms = terms
+        self._devices = devices
+        self._hooks = hooks
+        self._by_session = by_session(devices)
+        self._ops: list[Asked] = []
+        self._lock = Lock()
+        self._news = ShardNews()
+        self.open_requests = len(self._by_session)
+
+    def plan_first(self) -> None:
+        """Let every device's first request come at its time."""
+        for device in self._devices:
+            self._plan_request(device, 0)
+
+    def device_of(self, session: int) -> DeviceRun:
+        """Return the device of a session."""
+        return self._by_session[session]
+
+    def tell(self, device: DeviceRun, event: Event, now_ns: int) -> None:
+        """Feed the machine of a device's session, and do what it commands."""
+        machine = device.machine
+        if machine is None:
+            return
+        for command in machine.handle(event, now_ns):
+            if isinstance(command, Compute) and isinstance(command.op, _ORDER):
+                self._ops.append((command.op, machine))
+            elif isinstance(command, Send):
+                self._hooks.send(device, command)
+            elif isinstance(command, Emit):
+                row = device.record(command.record, now_ns)
+                with self._lock:
+                    self._news.tokens.append(row)
+            elif isinstance(command, Release):
+                # What a session that failed still waits for would take its slots again.
+                self._ops = [each for each in self._ops if each[1] is not machine]
+                self._hooks.release(command)
+            elif isinstance(command, Finish):
+                self._finish(device, command)
+            else:
+                raise LocalProtocolError(f"live: a session has no command {command!r}")
+
+    # ------------------------------------------------------------------ computing
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something waits to be computed."""
+        return bool(self._ops)
+
+    def next_batch(self) -> list[Asked]:
+        """Take all waiting operations of the kind that goes first."""
+        kind = next(kind for kind in _ORDER if any(isinstance(op, kind) for op, _ in self._ops))
+        batch = [each for each in self._ops if isinstance(each[0], kind)]
+        self._ops = [each for each in self._ops if not isinstance(each[0], kind)]
+        return batch
+
+    def computed(self, batch: Sequence[Asked], values: Sequence[object], began_ns: int) -> None:
+        """Hand a batch's values to the machines that asked, if they are still there."""
+        ended_ns = self._hooks.now_ns()
+        for (op, asker), value in zip(batch, values, strict=True):
+            device = self._by_session[op.session]
+            if device.machine is asker:
+                self.tell(device, ComputeDone(op, value, ended_ns - began_ns), ended_ns)
+
+    # ------------------------------------------------------------------ books
+
+    def note_late(self, lateness_ns: int) -> None:
+        """Book how late a frame was handed over or taken."""
+        with self._lock:
+            self._news.lateness_ns.append(lateness_ns)
+
+    def take_news(self, failure: BaseException | None) -> ShardNews:
+        """Return what happened since the last call, beside what went wrong."""
+        with self._lock:
+            news, self._news = self._news, ShardNews()
+        news.now_ns = self._hooks.now_ns()
+        news.failure = failure
+        return news
+
+    def censor(self) -> None:
+        """Book the requests that had come and have not ended: the run was stopped."""
+        now_ns = self._hooks.now_ns()
+        rows = [row for device in self._devices for row in device.censor(now_ns)]
+        with self._lock:
+            self._news.requests.extend(rows)
+
+    # ------------------------------------------------------------------ requests
+
+    def _plan_request(self, device: DeviceRun, now_ns: int) -> None:
+        intended_ns = device.next_intended_ns(now_ns)
+        if intended_ns is not None:
+            begin = partial(self._begin, device, intended_ns)
+            self._hooks.at(max(now_ns, intended_ns), begin)
+
+    def _begin(self, device: DeviceRun, intended_ns: int) -> None:
+        device.begin(self._plan, self._terms, intended_ns)
+        self.tell(device, Start(intended_ns), self._hooks.now_ns())
+
+    def _finish(self, device: DeviceRun, finish: Finish) -> None:
+        now_ns = self._hooks.now_ns()
+        row = device.close(finish.reason, now_ns, failed=finish.failed)
+        with self._lock:
+            self._news.requests.append(row)
+        self.open_requests -= 1
+        self._plan_request(device, now_ns)
