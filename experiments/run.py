@@ -8,40 +8,31 @@ marked incomplete; arms that had ended before keep their digests and are complet
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from actors.live.driver import run_live
 from actors.plan import ArmPlan, CodecTerms, codec_terms
 from actors.records import ArmRun, Recorder, RequestRow, TokenRow
 from actors.sink import RunSink
-from actors.virtual import VirtualDriver
 from costeer.errors import ConfigError
-from costeer.methods import CloudRole
 from costeer.padding import NO_PADDING
 from experiments.calibration import PairCalibration
 from experiments.hosting import Laboratory, open_laboratory
 from experiments.interrupt import deferred_interrupt
-from experiments.planning import Workload, plan_arm, plan_costs, plan_workload
+from experiments.manifest import manifest_of
+from experiments.planning import Workload, plan_arm, plan_workload
 from experiments.progress import Progress
 from experiments.report import write_report
 from experiments.results.frames import Arm, arm_of, frames_of
 from experiments.results.summary import summarise
 from experiments.scenario import Scenario, dump_scenario
 from experiments.texts import TextBook
+from experiments.ways import ArmHosts, Way, scenario_way
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "ray", "numpy", "zstandard", "pyarrow")
 _TELL_EVERY_TOKENS = 16
 
 
@@ -101,17 +92,43 @@ def run_in(
         ConfigError: an arm cannot be run; found out before the first begins.
         Exception: what a host raised, Ctrl-C too; after what there is was written.
     """
+    way = scenario_way(laboratory, scenario, calibration)
+    return run_arms(laboratory, way, scenario, workload, out_dir, progress)
+
+
+def run_arms(
+    hosts: ArmHosts,
+    way: Way,
+    scenario: Scenario,
+    workload: Workload,
+    out_dir: Path,
+    progress: Progress,
+) -> RunOutcome:
+    """Run a scenario's arms in a given way; no report is written.
+
+    Args:
+        hosts: prepared for each arm before it begins.
+        way: what carries an arm out.
+        scenario: what to run.
+        workload: its prompts and devices.
+        out_dir: a directory that does not hold a run yet.
+        progress: told of arms and tokens.
+
+    Raises:
+        ConfigError: an arm cannot be run; found out before the first begins.
+        Exception: what a host raised, Ctrl-C too; after what there is was written.
+    """
     texts = TextBook(scenario, workload)
     plans = [plan_arm(scenario, workload, config) for config in scenario.arms]
     with (
-        RunSink(out_dir, dump_scenario(scenario), _manifest(scenario, laboratory)) as sink,
+        RunSink(out_dir, dump_scenario(scenario), manifest_of(scenario, way.name, hosts)) as sink,
         deferred_interrupt() as stopped,
     ):
         arms = _Arms(sink, scenario.seed)
         try:
             for index, plan in enumerate(plans):
-                terms = codec_terms(plan, laboratory.begin_arm(plan.arm))
-                keys = arm_keys(scenario, plan, terms)
+                terms = codec_terms(plan, hosts.begin_arm(plan.arm))
+                keys = arm_keys(scenario, plan, terms, way.name)
                 progress.begin(_title(keys), plan.expected_tokens)
                 commit = _Commit(sink, index, keys, texts, plan)
                 recorder = Recorder(
@@ -120,7 +137,8 @@ def run_in(
                     tell=progress.advance,
                     tell_every=_TELL_EVERY_TOKENS,
                 )
-                drive, origins = _way(laboratory, scenario, plan, terms, recorder, calibration)
+                drive, origins = way.begin(plan, terms, recorder)
+                origins = _origins(scenario) | origins
                 with arms.keeping(keys, recorder, commit.texts, origins):
                     drive(stopped)
                 progress.end()
@@ -195,17 +213,8 @@ class _Commit:
         self._sink.write(self._index, self._keys, tokens, requests, found)
 
 
-def _way(
-    laboratory: Laboratory,
-    scenario: Scenario,
-    plan: ArmPlan,
-    terms: CodecTerms,
-    recorder: Recorder,
-    calibration: PairCalibration | None,
-) -> tuple[Callable[[Callable[[], bool]], ArmRun], dict[str, str]]:
-    """Return what runs an arm until it is told to stop, and where its figures are from."""
-    method = plan.arm.method
-    cloud = laboratory.cloud if method.cloud is not CloudRole.ABSENT else None
+def _origins(scenario: Scenario) -> dict[str, str]:
+    """Where figures are from that do not depend on the way."""
     bytes_origin = {
         "models": "measured",
         "recorded": "measured",
@@ -213,18 +222,10 @@ def _way(
         "null": "declared",
     }
     origins = {"bytes": bytes_origin[scenario.values], "links": "declared"}
-    if scenario.values == "models":
-        origins["quality"] = "measured"
-    if scenario.way == "live":
-        live = partial(run_live, plan, terms, cloud, laboratory.shards, recorder, time.sleep)
-        return live, origins | {"compute": "measured"}
-    costs = plan_costs(scenario, terms, calibration)
-    shards = laboratory.shards if method.edge_branches else ()
-    driver = VirtualDriver(plan, terms, costs, cloud, shards, recorder)
-    return driver.run, origins | {"compute": costs.origin}
+    return origins | {"quality": "measured"} if scenario.values == "models" else origins
 
 
-def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms) -> dict[str, str]:
+def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms, way: str) -> dict[str, str]:
     """Return what distinguishes an arm, as the tables name it."""
     steered = plan.arm.method.steered
     return {
@@ -232,7 +233,7 @@ def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms) -> dict[str, 
         "codec": _codec(plan, terms) if steered else "",
         "strength": f"{plan.arm.strength:.4g}" if steered else "",
         "refine": _refine(plan) if steered else "",
-        "way": scenario.way,
+        "way": way,
         "values": scenario.values,
     }
 
@@ -275,44 +276,3 @@ def check_out_dir(out_dir: Path) -> None:
         raise ConfigError(
             f"{out_dir}: cannot be written ({nearest}: {reason}); choose another --out"
         ) from error
-
-
-def _manifest(scenario: Scenario, laboratory: Laboratory) -> dict[str, Any]:
-    return {
-        "name": scenario.name,
-        "seed": scenario.seed,
-        "way": scenario.way,
-        "argv": sys.argv,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "git_commit": _git_commit(),
-        "versions": {"python": platform.python_version(), **_versions()},
-        "hardware": {"machine": platform.machine(), "cpus": os.cpu_count()},
-        "cloud_values": laboratory.cloud_name,
-        "edge_values": laboratory.edge_name,
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in ("costeer-lab", *_PACKAGES):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _git_commit() -> str | None:
-    """Commit of the code that runs, if it runs from a checkout."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=5,
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() or None

@@ -1,0 +1,59 @@
+"""What a run says of itself: where it came from, what it ran on, with which versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from experiments.scenario import Scenario
+from experiments.ways import ArmHosts
+
+_PACKAGES = ("torch", "transformers", "tokenizers", "ray", "numpy", "zstandard", "pyarrow")
+
+
+def manifest_of(scenario: Scenario, way: str, hosts: ArmHosts) -> dict[str, Any]:
+    """Return what ``manifest.json`` says at the start of a run."""
+    return {
+        "name": scenario.name,
+        "seed": scenario.seed,
+        "way": way,
+        "argv": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "git_commit": _git_commit(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "hardware": {"machine": platform.machine(), "cpus": os.cpu_count()},
+        "cloud_values": hosts.cloud_name,
+        "edge_values": hosts.edge_name,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("costeer-lab", *_PACKAGES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str | None:
+    """Commit of the code that runs, if it runs from a checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=5,
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,88 @@
+"""The ways of carrying an arm out: who drives the machines, and whose clock it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeAlias
+
+from actors.live.driver import run_live
+from actors.plan import ArmPlan, CodecTerms
+from actors.records import ArmRun, Recorder
+from actors.values.port import ArmSpec
+from actors.virtual import VirtualDriver
+from costeer.methods import CloudRole
+from experiments.calibration import PairCalibration
+from experiments.hosting import Laboratory
+from experiments.planning import plan_costs
+from experiments.scenario import Scenario
+
+Drive: TypeAlias = Callable[[Callable[[], bool]], ArmRun]
+"""Runs an arm to its end, or until the function that it is given says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way of carrying arms out.
+
+    Args:
+        name: what tables call it.
+        begin: prepares an arm (plan, its codec's terms, what takes the rows); returns what runs it
+            and where the figures are from that depend on the way.
+    """
+
+    name: str
+    begin: Callable[[ArmPlan, CodecTerms, Recorder], tuple[Drive, dict[str, str]]]
+
+
+class ArmHosts(Protocol):
+    """The hosts of a run, as far as its arms and its manifest know them."""
+
+    @property
+    def cloud_name(self) -> str:
+        """What computes the large model's values."""
+        ...
+
+    @property
+    def edge_name(self) -> str:
+        """What computes the small model's values."""
+        ...
+
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Prepare all hosts for an arm; return the vocabulary's size."""
+        ...
+
+
+def scenario_way(
+    laboratory: Laboratory, scenario: Scenario, calibration: PairCalibration | None = None
+) -> Way:
+    """Return the way that a scenario asks for, on a laboratory's hosts.
+
+    Args:
+        laboratory: the hosts.
+        scenario: names the way.
+        calibration: measured costs to charge, instead of what the scenario names.
+    """
+    return Way(scenario.way, partial(_begin, laboratory, scenario, calibration))
+
+
+def _begin(
+    laboratory: Laboratory,
+    scenario: Scenario,
+    calibration: PairCalibration | None,
+    plan: ArmPlan,
+    terms: CodecTerms,
+    recorder: Recorder,
+) -> tuple[Drive, dict[str, str]]:
+    """Prepare an arm on a laboratory's hosts, in the scenario's way."""
+    method = plan.arm.method
+    cloud = laboratory.cloud if method.cloud is not CloudRole.ABSENT else None
+    if scenario.way == "live":
+        live = partial(run_live, plan, terms, cloud, laboratory.shards, recorder, time.sleep)
+        return live, {"compute": "measured"}
+    costs = plan_costs(scenario, terms, calibration)
+    shards = laboratory.shards if method.edge_branches else ()
+    driver = VirtualDriver(plan, terms, costs, cloud, shards, recorder)
+    return driver.run, {"compute": costs.origin}
