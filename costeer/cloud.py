@@ -122,11 +122,25 @@ class CloudEngine:
                 commands = self._on_forward(event)
         else:
             raise LocalProtocolError(f"cloud engine: unexpected {event}")
-        # A step is asked for after all arrivals of this instant, if there is work and none runs.
+        return self._arm(commands, now_ns)
+
+    def _arm(self, commands: list[Command], now_ns: int) -> list[Command]:
+        """Ask for a step after all arrivals of this instant, if there is work and none runs."""
         if self._step is None and not self._armed and (self._ready or self._refining):
             self._armed = True
             commands.append(SetTimer(now_ns, Timer.STEP))
         return commands
+
+    def abandon(self, session_id: int, now_ns: int) -> list[Command]:
+        """End a session whose device is gone for good, and forget its epochs.
+
+        For transports that know when nothing can come any more: what is over need not be
+        remembered then, so a server that runs for months does not grow.
+        """
+        session = self._sessions.get(session_id)
+        commands = self._release(session) if session is not None else []
+        self._over.pop(session_id, None)
+        return self._arm(commands, now_ns)
 
     # ------------------------------------------------------------------ frames
 

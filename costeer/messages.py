@@ -176,6 +176,18 @@ def decode_frame(data: bytes) -> Frame:
     return Frame(kind, session, epoch, position, round_, data[at : at + length], filling)
 
 
+def peek(data: bytes) -> tuple[FrameKind, int]:
+    """Return the kind and the session that bytes claim; whether they are a frame is not checked.
+
+    Raises:
+        FrameError: not even that is there.
+    """
+    kind = _KINDS.get(data[0] & 15) if data else None
+    if kind is None:
+        raise FrameError("bytes that name no frame kind")
+    return kind, _get_number(data, 1, len(data))[0]
+
+
 def encode_open(body: Open) -> bytes:
     """Return the body of an OPEN frame.
 

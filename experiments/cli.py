@@ -27,11 +27,13 @@ from experiments.commands import (
     bench,
     calibrate,
     demo,
+    device,
     evaluate,
     record_logits,
     report,
     run,
     scenario,
+    serve,
 )
 from netsim.errors import NetsimError
 
@@ -39,7 +41,19 @@ EXIT_FAILED = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
 _EXIT_PIPE = 141
-_COMMANDS = (run, demo, ablate, scenario, report, evaluate, record_logits, calibrate, bench)
+_COMMANDS = (
+    run,
+    demo,
+    ablate,
+    scenario,
+    report,
+    evaluate,
+    record_logits,
+    calibrate,
+    bench,
+    serve,
+    device,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

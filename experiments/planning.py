@@ -7,7 +7,7 @@ at the same times, whatever their number and wherever they run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actors.costs import Costs
@@ -115,6 +115,18 @@ def check_plan(scenario: Scenario) -> Workload:
     return workload
 
 
+def plan_service(scenario: Scenario) -> Workload:
+    """Return what a cloud knows of a scenario's workload: its models' limits, and no prompt.
+
+    Raises:
+        ConfigError: different tokenizers, or a model that is not there.
+    """
+    if scenario.values != "models":
+        return replace(plan_workload(scenario), devices=())
+    check_models(scenario.models)
+    return _models_workload(scenario.models, ignore_eos=scenario.workload.ignore_eos)
+
+
 def check_models(models: ModelsConfig) -> None:
     """Check that both models may be there, before anything is loaded.
 
@@ -130,20 +142,34 @@ def check_models(models: ModelsConfig) -> None:
             raise ConfigError(f"models.{party}.path: {error}") from error
 
 
-def _plan_texts(scenario: Scenario) -> Workload:
+def _models_workload(models: ModelsConfig, *, ignore_eos: bool) -> Workload:
+    """What two models allow, before anybody asks anything."""
+    from actors.models.tokenizer import eos_ids, shared_vocab_size  # noqa: PLC0415 - seconds
+
+    cloud, edge = models.cloud.location, models.edge.location
+    eos = frozenset() if ignore_eos else frozenset(eos_ids(cloud))
+    contexts = _context_limits(models)
+    return Workload({}, (), eos, shared_vocab_size(cloud, edge), min(contexts.values()))
+
+
+def _context_limits(models: ModelsConfig) -> dict[str, int]:
     from actors.models.loading import load_config  # noqa: PLC0415 - transformers takes seconds
-    from actors.models.tokenizer import eos_ids, load_tokenizer, shared_vocab_size  # noqa: PLC0415
+
+    return {
+        party: int(load_config(path).get_text_config().max_position_embeddings)
+        for party, path in (("cloud", models.cloud.location), ("edge", models.edge.location))
+    }
+
+
+def _plan_texts(scenario: Scenario) -> Workload:
+    from actors.models.tokenizer import load_tokenizer  # noqa: PLC0415 - transformers
 
     check_models(scenario.models)
     rows = load_rows(scenario.workload.prompts, scenario.workload.limit)
-    cloud, edge = scenario.models.cloud.location, scenario.models.edge.location
-    vocab_size = shared_vocab_size(cloud, edge)
-    tokenizer = load_tokenizer(cloud)
-    limits = {
-        party: int(load_config(path).get_text_config().max_position_embeddings)
-        for party, path in (("cloud", cloud), ("edge", edge))
-    }
-    max_context = min(limits.values())
+    allowed = _models_workload(scenario.models, ignore_eos=scenario.workload.ignore_eos)
+    tokenizer = load_tokenizer(scenario.models.cloud.location)
+    limits = _context_limits(scenario.models)
+    max_context = allowed.max_context
     encoded: dict[str, Request] = {}
     for row in rows:
         request = Request(
@@ -162,9 +188,8 @@ def _plan_texts(scenario: Scenario) -> Workload:
         encoded[row.id] = request
     assigned = assign_rows(rows, scenario.fleet.devices, _requests_per_device(scenario))
     requests = [tuple(encoded[row.id] for row in mine) for mine in assigned]
-    eos = frozenset() if scenario.workload.ignore_eos else frozenset(eos_ids(cloud))
     by_id = {row.id: row for row in rows}
-    return Workload(by_id, _devices(scenario, requests), eos, vocab_size, max_context)
+    return replace(allowed, rows=by_id, devices=_devices(scenario, requests))
 
 
 def _requests_per_device(scenario: Scenario) -> int:
@@ -284,10 +309,14 @@ def _kv_tokens(scenario: Scenario, workload: Workload, prompt: Prompt | None) ->
     else:
         tokens = cloud.kv_bytes // model.kv_bytes_per_token
     if prompt is not None:
-        longest = max(
-            len(request.public if prompt is Prompt.PUBLIC else request.personal)
-            for device in workload.devices
-            for request in device.requests
+        longest = (
+            max(
+                len(request.public if prompt is Prompt.PUBLIC else request.personal)
+                for device in workload.devices
+                for request in device.requests
+            )
+            if workload.devices
+            else 0
         )
         needs = longest + scenario.workload.max_new_tokens
         if needs > tokens:

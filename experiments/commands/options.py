@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from costeer.errors import ConfigError
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 AddCommand: TypeAlias = Callable[[str, str], argparse.ArgumentParser]
 """(name, summary) -> the parser of a new command."""
 
+TOKEN_FILE = Path("costeer.token")
+"""Where a server's token is, unless said otherwise."""
 _LAST_PORT = 65_535
 _ADDRESSES = ("local", "auto", "none")
 
@@ -42,11 +46,25 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """Where a run is carried out and where it is written."""
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Where a run is written."""
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="new directory for the run (default: runs/...)"
     )
+
+
+def add_arm(parser: argparse.ArgumentParser) -> None:
+    """Which of a scenario's arms."""
+    parser.add_argument(
+        "--arm",
+        metavar="METHOD|N",
+        help="the arm: its method, or its number from 1 (default: the only one)",
+    )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Where a run is carried out and where it is written."""
+    add_out(parser)
     parser.add_argument(
         "--address",
         metavar="local|auto|none|HOST:PORT",
@@ -90,6 +108,18 @@ def run_directory(out: Path | None, name: str) -> Path:
         path = Path("runs") / f"{name}-{stamp}-{number}"
         number += 1
     return path
+
+
+def print_outcome(run_dir: Path, summary: dict[str, Any], *, as_json: bool) -> None:
+    """Print what a run found out: its tables, or its whole summary."""
+    if as_json:
+        print(json.dumps({"run_dir": str(run_dir), **summary}, indent=2))
+        return
+    from experiments.results.tables import methods_table
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(methods_table(summary["arms"], width=width))
+    print(f"\nrun directory: {run_dir}")
 
 
 @contextmanager
@@ -161,9 +191,32 @@ def count(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A TCP port; 0 stands for any that is free."""
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to {_LAST_PORT}")
+    return int(text)
+
+
+def span(text: str) -> tuple[int, int]:
+    """First and last of some numbered things: `3` or `0-7`."""
+    first, dash, last = text.partition("-")
+    if first.isdecimal() and (last.isdecimal() if dash else not last):
+        return int(first), int(last or first)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor FIRST-LAST")
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Where something listens."""
+    host, _, number = text.rpartition(":")
+    if host and number.isdecimal() and 0 < int(number) <= _LAST_PORT:
+        return host.strip("[]"), int(number)
+    raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+
+
 def address(text: str) -> str:
     """One of Ray's addresses that the cluster layer understands."""
-    host, _, port = text.rpartition(":")
-    if text in _ADDRESSES or (host and port.isdecimal() and 0 < int(port) <= _LAST_PORT):
+    host, _, number = text.rpartition(":")
+    if text in _ADDRESSES or (host and number.isdecimal() and 0 < int(number) <= _LAST_PORT):
         return text
     raise argparse.ArgumentTypeError(f"{text!r} is none of local, auto, none, HOST:PORT")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
-import sys
 
 from experiments.commands.options import (
     AddCommand,
     add_json,
     add_run,
     add_scenario,
+    print_outcome,
     read_scenario,
     run_directory,
     telling_of_partial_run,
@@ -36,12 +34,5 @@ def execute(arguments: argparse.Namespace) -> int:
     out_dir = run_directory(arguments.out, scenario.name)
     with telling_of_partial_run(out_dir):
         outcome = run_scenario(scenario, out_dir, arguments.address, progress_for())
-    if arguments.json:
-        print(json.dumps({"run_dir": str(outcome.run_dir), **outcome.summary}, indent=2))
-        return 0
-    from experiments.results.tables import methods_table
-
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(methods_table(outcome.summary["arms"], width=width))
-    print(f"\nrun directory: {outcome.run_dir}")
+    print_outcome(outcome.run_dir, outcome.summary, as_json=arguments.json)
     return 0

@@ -1,0 +1,5 @@
+"""The machines on real sockets: a cloud that listens, devices that connect, asyncio, no Ray.
+
+``protocol`` says what crosses a connection, ``worker`` computes beside the event loop, ``server``
+is the cloud's end and ``devices`` the other. Nothing is modelled here: every delay is a real one.
+"""

@@ -1,0 +1,223 @@
+"""A scenario over real sockets: its cloud served from one process, its devices run from others."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from actors.live.driver import run_live
+from actors.plan import ArmPlan, CodecTerms, codec_terms, engine_spec
+from actors.port import LocalHandle
+from actors.records import Recorder
+from actors.sockets.devices import CloudAddress, DeviceHost
+from actors.sockets.protocol import welcome
+from actors.sockets.server import CloudServer, ServeLimits
+from actors.values.port import ArmSpec, EdgeHost
+from costeer.errors import ConfigError
+from costeer.methods import CloudRole
+from experiments.hosting import host_makers
+from experiments.planning import plan_arm, plan_service, plan_workload
+from experiments.progress import Progress
+from experiments.report import write_report
+from experiments.run import RunOutcome, check_out_dir, run_arms
+from experiments.scenario import Scenario
+from experiments.ways import Drive, Way
+
+WAY = "sockets"
+_MIN_TOKEN_BYTES = 16
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def choose_arm(scenario: Scenario, wanted: str | None) -> Scenario:
+    """Return the scenario with one arm alone.
+
+    Args:
+        scenario: as it was read.
+        wanted: a method's name, or which arm it is, from 1; None where there is no choice.
+
+    Raises:
+        ConfigError: no such arm, several of them, or one that crosses no network.
+    """
+    names = [arm.method for arm in scenario.arms]
+    listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
+    if wanted is None:
+        found = list(range(len(names)))
+    elif wanted.isdecimal():
+        found = [int(wanted) - 1] if 0 < int(wanted) <= len(names) else []
+    else:
+        found = [index for index, name in enumerate(names) if name == wanted]
+    if len(found) != 1:
+        what = "no arm" if not found else f"{len(found)} arms"
+        raise ConfigError(f"--arm: {what} of {scenario.name} chosen; it has {listed}")
+    arm = scenario.arms[found[0]]
+    if arm.settings.cloud is CloudRole.ABSENT:
+        raise ConfigError(f"--arm {arm.method}: the device decodes alone; choose of {listed}")
+    return scenario.model_copy(update={"arms": (arm,)})
+
+
+def choose_devices(scenario: Scenario, first: int, last: int | None) -> range:
+    """Return the devices of a fleet that one process runs.
+
+    Raises:
+        ConfigError: not in the fleet.
+    """
+    fleet = scenario.fleet.devices
+    end = fleet - 1 if last is None else last
+    if not first <= end < fleet:
+        raise ConfigError(f"--devices {first}-{end}: the fleet has devices 0-{fleet - 1}")
+    return range(first, end + 1)
+
+
+def make_token(path: Path) -> bytes:
+    """Return the token in a file; a file that is not there is made, for its owner alone.
+
+    Raises:
+        ConfigError: it cannot be read or made, or is too short.
+    """
+    if not path.exists():
+        try:
+            path.touch(mode=0o600, exist_ok=False)
+            path.write_text(secrets.token_hex(_MIN_TOKEN_BYTES) + "\n", encoding="ascii")
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: cannot be made ({error.strerror}); choose another --token-file"
+            ) from error
+    elif path.stat().st_mode & _OTHERS:
+        raise ConfigError(f"{path}: others may read this token; `chmod 600 {path}` first")
+    return read_token(path)
+
+
+def read_token(path: Path) -> bytes:
+    """Return the token in a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is too short to be one.
+    """
+    try:
+        token = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: no token ({error.strerror}); copy the file that `costeer serve` made, or"
+            " name it with --token-file"
+        ) from error
+    if len(token) < _MIN_TOKEN_BYTES:
+        raise ConfigError(f"{path}: a token has at least {_MIN_TOKEN_BYTES} bytes")
+    return token
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where and for whom a cloud listens.
+
+    Args:
+        address: interface.
+        port: 0 for a free one.
+        token: what devices have to know.
+        limits: what they may use.
+    """
+
+    address: str
+    port: int
+    token: bytes
+    limits: ServeLimits = ServeLimits()  # noqa: RUF009 - frozen
+
+
+def serve_scenario(
+    scenario: Scenario, where: Listening, ready: Callable[[str, int], None]
+) -> CloudServer:
+    """Serve a scenario's one arm until SIGINT or SIGTERM; return the server for its counts.
+
+    Args:
+        scenario: with one arm; its prompts are not read.
+        where: to listen.
+        ready: told what is served, and on which port, when devices may come.
+
+    Raises:
+        ConfigError: a model cannot be loaded, or the address not be listened on.
+        Exception: what the model raised.
+    """
+    plan = plan_arm(scenario, plan_service(scenario), scenario.arms[0])
+    sessions = where.limits.max_devices
+    plan = replace(plan, limits=replace(plan.limits, max_sessions=sessions, max_waiting=sessions))
+    make_cloud, _, (cloud_name, _) = host_makers(scenario)
+    host = make_cloud()
+    terms = codec_terms(plan, host.begin_arm(plan.arm))
+    server = CloudServer(
+        host,
+        engine_spec(plan, terms),
+        welcome(plan, terms),
+        where.token,
+        where.limits,
+        time.monotonic_ns,
+    )
+    told = f"{plan.arm.method.name} from {cloud_name}, {terms.name}"
+    asyncio.run(_serve(server, where, partial(ready, told)))
+    return server
+
+
+async def _serve(server: CloudServer, where: Listening, ready: Callable[[int], None]) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with server.listening(where.address, where.port) as port:
+        ready(port)
+        stopping = asyncio.ensure_future(stop.wait())
+        failing = asyncio.ensure_future(server.failure())
+        await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if failing.done():
+            failing.result()
+        failing.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Devices:
+    """One process's devices: the small model is here, the large one behind an address."""
+
+    host: EdgeHost
+    cloud_name: str
+    edge_name: str
+
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Prepare the small model; return the vocabulary's size."""
+        return self.host.begin_arm(arm)
+
+
+def run_devices(
+    scenario: Scenario, cloud: CloudAddress, devices: range, out_dir: Path, progress: Progress
+) -> RunOutcome:
+    """Run some devices of a scenario's fleet against a cloud that listens.
+
+    Args:
+        scenario: with one arm.
+        cloud: where it listens.
+        devices: which of the fleet's.
+        out_dir: a directory that does not hold a run yet.
+        progress: told of tokens.
+
+    Raises:
+        ConfigError: something cannot be had, here or there.
+        Exception: what the small model raised, Ctrl-C too; after what there is was written.
+    """
+    check_out_dir(out_dir)
+    workload = plan_workload(scenario)
+    workload = replace(workload, devices=tuple(workload.devices[index] for index in devices))
+    _, make_edge, (_, edge_name) = host_makers(scenario)
+    hosts = _Devices(make_edge(), str(cloud), edge_name)
+
+    def begin(plan: ArmPlan, terms: CodecTerms, recorder: Recorder) -> tuple[Drive, dict[str, str]]:
+        shard = LocalHandle(DeviceHost(hosts.host, cloud, time.monotonic_ns))
+        drive = partial(run_live, plan, terms, None, (shard,), recorder, time.sleep)
+        return drive, {"compute": "measured", "links": "measured"}
+
+    outcome = run_arms(hosts, Way(WAY, begin), scenario, workload, out_dir, progress)
+    write_report(outcome.run_dir)
+    return outcome
