@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from actors.live.driver import run_live
 from actors.plan import ArmPlan, CodecTerms, codec_terms, engine_spec
 from actors.port import LocalHandle
@@ -19,8 +21,20 @@ from actors.records import Recorder
 from actors.sockets.devices import CloudAddress, DeviceHost
 from actors.sockets.protocol import welcome
 from actors.sockets.server import CloudServer, ServeLimits
-from actors.values.port import ArmSpec, EdgeHost
+from actors.values.port import ArmSpec, CloudHost, EdgeHost
+from costeer.codec.core import build_codec
 from costeer.errors import ConfigError
+from costeer.machine import (
+    CloudForward,
+    CloudRow,
+    CloudSelect,
+    EdgeDecode,
+    EdgeForward,
+    EdgeOp,
+    EdgeSteer,
+    EncodeItem,
+    Release,
+)
 from costeer.methods import CloudRole
 from experiments.hosting import host_makers
 from experiments.planning import plan_arm, plan_service, plan_workload
@@ -31,6 +45,8 @@ from experiments.scenario import Scenario
 from experiments.ways import Drive, Way
 
 WAY = "sockets"
+_NOBODY = 2**32 - 1
+"""A session that is over before any other begins."""
 _MIN_TOKEN_BYTES = 16
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -149,6 +165,7 @@ def serve_scenario(
     make_cloud, _, (cloud_name, _) = host_makers(scenario)
     host = make_cloud()
     terms = codec_terms(plan, host.begin_arm(plan.arm))
+    _warm_cloud(host, terms)
     server = CloudServer(
         host,
         engine_spec(plan, terms),
@@ -214,6 +231,7 @@ def run_devices(
     hosts = _Devices(make_edge(), str(cloud), edge_name)
 
     def begin(plan: ArmPlan, terms: CodecTerms, recorder: Recorder) -> tuple[Drive, dict[str, str]]:
+        _warm_edge(hosts.host, plan, terms.vocab_size)
         shard = LocalHandle(DeviceHost(hosts.host, cloud, time.monotonic_ns))
         drive = partial(run_live, plan, terms, None, (shard,), recorder, time.sleep)
         return drive, {"compute": "measured", "links": "measured"}
@@ -221,3 +239,23 @@ def run_devices(
     outcome = run_arms(hosts, Way(WAY, begin), scenario, workload, out_dir, progress)
     write_report(outcome.run_dir)
     return outcome
+
+
+def _warm_cloud(host: CloudHost, terms: CodecTerms) -> None:
+    """Compute once what takes longest the first time, before any device waits for it."""
+    forward = CloudForward((CloudRow(_NOBODY, (0, 0), 0),))
+    select = CloudSelect((EncodeItem(_NOBODY, 0, *terms.ladder.ranks(0)),), ((_NOBODY, 0),))
+    host.execute([forward, select, Release(_NOBODY)])
+
+
+def _warm_edge(host: EdgeHost, plan: ArmPlan, vocab_size: int) -> None:
+    """See ``_warm_cloud``."""
+    branches = len(plan.arm.method.edge_branches)
+    ops: list[EdgeOp | Release] = []
+    if branches:
+        ops.append(EdgeForward(_NOBODY, ((0, 0),) * branches, (0,) * branches))
+    if plan.arm.method.steered:
+        codec = build_codec(plan.arm.codec, vocab_size)
+        payload = codec.encode(np.linspace(9.0, 0.0, vocab_size, dtype=np.float32))
+        ops += [EdgeDecode(_NOBODY, 0, 0, payload), EdgeSteer(_NOBODY, 0, 0)]
+    host.execute([*ops, Release(_NOBODY)])

@@ -49,6 +49,7 @@ class EngineLoop:
         self._deliver = deliver
         self._clock_ns = clock_ns
         self._under_way: set[asyncio.Future[object]] = set()
+        self._idle: dict[int, asyncio.TimerHandle] = {}
         self.failed: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -63,13 +64,19 @@ class EngineLoop:
 
     def frame(self, frame: bytes) -> bool:
         """Take a frame from a device; return whether the engine had a use for it."""
-        dropped = self._engine.counters.dropped_frames
+        counters = self._engine.counters
+        before = counters.dropped_frames + counters.refused_sessions
         self._do(self._engine.handle(FrameArrived(frame, 0), self._clock_ns()))
-        return self._engine.counters.dropped_frames == dropped
+        return counters.dropped_frames + counters.refused_sessions == before
 
-    def abandon(self, session: int) -> None:
-        """End a session whose connection is gone."""
+    def abandon(self, session: int) -> bool:
+        """End a session whose device is gone; return whether it was under way."""
+        before = self._engine.open_sessions
         self._do(self._engine.abandon(session, self._clock_ns()))
+        timer = self._idle.pop(session, None)
+        if timer is not None:
+            timer.cancel()
+        return self._engine.open_sessions < before
 
     def fail(self, failure: BaseException | None) -> None:
         """Let ``failed`` raise a failure of ours; the first one counts."""
@@ -93,10 +100,19 @@ class EngineLoop:
                 # After what other sockets have brought by now, so that it shares the batch.
                 self._loop.call_soon(self._fire, Timer.STEP, -1)
             elif isinstance(command, SetTimer):
-                after_s = max(0, command.at_ns - self._clock_ns()) / 1e9
-                self._loop.call_later(after_s, self._fire, command.timer, command.session)
+                self._wake(command)
             else:
                 raise LocalProtocolError(f"serve: the engine has no command {command!r}")
+
+    def _wake(self, command: SetTimer) -> None:
+        """Set a session's timer; the newest counts."""
+        old = self._idle.get(command.session)
+        if old is not None:
+            old.cancel()
+        after_s = max(0, command.at_ns - self._clock_ns()) / 1e9
+        self._idle[command.session] = self._loop.call_later(
+            after_s, self._fire, command.timer, command.session
+        )
 
     def _fire(self, timer: Timer, session: int) -> None:
         try:

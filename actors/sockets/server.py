@@ -63,7 +63,8 @@ class ServeLimits:
         idle_timeout_s: between two records.
         max_record_bytes: body of a record that comes up.
         max_unsent_bytes: what one device has not read yet.
-        max_useless_frames: of one connection: broken, repeated, late, or of other devices.
+        max_useless_frames: of one connection: broken, refused, repeated, late, of other devices, or
+            an OPEN before the last session's end.
     """
 
     max_devices: int = 1024
@@ -84,11 +85,13 @@ class ServeCounters:
         connections: that said hello.
         refused: that did not get that far.
         closed: that the server ended for what their peers did.
+        frames_down: frames that were handed to connections.
     """
 
     connections: int = 0
     refused: int = 0
     closed: int = 0
+    frames_down: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -188,17 +191,26 @@ class CloudServer:
         return self._running.open_sessions
 
     @property
+    def connected(self) -> int:
+        """Devices that are connected."""
+        return len(self._devices)
+
+    def hang_up(self) -> None:
+        """End every connection; the server goes on listening."""
+        for connection in (*self._strangers, *self._devices.values()):
+            connection.end("the server hangs up")
+            connection.task.cancel()
+
+    @property
     def _running(self) -> EngineLoop:
         if self._engine is None:
             raise RuntimeError("the server does not listen")
         return self._engine
 
     async def _end_all(self) -> None:
-        connections = [*self._strangers, *self._devices.values()]
-        for connection in connections:
-            connection.end("the server stops")
-            connection.task.cancel()
-        await asyncio.gather(*(each.task for each in connections), return_exceptions=True)
+        tasks = [each.task for each in (*self._strangers, *self._devices.values())]
+        self.hang_up()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # ------------------------------------------------------------------ connections
 
@@ -209,6 +221,8 @@ class CloudServer:
         _watch_for_death(writer)
         if len(self._strangers) >= self._limits.max_strangers:
             oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            self.counters.refused += 1
             oldest.end("others wait to say hello")
             oldest.task.cancel()
         self._strangers[connection] = None
@@ -222,9 +236,7 @@ class CloudServer:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the peer is gone
         except asyncio.CancelledError:
-            if connection.device < 0:
-                self.counters.refused += 1
-            raise
+            pass  # the server ended it, and said so
         except Exception as failure:  # noqa: BLE001 - our bug: the server stops with it
             self._running.fail(failure)
         finally:
@@ -299,17 +311,20 @@ class CloudServer:
             return False
         if device_and_request(session)[0] != connection.device:
             return False
+        cut_short = False
         if kind is FrameKind.OPEN and session != connection.session:
             if connection.session is not None:
-                self._running.abandon(connection.session)
+                cut_short = self._running.abandon(connection.session)
             connection.session = session
-        return session == connection.session and self._running.frame(frame)
+        used = session == connection.session and self._running.frame(frame)
+        return used and not cut_short
 
     def _deliver(self, command: Send) -> None:
         device, _ = device_and_request(command.session)
         connection = self._devices.get(device)
         if connection is None or connection.session != command.session:
             return  # whoever asked is gone
+        self.counters.frames_down += 1
         body = encode_down(command.frame, command.payload_bytes, command.trace)
         connection.send(RecordKind.DOWN, body)
         unsent_bytes = connection.writer.transport.get_write_buffer_size()

@@ -49,8 +49,8 @@ LIMITS = EngineLimits(
 Hosts = tuple[Handle, list[Handle]]
 
 
-def generated_hosts(shards: int = 1, port: Port | None = None) -> Hosts:
-    config = GeneratedConfig(vocab_size=VOCAB)
+def generated_hosts(shards: int = 1, port: Port | None = None, *, vocab_size: int = VOCAB) -> Hosts:
+    config = GeneratedConfig(vocab_size=vocab_size)
     rows = partial(RowSource, config)
     return _hosts(partial(RowCloudHost, rows), partial(RowEdgeHost, rows), shards, port)
 

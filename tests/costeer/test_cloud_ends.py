@@ -40,6 +40,7 @@ from tests.costeer.engine_bench import (
     open_frame,
     timers,
 )
+from tests.costeer.invariants import validate
 from tests.costeer.toy import FINGERPRINT, VOCAB
 
 # --------------------------------------------------------------------------- ends
@@ -301,3 +302,40 @@ def test_whatever_comes_up_the_engine_keeps_its_rules(
     assert not running
     assert not pending
     assert bench.engine.open_sessions == bench.engine.reserved_tokens == 0
+
+
+# --------------------------------------------------------------------------- a device that is gone
+
+
+@pytest.mark.parametrize("stage", ["waiting", "ready", "forward", "away", "over", "unknown"])
+def test_a_session_that_is_abandoned_leaves_nothing(stage: str) -> None:
+    bench = Bench()
+    bench.arrive(open_frame(2))
+    if stage == "waiting":
+        bench.arrive(open_frame(3, prompt=tuple(range(26))))  # leaves no memory for more
+    if stage != "unknown":
+        bench.arrive(open_frame(1))
+    op = bench.begin() if stage in {"forward", "away"} else None
+    if stage == "away" and op is not None:
+        bench.end(bench.asked(bench.end(op)))
+        op = None
+    if stage == "over":
+        bench.arrive(frame(FrameKind.CLOSE, 1))
+    commands = bench.engine.abandon(1, bench.now_ns)
+    validate(bench.engine)
+    assert (Release(1) in commands) == (stage in {"ready", "away"})
+    if op is not None:
+        assert Release(1) in bench.end(op)
+    # Its epochs are forgotten: the same one may come again.
+    assert isinstance(bench.arrive(open_frame(1))[0], SetTimer)
+
+
+def test_what_an_abandoned_session_held_goes_to_one_that_waited() -> None:
+    bench = Bench()
+    bench.arrive(open_frame(1, prompt=tuple(range(26))))
+    bench.arrive(open_frame(2, prompt=tuple(range(26))))
+    assert bench.begin() == CloudForward((CloudRow(1, (0, 1, 2, 3), 0),))
+    forward = CloudForward((CloudRow(1, (0, 1, 2, 3), 0),))
+    assert bench.engine.abandon(1, bench.now_ns) == []
+    bench.end(forward)
+    assert bench.begin() == CloudForward((CloudRow(2, (0, 1, 2, 3), 0),))

@@ -301,3 +301,18 @@ def test_filling_is_zeros(frame: Frame, junk: int) -> None:
     body[-1] = junk
     with pytest.raises(FrameError, match="not zero"):
         decode_frame(sealed(bytes(body)))
+
+
+@given(frame=frames)
+def test_a_peek_says_what_the_frame_says(frame: Frame) -> None:
+    assert messages.peek(encode_frame(frame)) == (frame.kind, frame.session)
+
+
+@given(data=st.binary(max_size=12))
+def test_a_peek_into_any_bytes_is_bounded_or_an_error(data: bytes) -> None:
+    try:
+        kind, session = messages.peek(data)
+    except FrameError:
+        return
+    assert kind in FrameKind
+    assert 0 <= session < 2**32
