@@ -109,7 +109,7 @@ def _check_loss(where: str, loss: float) -> None:
 class LinkState:
     """What one direction remembers, and what it has carried."""
 
-    flow: State = (0, 0, 0, 0, 0, 0, 0)
+    flow: State = (0, 0, 0, 0, 0, 0, 0, 0)
     """The server and the window, see `netsim.tcp.STATE`."""
     counter: int = 0
     """Messages sent: the number of the next draw."""

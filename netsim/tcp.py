@@ -10,10 +10,12 @@ Rules (the terms are RFC 5681's; a window counts packets, as Linux does, in thou
   never beyond twice of it: small frames do not widen it (RFC 7661, Linux).
 - Slow start ends at the threshold. At first that is where HyStart ends it (Ha and Rhee 2011): when
   the window fills the path and delays it by an eighth of its round trip, within 4 to 16 ms.
-  Beyond, a window that was used up grows by 0.53 packets a round trip: CUBIC's Reno-friendly region
-  (RFC 9438, 4.3), which rules below a few hundred packets. CUBIC's own curve is not modelled.
+  Beyond, until something is lost, a window that was used up grows by a twentieth a round trip
+  (Linux: the path's rate is not known yet); then by 0.53 packets, CUBIC's Reno-friendly region (RFC
+  9438, 4.3), which rules below a few hundred packets. CUBIC's own curve is not modelled.
 - Idle: after a pause of more than the retransmission time-out the window halves once per time-out
-  that has elapsed, down to the initial window (RFC 2861, Linux); `restarts` 0 switches it off.
+  that has elapsed, down to the initial window (RFC 2861, Linux); `restarts` 0 switches it off. The
+  time-out is longer by the queue that the last packet met: it was part of its round trip.
 - Loss of a packet that three others of its message follow is seen one round trip after it was sent
   (fast retransmit, RFC 5681). At the tail a probe after two round trips finds it (RFC 8985); a lone
   packet waits for the time-out. A retransmission that is lost as well costs time-outs, doubling.
@@ -31,7 +33,7 @@ from typing import TypeAlias
 
 Terms: TypeAlias = tuple[int, int, int, int, int, int, int, int, int]
 """What one direction of a connection is made of, see `TERMS`."""
-State: TypeAlias = tuple[int, int, int, int, int, int, int]
+State: TypeAlias = tuple[int, int, int, int, int, int, int, int]
 """What one direction remembers, see `STATE`."""
 
 TERMS = (
@@ -53,6 +55,7 @@ STATE = (
     "round_end_ns",  # when the acknowledgement of this flight's first packet is back
     "round_packets",  # packets sent in this flight
     "sent_ns",  # when the packet sent last left the sender
+    "has_lost",  # 1 once a packet was lost
 )
 
 MILLI = 1000
@@ -60,6 +63,8 @@ DUPLICATES = 3
 """Later packets that must arrive before a loss is believed (RFC 5681)."""
 
 _MOST_REPEATS = 6
+_SEARCH = 20
+"""Acknowledged packets per packet that the window grows by, before anything was lost (Linux)."""
 
 
 def transfer(  # noqa: C901, PLR0915 - the parts of a flight share its numbers
@@ -87,20 +92,24 @@ def transfer(  # noqa: C901, PLR0915 - the parts of a flight share its numbers
     Exact in 64-bit integers while packets · took_ns < 9·10¹⁸.
     """
     ack_ns, rto_ns, initial, kept, growth, restarts, paced, ordered, buffer_ns = terms
-    busy_ns, last_ns, window, threshold, round_end_ns, round_packets, sent_ns = state
+    busy_ns, last_ns, window, threshold, round_end_ns, round_packets, sent_ns, has_lost = state
     packet_ns = took_ns // max(packets, 1)
     left, left_ns = packets, took_ns
     before = dropped = 0
     lost_ns = now_ns
     sending_ns = max(now_ns, sent_ns)
-    if restarts and now_ns - sent_ns > rto_ns and window > initial * MILLI:
-        window = widened(window, threshold, round_packets, growth)
-        window, threshold = rested(window, threshold, (now_ns - sent_ns) // rto_ns, initial)
+    searching = growth > 0 and not (has_lost or paced)
+    smoothed_ns = rto_ns + max(busy_ns - sent_ns, 0)
+    if restarts and now_ns - sent_ns > smoothed_ns and window > initial * MILLI:
+        more = round_packets * MILLI // _SEARCH if searching else growth
+        window = widened(window, threshold, round_packets, more)
+        window, threshold = rested(window, threshold, (now_ns - sent_ns) // smoothed_ns, initial)
         round_packets = 0
     while True:
         if sending_ns >= round_end_ns:
             if 2 * round_packets * MILLI > window:
-                window = widened(window, threshold, round_packets, growth)
+                more = round_packets * MILLI // _SEARCH if searching else growth
+                window = widened(window, threshold, round_packets, more)
             round_packets = 0
             round_end_ns = max(sending_ns, busy_ns) + packet_ns + ack_ns
         before = round_packets
@@ -128,6 +137,7 @@ def transfer(  # noqa: C901, PLR0915 - the parts of a flight share its numbers
     arrived_ns = busy_ns
     sent_again = 0
     if lost_at >= 0:
+        has_lost = 1
         sent_again = 1 + dropped + repeats
         busy_ns += (1 + dropped) * packet_ns
         seen_ns, timed_out = noticed(lost_at, packets, before, lost_ns, arrived_ns, terms)
@@ -142,7 +152,7 @@ def transfer(  # noqa: C901, PLR0915 - the parts of a flight share its numbers
     return (
         arrived_ns,
         sent_again,
-        (busy_ns, arrived_ns, window, threshold, round_end_ns, round_packets, sent_ns),
+        (busy_ns, arrived_ns, window, threshold, round_end_ns, round_packets, sent_ns, has_lost),
     )
 
 

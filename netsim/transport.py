@@ -106,13 +106,13 @@ class Transport:
             packet_ns: time of a full packet on the line.
         """
         if self.congestion is Congestion.NONE:
-            return (0, 0, 0, 0, 0, 0, 0)
+            return (0, 0, 0, 0, 0, 0, 0, 0)
         if self.congestion is Congestion.CUBIC:
             fills_ns = ack_ns + min(max(ack_ns // 8, _HYSTART_MIN_NS), _HYSTART_MAX_NS)
         else:
             fills_ns = 2 * ack_ns
         threshold = max(fills_ns * MILLI // max(packet_ns, 1), _HYSTART_LOW_WINDOW * MILLI)
-        return (0, 0, self.initial_window * MILLI, threshold, 0, 0, 0)
+        return (0, 0, self.initial_window * MILLI, threshold, 0, 0, 0, 0)
 
 
 IDEAL = Transport(Congestion.NONE)
