@@ -12,10 +12,10 @@ BENCH  ?= bench.json
 FRAMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz lock clean
+.PHONY: help setup demo test lint bench fuzz validate-network lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 setup: $(STAMP) ## Virtual environment with the locked dependencies (done by the others when needed)
 
@@ -49,6 +49,9 @@ bench: $(STAMP) ## Measure; results go to bench.json
 
 fuzz: $(STAMP) ## Hostile bytes: a million damaged frames (FRAMES=...)
 	$(PY) -m experiments.fuzz --frames $(FRAMES) --seed 7
+
+validate-network: $(STAMP) ## The link model beside real TCP (root, Linux, 12 minutes; writes the table into docs/)
+	$(PY) -m experiments.validation --write docs/network-validation.md
 
 # pip-tools is needed here alone. The local part of a version (+cpu) is cut off, so that the lock
 # holds wherever torch comes from.
