@@ -32,7 +32,7 @@ from costeer.refinement import RefineConfig
 from costeer.sampling import SamplingConfig
 from costeer.steering import StrengthConfig
 from netsim.hardware import Roofline, hardware_named, shape_named
-from netsim.profiles import LinkConfig
+from netsim.link_config import LinkConfig
 from netsim.sharing import Discipline
 
 SHIPPED_MODELS = Path(__file__).parent.parent / "pair" / "models"

@@ -1,17 +1,14 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
 
 from netsim.errors import NetsimError
-from netsim.link import UNLIMITED, Bursts
-from netsim.profiles import PROFILES, LinkConfig, fit_round_trip, link_for, profile_named
+from netsim.link import UNLIMITED
+from netsim.profiles import PROFILES, fit_round_trip, link_for, profile_named
 from netsim.random import Stream, exponential_array
-from netsim.transport import IDEAL, TCP, Congestion, Transport
 
 MS = 1_000_000
 
@@ -62,76 +59,6 @@ def test_links_of_a_profile_differ_by_device_only_in_their_draws() -> None:
     assert first.send_down(0, 165) == again.send_down(0, 165)
     assert first.down == other.down
     assert first.send_down(10**12, 165) != other.send_down(10**12, 165)
-
-
-class TestLinkConfig:
-    def test_a_name_alone(self) -> None:
-        assert LinkConfig.model_validate("lte").resolve() is PROFILES["lte"]
-
-    def test_a_profile_with_changes(self) -> None:
-        profile = LinkConfig.model_validate({"profile": "lte", "loss": 0.01}).resolve()
-        assert profile.down.loss == profile.up.loss == 0.01
-        assert profile.down.rate_bps == PROFILES["lte"].down.rate_bps
-        assert profile.rtt_ns == PROFILES["lte"].rtt_ns
-        assert profile.down.jitter_ns == PROFILES["lte"].down.jitter_ns
-        assert profile.name == "lte(loss=0.01)"
-        assert "loss=0.01" in profile.source
-
-    def test_all_in_numbers(self) -> None:
-        config = LinkConfig(down_mbps=5, up_mbps=1, rtt_s=0.0405, jitter_s=0.002, loss=0.1)
-        profile = config.resolve()
-        assert (profile.down.rate_bps, profile.up.rate_bps) == (5_000_000, 1_000_000)
-        assert profile.rtt_ns == 40_500_000
-        assert profile.down.jitter_ns == profile.up.jitter_ns == 2_000_000
-        assert profile.down.loss_delay_ns == 244_500_000  # 40.5 + 2 · 2 + 200
-        assert profile.source.startswith("declared: ")
-
-    def test_a_new_round_trip_brings_its_own_time_out(self) -> None:
-        profile = LinkConfig(profile="4g", rtt_s=0.5).resolve()
-        assert profile.down.loss_delay_ns == 720_000_000
-
-    def test_transport_buffer_and_bursts(self) -> None:
-        written = {
-            "profile": "lte",
-            "buffer_bytes": 64_000,
-            "bursts": {"gap_s": 10, "burst_s": 0.5, "loss": 0.2},
-            "transport": {"kind": "tcp", "congestion": "paced"},
-        }
-        profile = LinkConfig.model_validate(written).resolve()
-        lte = PROFILES["lte"]
-        assert profile.transport == Transport(Congestion.PACED)
-        for changed, kept in ((profile.down, lte.down), (profile.up, lte.up)):
-            bursts = Bursts(10**10, 5 * 10**8, 0.2)
-            assert changed == replace(kept, buffer_bytes=64_000, bursts=bursts)
-        assert "tcp, congestion=paced" in profile.name
-        assert "bursts=0.2 for 0.5 s every 10 s" in profile.source
-        # What is not said is TCP; a profile keeps its own.
-        assert LinkConfig(down_mbps=5, up_mbps=1, rtt_s=0.04).resolve().transport == TCP
-        assert LinkConfig(profile="ideal", rtt_s=0.04).resolve().transport == IDEAL
-        assert LinkConfig(profile="lte").resolve().transport == TCP
-
-    @pytest.mark.parametrize(
-        ("written", "says"),
-        [
-            ("lt", "did you mean 'lte'"),
-            ("4G-EU", "did you mean '4g-eu'"),
-            ("zzz", "known are"),
-            ({"down_mbps": 5}, "needs up_mbps, rtt_s"),
-            ({"profile": "lte", "dwn_mbps": 5}, "dwn_mbps"),
-            ({"profile": "lte", "loss": 1.5}, "less than 1"),
-            ({"profile": "lte", "down_mbps": 0}, "greater than 0"),
-            ({"profile": "lte", "down_mbps": 6.7e6}, "kbit/s"),
-            ({"profile": "lte", "rtt_s": 40}, "0.04"),
-            ({"profile": "lte", "rtt_s": math.nan}, "rtt_s"),
-            ({"profile": "lte", "buffer_bytes": 100}, "1500"),
-            ({"profile": "lte", "bursts": {"gap_s": 1}}, "burst_s"),
-            ({"profile": "lte", "transport": "tpc"}, "'tcp', 'datagram' or 'ideal'"),
-        ],
-    )
-    def test_bad_input_is_named(self, written: object, says: str) -> None:
-        with pytest.raises(ValidationError) as caught:
-            TypeAdapter(LinkConfig).validate_python(written)
-        assert says in str(caught.value)
 
 
 def test_unknown_profile_names_the_nearest() -> None:

@@ -1,0 +1,134 @@
+"""Links that a person writes in a scenario."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from netsim.link import Bursts
+from netsim.profiles import LinkProfile, make_profile, profile_named
+from netsim.transport import TCP, TransportConfig
+
+_MAX_MBPS = 100_000.0
+_MAX_RTT_S = 10.0
+
+
+class BurstsConfig(BaseModel):
+    """Times in which a link loses more than else, in a scenario."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    gap_s: float = Field(gt=0, le=1e6)
+    """Mean time between two bursts, seconds."""
+    burst_s: float = Field(gt=0, le=1e6)
+    """Mean length of a burst, seconds."""
+    loss: float = Field(ge=0, lt=1)
+    """Probability that a packet is lost within a burst."""
+
+    def __str__(self) -> str:
+        return f"bursts={self.loss:g} for {self.burst_s:g} s every {self.gap_s:g} s"
+
+    def resolve(self) -> Bursts:
+        """The bursts that this describes."""
+        return Bursts(max(round(self.gap_s * 1e9), 1), max(round(self.burst_s * 1e9), 1), self.loss)
+
+
+class LinkConfig(BaseModel):
+    """A link in a scenario: the name of a profile, one with changes, or all in numbers.
+
+    `lte`, `{profile: lte, loss: 0.01}` and `{down_mbps: 5, up_mbps: 1, rtt_s: 0.04}` are valid.
+    What is not given comes from the profile; without a profile jitter and loss are 0.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    profile: str | None = None
+    """Name of a profile to start from."""
+    down_mbps: float | None = Field(default=None, gt=0)
+    """Rate towards the device, Mbit/s."""
+    up_mbps: float | None = Field(default=None, gt=0)
+    """Rate from the device, Mbit/s."""
+    rtt_s: float | None = Field(default=None, ge=0)
+    """Round-trip time of the empty, idle link, seconds; split evenly."""
+    jitter_s: float | None = Field(default=None, ge=0)
+    """Mean extra delay of a message in each direction, seconds."""
+    loss: float | None = Field(default=None, ge=0, lt=1)
+    """Probability that a packet is lost, in each direction; 0.01 for 1 %."""
+    loss_delay_s: float | None = Field(default=None, ge=0)
+    """Retransmission time-out, seconds; what TCP makes of round trip and jitter if not given."""
+    buffer_bytes: int | None = Field(default=None, ge=1500)
+    """What can wait at the bottleneck, bytes on the wire; more is lost. No limit if not given."""
+    bursts: BurstsConfig | None = None
+    """Times in which more is lost, in each direction by itself."""
+    transport: TransportConfig | None = None
+    """How the two ends talk: `tcp`, `datagram`, `ideal`, or one with changes; `tcp` if neither this
+    nor the profile says it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, data: Any) -> Any:  # noqa: ANN401 - pydantic hands over what was written
+        return {"profile": data} if isinstance(data, str) else data
+
+    @field_validator("profile")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None:
+            profile_named(name)
+        return name
+
+    @field_validator("down_mbps", "up_mbps")
+    @classmethod
+    def _plausible_rate(cls, mbps: float | None) -> float | None:
+        if mbps is not None and mbps > _MAX_MBPS:
+            raise ValueError(f"{mbps:g} Mbit/s is over 100 Gbit/s: was it meant in kbit/s?")
+        return mbps
+
+    @field_validator("rtt_s", "jitter_s", "loss_delay_s")
+    @classmethod
+    def _plausible_delay(cls, delay_s: float | None) -> float | None:
+        if delay_s is not None and delay_s > _MAX_RTT_S:
+            raise ValueError(f"{delay_s:g} s is over 10 s: was it meant in ms? 40 ms is 0.04")
+        return delay_s
+
+    @model_validator(mode="after")
+    def _complete(self) -> "LinkConfig":
+        if self.profile is None:
+            needed = ("down_mbps", "up_mbps", "rtt_s")
+            missing = [name for name in needed if getattr(self, name) is None]
+            if missing:
+                raise ValueError(f"a link without a profile needs {', '.join(missing)} as well")
+        return self
+
+    def resolve(self) -> LinkProfile:
+        """The profile that this describes."""
+        base = profile_named(self.profile or "ideal")
+        given = self.model_dump(exclude_none=True, exclude={"profile", "bursts", "transport"})
+        changed = [f"{key}={value:g}" for key, value in given.items()]
+        if self.bursts is not None:
+            changed.append(str(self.bursts))
+        transport = TCP if self.profile is None else base.transport
+        if self.transport is not None:
+            transport = self.transport.resolve()
+            changed.append(str(self.transport))
+        if not changed:
+            return base
+        changes = ", ".join(changed)
+        down, up = base.down, base.up
+        loss = given.get("loss", down.loss)
+        rtt_s = given.get("rtt_s", base.rtt_ns / 1e9)
+        kept_delay_s = None if {"rtt_s", "jitter_s"} & set(given) else down.loss_delay_ns / 1e9
+        return make_profile(
+            f"{self.profile or 'custom'}({changes})",
+            f"declared: {changes}" + (f"; rest: {base.source}" if self.profile else ""),
+            down_mbps=given.get("down_mbps", down.rate_bps / 1e6 or None),
+            up_mbps=given.get("up_mbps", up.rate_bps / 1e6 or None),
+            rtt_s=rtt_s,
+            jitter_s=(
+                given.get("jitter_s", down.jitter_ns / 1e9),
+                given.get("jitter_s", up.jitter_ns / 1e9),
+            ),
+            loss=loss,
+            loss_delay_s=given.get("loss_delay_s", kept_delay_s),
+            buffer_bytes=given.get("buffer_bytes", down.buffer_bytes),
+            bursts=down.bursts if self.bursts is None else self.bursts.resolve(),
+            transport=transport,
+        )
