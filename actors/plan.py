@@ -54,7 +54,7 @@ class DevicePlan:
     Args:
         device: id.
         link_class: name of its link in tables.
-        link: the link's figures.
+        link: its own link's figures, drawn already.
         device_class: name of its hardware.
         requests: what the user asks, in order.
         think_ns: closed loop: the pause before each request, from the run's start and then from

@@ -21,9 +21,11 @@ from costeer.padding import NO_PADDING
 from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
 from experiments.calibration import PairCalibration
+from experiments.links import class_links
 from experiments.scenario import ArmConfig, ModelsConfig, PoissonArrivals, Scenario
 from experiments.workload import PromptRow, assign_classes, assign_rows, load_rows
 from netsim.hardware import CostModel, Roofline, hardware_named, shape_named
+from netsim.profiles import drawn
 from netsim.random import Stream, exponential, uniform
 
 _NS = 1e9
@@ -201,7 +203,7 @@ def _requests_per_device(scenario: Scenario) -> int:
 
 def _devices(scenario: Scenario, requests: Sequence[tuple[Request, ...]]) -> tuple[DevicePlan, ...]:
     fleet = scenario.fleet
-    links = [each.link.resolve() for each in fleet.classes]
+    links = class_links(fleet)
     chosen = assign_classes([each.share for each in fleet.classes], fleet.devices)
     arrivals_ns = _arrivals_ns(scenario)
     cells = _cells(scenario, chosen)
@@ -213,7 +215,7 @@ def _devices(scenario: Scenario, requests: Sequence[tuple[Request, ...]]) -> tup
             DevicePlan(
                 device=device,
                 link_class=link.name,
-                link=link,
+                link=drawn(link, scenario.seed, device),
                 device_class=fleet.classes[chosen[device]].hardware,
                 requests=requests[device] if mine is None else requests[device][: len(mine)],
                 think_ns=_think_ns(scenario, device, len(requests[device])) if mine is None else (),

@@ -5,6 +5,8 @@ Rules.
   bottleneck's rate with all its headers (netsim/wire.py), then travels for the propagation
   delay. A congestion window may split it into flights, one per round trip (netsim/tcp.py); how
   the two ends talk is the link's `Transport`.
+- The rate may follow a trace (netsim/trace.py): then every flight takes the time that the trace
+  gives it. Window thresholds and pacing are those of the trace's mean rate.
 - Jitter is an extra, exponentially distributed delay per message with the given mean. The sum
   of two such directions reproduces the published p10/p50/p90 of round-trip times on cellular
   links within a few per cent (netsim/profiles.py).
@@ -25,8 +27,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netsim.errors import NetsimError
+from netsim.line import passed_ns
 from netsim.random import Stream, exponential_at, stream_key, uniform_at
 from netsim.tcp import MILLI, State, first_lost, transfer
+from netsim.trace import RateTrace
 from netsim.transport import IDEAL, Transport, time_out_ns
 from netsim.wire import merged, wire_cost
 
@@ -77,7 +81,7 @@ class Direction:
     """One direction of a link."""
 
     rate_bps: int = UNLIMITED
-    """Bottleneck rate, bit/s; UNLIMITED for none."""
+    """Bottleneck rate, bit/s; UNLIMITED for none. With a trace its mean."""
     propagation_ns: int = 0
     """One-way delay of an empty, idle link."""
     jitter_ns: int = 0
@@ -91,6 +95,8 @@ class Direction:
     """What can wait at the bottleneck, bytes on the wire; more is lost. 0 for no limit."""
     bursts: Bursts | None = None
     """Times in which more is lost."""
+    trace: RateTrace | None = None
+    """The rate over time; None for a constant one."""
 
     def __post_init__(self) -> None:
         for name in ("rate_bps", "propagation_ns", "jitter_ns", "loss_delay_ns", "buffer_bytes"):
@@ -187,6 +193,7 @@ class Link:
             stream_key(seed, Stream.DOWNLINK_JITTER, device),
             stream_key(seed, Stream.DOWNLINK_LOSS, device),
             stream_key(seed, Stream.DOWNLINK_BURST, device),
+            f"device {device}, downlink",
         )
         self._up = _Way(
             up,
@@ -195,6 +202,7 @@ class Link:
             stream_key(seed, Stream.UPLINK_JITTER, device),
             stream_key(seed, Stream.UPLINK_LOSS, device),
             stream_key(seed, Stream.UPLINK_BURST, device),
+            f"device {device}, uplink",
         )
         self._setup_ns = transport.setup_round_trips * (rtt_ns + jitter_ns)
         self._ready_ns: int | None = None
@@ -252,7 +260,9 @@ class _Way:
     __slots__ = (
         "_burst_key",
         "_jitter_key",
+        "_line",
         "_loss_key",
+        "_name",
         "_terms",
         "_wire",
         "direction",
@@ -267,16 +277,19 @@ class _Way:
         jitter_key: int,
         loss_key: int,
         burst_key: int,
+        name: str,
     ) -> None:
         rtt_ns, jitter_ns = round_trip
         wire = self._wire = transport.wire
         packet_bytes = wire.segment_payload_bytes + wire.segment_header_bytes
         self.direction = direction
+        self._name = name
+        self._line = None if direction.trace is None else direction.trace.line
         packet_ns = serialise_ns(packet_bytes, direction.rate_bps)
         self._terms = transport.terms(
             rtt_ns + jitter_ns,
             direction.loss_delay_ns or time_out_ns(rtt_ns, jitter_ns),
-            serialise_ns(direction.buffer_bytes, direction.rate_bps),
+            self._work(direction.buffer_bytes),
             packet_ns,
         )
         self.state = LinkState(transport.fresh(rtt_ns + jitter_ns, packet_ns))
@@ -286,7 +299,7 @@ class _Way:
 
     def send(self, now_ns: int, frame_bytes: int) -> Delivery:
         """Send a frame of `frame_bytes` at `now_ns`."""
-        direction, state = self.direction, self.state
+        direction, state, line = self.direction, self.state, self._line
         wire = self._wire
         wire_bytes, packets, ack_bytes = wire_cost(frame_bytes, wire)
         waits = now_ns < state.flow[6]
@@ -297,7 +310,9 @@ class _Way:
         if packets == 0:
             ack_bytes = 0
         counter = state.counter
-        took_ns = serialise_ns(wire_bytes, direction.rate_bps)
+        work = took_ns = self._work(wire_bytes)
+        if line is not None:
+            took_ns = self._took_ns(now_ns, work)
         delay_ns = direction.propagation_ns
         if direction.jitter_ns:
             delay_ns += int(exponential_at(self._jitter_key, counter) * direction.jitter_ns)
@@ -306,7 +321,7 @@ class _Way:
         if loss:
             lost_at, repeats = first_lost(uniform_at(self._loss_key, counter), loss, packets)
         arrival_ns, sent_again, state.flow = transfer(
-            now_ns, packets, took_ns, delay_ns, lost_at, repeats, self._terms, state.flow
+            now_ns, packets, work, delay_ns, lost_at, repeats, self._terms, state.flow, line
         )
         if sent_again:
             wire_bytes += sent_again * min(wire_bytes, header + payload)
@@ -317,6 +332,28 @@ class _Way:
         state.wire_bytes += wire_bytes
         state.packets += packets
         return Delivery(arrival_ns, wire_bytes, packets, ack_bytes, state.flow[0])
+
+    def _work(self, wire_bytes: int) -> int:
+        """What `wire_bytes` ask of the line: bits of a trace, or time."""
+        if self._line is not None:
+            return wire_bytes * 8
+        return serialise_ns(wire_bytes, self.direction.rate_bps)
+
+    def _took_ns(self, now_ns: int, work: int) -> int:
+        """How long a traced line takes for `work` if it has all of it at once.
+
+        Raises NetsimError if it carries nothing for longer than a message waits.
+        """
+        trace, line = self.direction.trace, self._line
+        start_ns = max(now_ns, self.state.flow[0])
+        end_ns = passed_ns(start_ns, work, line)
+        if trace is not None and (began_ns := trace.outage_ns(start_ns, end_ns)) is not None:
+            raise NetsimError(
+                f"{self._name}: at {began_ns / 1e9:.3f} s of the run {trace.name} carries nothing "
+                f"for over {trace.max_wait_ns / 1e9:g} s, and a message waits for it; allow it to "
+                "wait longer, or take another trace"
+            )
+        return end_ns - start_ns
 
     def _loss_at(self, now_ns: int) -> float:
         """Probability that a packet sent now is lost, where losses come in bursts."""

@@ -1,15 +1,19 @@
 """Links that a person writes in a scenario."""
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from netsim.link import Bursts
 from netsim.profiles import LinkProfile, make_profile, profile_named
+from netsim.trace import MAX_WAIT_NS
 from netsim.transport import TCP, TransportConfig
 
 _MAX_MBPS = 100_000.0
 _MAX_RTT_S = 10.0
+_SECTIONS = {"profile", "bursts", "trace", "transport"}
+"""Keys of a link that are not one figure."""
 
 
 class BurstsConfig(BaseModel):
@@ -32,10 +36,42 @@ class BurstsConfig(BaseModel):
         return Bursts(max(round(self.gap_s * 1e9), 1), max(round(self.burst_s * 1e9), 1), self.loss)
 
 
+class TraceConfig(BaseModel):
+    """Rates that follow recordings, in a scenario: a file for one direction or for both.
+
+    `{down: drive.down, up: drive.up}` is valid. netsim/trace_text.py says what files may hold.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    down: str | None = Field(default=None, min_length=1)
+    """File of the rate towards the device; the link's own rate if not given."""
+    up: str | None = Field(default=None, min_length=1)
+    """File of the rate from the device; the link's own rate if not given."""
+    offset_s: float | None = Field(default=None, ge=0, le=1e6)
+    """Where in the recording every device begins, seconds; drawn for each one if not given."""
+    max_wait_s: float = Field(default=MAX_WAIT_NS / 1e9, gt=0, le=1e6)
+    """How long a message waits at most while the rate is 0, seconds; then the run ends."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "TraceConfig":
+        if self.down is None and self.up is None:
+            raise ValueError("a trace needs a file: give down, up or both")
+        return self
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{name}={Path(file).name}"
+            for name, file in (("down", self.down), ("up", self.up))
+            if file is not None
+        )
+
+
 class LinkConfig(BaseModel):
     """A link in a scenario: the name of a profile, one with changes, or all in numbers.
 
-    `lte`, `{profile: lte, loss: 0.01}` and `{down_mbps: 5, up_mbps: 1, rtt_s: 0.04}` are valid.
+    `lte`, `{profile: lte, loss: 0.01}`, `{down_mbps: 5, up_mbps: 1, rtt_s: 0.04}` and
+    `{profile: lte, trace: {down: drive.txt}}` are valid.
     What is not given comes from the profile; without a profile jitter and loss are 0.
     """
 
@@ -59,6 +95,8 @@ class LinkConfig(BaseModel):
     """What can wait at the bottleneck, bytes on the wire; more is lost. No limit if not given."""
     bursts: BurstsConfig | None = None
     """Times in which more is lost, in each direction by itself."""
+    trace: TraceConfig | None = None
+    """Recordings that the rates follow, instead of a constant."""
     transport: TransportConfig | None = None
     """How the two ends talk: `tcp`, `datagram`, `ideal`, or one with changes; `tcp` if neither this
     nor the profile says it."""
@@ -91,20 +129,27 @@ class LinkConfig(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> "LinkConfig":
+        traced = {"down_mbps"} if self.trace and self.trace.down else set[str]()
+        traced |= {"up_mbps"} if self.trace and self.trace.up else set[str]()
+        twice = [name for name in sorted(traced) if getattr(self, name) is not None]
+        if twice:
+            raise ValueError(f"{twice[0]} and trace both say the rate; leave one of them out")
         if self.profile is None:
-            needed = ("down_mbps", "up_mbps", "rtt_s")
+            needed = [each for each in ("down_mbps", "up_mbps", "rtt_s") if each not in traced]
             missing = [name for name in needed if getattr(self, name) is None]
             if missing:
                 raise ValueError(f"a link without a profile needs {', '.join(missing)} as well")
         return self
 
     def resolve(self) -> LinkProfile:
-        """The profile that this describes."""
+        """The profile that this describes; whoever can read files adds what traces say."""
         base = profile_named(self.profile or "ideal")
-        given = self.model_dump(exclude_none=True, exclude={"profile", "bursts", "transport"})
+        given = self.model_dump(exclude_none=True, exclude=_SECTIONS)
         changed = [f"{key}={value:g}" for key, value in given.items()]
         if self.bursts is not None:
             changed.append(str(self.bursts))
+        if self.trace is not None:
+            changed.append(f"trace: {self.trace}")
         transport = TCP if self.profile is None else base.transport
         if self.transport is not None:
             transport = self.transport.resolve()

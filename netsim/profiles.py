@@ -7,15 +7,18 @@ within 2–15 % of the published ones, except for the US 4G row (its distributio
 way). Where a source reports one number, the jitter is 0: not reported is not invented.
 
 The percentiles are over many measurements on many devices; here every device of a profile gets
-the same numbers. `link_for` is the seam at which a profile becomes a distribution over devices.
+the same numbers. `drawn` is the seam at which a class's profile becomes a device's own: a trace
+begins elsewhere for every device.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from netsim.link import UNLIMITED, Bursts, Direction, Link
 from netsim.names import lookup
+from netsim.random import Stream, uniform
+from netsim.trace import RateTrace
 from netsim.transport import IDEAL, TCP, Transport, time_out_ns
 
 _GAMMA2_P10 = 0.532
@@ -37,6 +40,29 @@ class LinkProfile:
     """Where the numbers come from, in words."""
     transport: Transport = IDEAL
     """How the two ends talk."""
+    down_rates: RateTrace | None = None
+    """The rate towards the device over time, before a device's own beginning is drawn."""
+    up_rates: RateTrace | None = None
+    """The same from the device."""
+    offset_ns: int | None = None
+    """Where in the traces every device begins; None to draw it for each."""
+
+    def following(
+        self, down: RateTrace | None, up: RateTrace | None, offset_ns: int | None = None
+    ) -> "LinkProfile":
+        """The profile with rates that follow traces; None leaves a direction as it is."""
+
+        def mean(direction: Direction, trace: RateTrace | None) -> Direction:
+            return direction if trace is None else replace(direction, rate_bps=trace.mean_bps)
+
+        return replace(
+            self,
+            down=mean(self.down, down),
+            up=mean(self.up, up),
+            down_rates=down,
+            up_rates=up,
+            offset_ns=offset_ns,
+        )
 
     @property
     def rtt_ns(self) -> int:
@@ -219,6 +245,34 @@ def profile_named(name: str) -> LinkProfile:
     return lookup(PROFILES, name, "link profile")
 
 
+def drawn(profile: LinkProfile, seed: int, device: int) -> LinkProfile:
+    """What one device of a class has. A pure function of its arguments.
+
+    Both directions begin at the same time of their recording.
+    """
+    traces = [each for each in (profile.down_rates, profile.up_rates) if each is not None]
+    if not traces:
+        return profile
+    offset_ns = profile.offset_ns
+    if offset_ns is None:
+        longest_ns = max(each.period_ns for each in traces)
+        offset_ns = int(uniform(seed, Stream.TRACE_OFFSET, device, 0) * longest_ns)
+
+    def traced(direction: Direction, trace: RateTrace | None) -> Direction:
+        return (
+            direction if trace is None else replace(direction, trace=trace.starting_at(offset_ns))
+        )
+
+    return replace(
+        profile,
+        down=traced(profile.down, profile.down_rates),
+        up=traced(profile.up, profile.up_rates),
+        down_rates=None,
+        up_rates=None,
+    )
+
+
 def link_for(profile: LinkProfile, seed: int, device: int) -> Link:
     """The link of one device of a class. A pure function of its arguments."""
+    profile = drawn(profile, seed, device)
     return Link(profile.down, profile.up, seed=seed, device=device, transport=profile.transport)

@@ -64,6 +64,8 @@ class Stream(IntEnum):
     UPLINK_BURST = 15
     """How long gaps and bursts of losses last."""
     DOWNLINK_BURST = 16
+    TRACE_OFFSET = 17
+    """Where in a trace a device begins."""
 
 
 # --- the hash ---------------------------------------------------------------------------------

@@ -26,10 +26,13 @@ Rules (the terms are RFC 5681's; a window counts packets, as Linux does, in thou
   start-up: the window is then what the flight had, and grows slowly.
 
 Every function takes and returns numbers and flat tuples of integers, so that `netsim.compiled`
-makes machine code of it as it stands. Times are integer nanoseconds.
+makes machine code of it as it stands. Times are integer nanoseconds. *Work* is what is asked of the
+bottleneck: time at its rate, or bits where the rate follows a trace (netsim/line.py).
 """
 
 from typing import TypeAlias
+
+from netsim.line import Line, passed_ns, work_between
 
 Terms: TypeAlias = tuple[int, int, int, int, int, int, int, int, int]
 """What one direction of a connection is made of, see `TERMS`."""
@@ -45,7 +48,7 @@ TERMS = (
     "restarts",  # 1 if the window halves while idle
     "paced",  # below this window, thousandths of a packet, a flight is spread over its round trip
     "ordered",  # 1 if nothing arrives before what was sent before it
-    "buffer_ns",  # what the bottleneck can hold, as time at its rate; 0 for no limit
+    "buffer",  # what the bottleneck can hold, as work; 0 for no limit
 )
 STATE = (
     "busy_until_ns",  # when the last bit of all that was sent leaves the bottleneck
@@ -70,31 +73,33 @@ _SEARCH = 20
 def transfer(  # noqa: C901, PLR0915 - the parts of a flight share its numbers
     now_ns: int,
     packets: int,
-    took_ns: int,
+    work: int,
     delay_ns: int,
     lost_at: int,
     repeats: int,
     terms: Terms,
     state: State,
+    line: Line = None,
 ) -> tuple[int, int, State]:
     """One message through one direction: (arrival_ns, packets sent again, the state after it).
 
     Args:
         now_ns: when it is handed over; not before the message handed over last.
         packets: how many it is cut into; 0 for an empty message.
-        took_ns: time to put all of it on the line at the bottleneck, headers included.
+        work: to put all of it on the line at the bottleneck, headers included.
         delay_ns: everything after the last bit has left: propagation and jitter.
         lost_at: index of the first packet that is lost; -1 for none (`first_lost`).
         repeats: how many times its retransmission is lost as well.
         terms: `TERMS`.
         state: `STATE`.
+        line: what the bottleneck carries by when; None for a constant rate.
 
-    Exact in 64-bit integers while packets · took_ns < 9·10¹⁸.
+    Exact in 64-bit integers while packets · work < 9·10¹⁸.
     """
-    ack_ns, rto_ns, initial, kept, growth, restarts, paced, ordered, buffer_ns = terms
+    ack_ns, rto_ns, initial, kept, growth, restarts, paced, ordered, buffer = terms
     busy_ns, last_ns, window, threshold, round_end_ns, round_packets, sent_ns, has_lost = state
-    packet_ns = took_ns // max(packets, 1)
-    left, left_ns = packets, took_ns
+    packet_work = work // max(packets, 1)
+    left, left_work = packets, work
     before = dropped = 0
     lost_ns = now_ns
     sending_ns = max(now_ns, sent_ns)
@@ -111,39 +116,41 @@ def transfer(  # noqa: C901, PLR0915 - the parts of a flight share its numbers
                 more = round_packets * MILLI // _SEARCH if searching else growth
                 window = widened(window, threshold, round_packets, more)
             round_packets = 0
-            round_end_ns = max(sending_ns, busy_ns) + packet_ns + ack_ns
+            round_end_ns = passed_ns(max(sending_ns, busy_ns), packet_work, line) + ack_ns
         before = round_packets
         flight = min(left, max(window // MILLI - round_packets, 0)) if initial else left
         if flight > 0 or left == 0:
-            flight_ns = left_ns if flight == left else left_ns * flight // left
+            flight_work = left_work if flight == left else left_work * flight // left
             start_ns = max(sending_ns, busy_ns)
             done = packets - left
-            if buffer_ns and start_ns - sending_ns + flight_ns > buffer_ns:
-                room_ns = buffer_ns - start_ns + sending_ns
-                lost_at, dropped = overflown(lost_at, done, flight, room_ns, packet_ns)
+            room = buffer - work_between(sending_ns, start_ns, line) if buffer else flight_work
+            if flight_work > room:
+                lost_at, dropped = overflown(lost_at, done, flight, room, packet_work)
             if done <= lost_at < done + flight:
-                lost_ns = start_ns + (lost_at - done + 1) * packet_ns
-            busy_ns = start_ns + flight_ns
+                lost_ns = passed_ns(start_ns, (lost_at - done + 1) * packet_work, line)
+            busy_ns = passed_ns(start_ns, flight_work, line)
             round_packets += flight
             left -= flight
-            left_ns -= flight_ns
+            left_work -= flight_work
             if left == 0:
                 break
         sending_ns = round_end_ns
     if window < paced:
-        busy_ns = max(busy_ns, sending_ns + (flight - 1) * MILLI * ack_ns // window + packet_ns)
+        last_sent_ns = sending_ns + (flight - 1) * MILLI * ack_ns // window
+        busy_ns = max(busy_ns, passed_ns(last_sent_ns, packet_work, line))
     # What waited for a window was sent as acknowledgements came; the rest at once.
-    sent_ns = sending_ns if flight == packets else sending_ns + flight * packet_ns
+    at_once = flight == packets
+    sent_ns = sending_ns if at_once else passed_ns(sending_ns, flight * packet_work, line)
     arrived_ns = busy_ns
     sent_again = 0
     if lost_at >= 0:
         has_lost = 1
         sent_again = 1 + dropped + repeats
-        busy_ns += (1 + dropped) * packet_ns
+        busy_ns = passed_ns(busy_ns, (1 + dropped) * packet_work, line)
         seen_ns, timed_out = noticed(lost_at, packets, before, lost_ns, arrived_ns, terms)
         # A time-out after a time-out takes twice as long.
         seen_ns += (((1 << repeats) - 1) << timed_out) * rto_ns
-        arrived_ns = max(busy_ns, seen_ns + packet_ns)
+        arrived_ns = max(busy_ns, passed_ns(seen_ns, packet_work, line))
         if paced:
             window = threshold = min(window, max(round_packets, initial) * MILLI)
         elif initial:
@@ -156,19 +163,17 @@ def transfer(  # noqa: C901, PLR0915 - the parts of a flight share its numbers
     )
 
 
-def overflown(
-    lost_at: int, done: int, flight: int, room_ns: int, packet_ns: int
-) -> tuple[int, int]:
+def overflown(lost_at: int, done: int, flight: int, room: int, packet_work: int) -> tuple[int, int]:
     """First lost packet of a message, and how many more, when a flight meets a full buffer.
 
     Args:
         lost_at: what is lost without that; -1 for nothing.
         done: packets of the message before this flight.
         flight: packets of the flight.
-        room_ns: what fits into the buffer, as time at its rate.
-        packet_ns: time of one packet on the line.
+        room: what fits into the buffer, as work.
+        packet_work: of one packet.
     """
-    fits = max(room_ns, 0) // max(packet_ns, 1)
+    fits = max(room, 0) // max(packet_work, 1)
     if fits >= flight or 0 <= lost_at < done + fits:
         return lost_at, 0
     return done + fits, flight - fits - 1

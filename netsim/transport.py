@@ -75,14 +75,14 @@ class Transport:
                 f"transport: setup_round_trips = {self.setup_round_trips}; it cannot be negative"
             )
 
-    def terms(self, ack_ns: int, rto_ns: int, buffer_ns: int, packet_ns: int) -> Terms:
+    def terms(self, ack_ns: int, rto_ns: int, buffer: int, packet_ns: int) -> Terms:
         """`netsim.tcp.TERMS` of one direction.
 
         Args:
             ack_ns: mean round trip of the empty link.
             rto_ns: retransmission time-out.
-            buffer_ns: time that a full buffer takes to drain; 0 for no limit.
-            packet_ns: time of a full packet on the line.
+            buffer: what the bottleneck can hold, as work; 0 for no limit.
+            packet_ns: time of a full packet on the line, at its mean rate.
         """
         cubic = self.congestion is Congestion.CUBIC
         windowed = self.congestion is not Congestion.NONE
@@ -95,7 +95,7 @@ class Transport:
             int(cubic and self.slow_start_after_idle),
             ack_ns * MILLI // max(packet_ns, 1) if self.congestion is Congestion.PACED else 0,
             int(self.ordered),
-            buffer_ns,
+            buffer,
         )
 
     def fresh(self, ack_ns: int, packet_ns: int) -> State:
@@ -103,7 +103,7 @@ class Transport:
 
         Args:
             ack_ns: mean round trip of the empty link.
-            packet_ns: time of a full packet on the line.
+            packet_ns: time of a full packet on the line, at its mean rate.
         """
         if self.congestion is Congestion.NONE:
             return (0, 0, 0, 0, 0, 0, 0, 0)

@@ -180,6 +180,14 @@ class DeviceClass(_Section):
     sharing: Discipline = Discipline.PS
     """How they share them: `ps` (at the same time, fairly) or `fifo` (frame by frame)."""
 
+    @model_validator(mode="after")
+    def _cells_are_constant(self) -> Self:
+        if self.shared_by > 1 and self.link.trace is not None:
+            raise ValueError(
+                "a cell that devices share has a constant rate; leave out shared_by or trace"
+            )
+        return self
+
     @field_serializer("link")
     def _short_link(self, link: LinkConfig) -> object:
         written = link.model_dump(exclude_none=True)
@@ -412,6 +420,16 @@ class Scenario(_Section):
         if self.cloud.egress_sharing is Discipline.PS:
             raise ValueError(
                 "cloud.egress_sharing: ps is simulated only; choose way: virtual, or fifo"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _traced_links_stand_alone(self) -> Self:
+        traced = any(each.link.trace is not None for each in self.fleet.classes)
+        if traced and self.cloud.egress_sharing is Discipline.PS:
+            raise ValueError(
+                "cloud.egress_sharing: ps shares constant rates, a link of the fleet follows a"
+                " trace; choose fifo, or leave out trace"
             )
         return self
 

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from netsim.link import Bursts
 from netsim.link_config import LinkConfig
 from netsim.profiles import PROFILES
+from netsim.trace import make_trace
 from netsim.transport import IDEAL, TCP, Congestion, Transport
 
 
@@ -56,6 +57,18 @@ class TestLinkConfig:
         assert LinkConfig(profile="ideal", rtt_s=0.04).resolve().transport == IDEAL
         assert LinkConfig(profile="lte").resolve().transport == TCP
 
+    def test_a_trace_gives_the_rates_that_it_names(self) -> None:
+        written = {"profile": "lte", "trace": {"down": "there/drive.txt"}}
+        profile = LinkConfig.model_validate(written).resolve()
+        assert profile.name == "lte(trace: down=drive.txt)"
+        recorded = make_trace("drive.txt", [(1_000_000, 10**6), (3_000_000, 5 * 10**6)])
+        followed = profile.following(recorded, None)
+        assert followed.down.rate_bps == 4_000_000
+        assert followed.up == PROFILES["lte"].up
+        both = {"rtt_s": 0.04, "trace": {"down": "a.json", "up": "b.json"}}
+        name = LinkConfig.model_validate(both).resolve().name
+        assert name == "custom(rtt_s=0.04, trace: down=a.json, up=b.json)"
+
     @pytest.mark.parametrize(
         ("written", "says"),
         [
@@ -71,6 +84,14 @@ class TestLinkConfig:
             ({"profile": "lte", "rtt_s": math.nan}, "rtt_s"),
             ({"profile": "lte", "buffer_bytes": 100}, "1500"),
             ({"profile": "lte", "bursts": {"gap_s": 1}}, "burst_s"),
+            ({"profile": "lte", "trace": {}}, "give down, up or both"),
+            ({"profile": "lte", "trace": {"dwn": "x"}}, "dwn"),
+            ({"trace": {"down": "x"}, "rtt_s": 0.1}, "needs up_mbps as well"),
+            (
+                {"profile": "lte", "up_mbps": 3, "trace": {"up": "x"}},
+                "up_mbps and trace both say the rate",
+            ),
+            ({"profile": "lte", "trace": {"up": "x", "max_wait_s": 0}}, "greater than 0"),
             ({"profile": "lte", "transport": "tpc"}, "'tcp', 'datagram' or 'ideal'"),
         ],
     )

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,8 +8,9 @@ from hypothesis import strategies as st
 
 from netsim.errors import NetsimError
 from netsim.link import UNLIMITED
-from netsim.profiles import PROFILES, fit_round_trip, link_for, profile_named
+from netsim.profiles import PROFILES, drawn, fit_round_trip, link_for, profile_named
 from netsim.random import Stream, exponential_array
+from netsim.trace import make_trace
 
 MS = 1_000_000
 
@@ -59,6 +61,31 @@ def test_links_of_a_profile_differ_by_device_only_in_their_draws() -> None:
     assert first.send_down(0, 165) == again.send_down(0, 165)
     assert first.down == other.down
     assert first.send_down(10**12, 165) != other.send_down(10**12, 165)
+
+
+def test_every_device_begins_elsewhere_in_a_trace_and_both_directions_together() -> None:
+    down = make_trace("down", [(50_000_000, 10**6), (50_000_000, 2 * 10**6)])
+    up = make_trace("up", [(30_000_000, 10**6), (10_000_000, 10**5)])
+    profile = PROFILES["lte"].following(down, up)
+    offsets_ns = set()
+    for device in range(100):
+        own = drawn(profile, 7, device)
+        assert own == drawn(profile, 7, device)
+        assert drawn(own, 7, device) is own
+        traced = [own.down.trace, own.up.trace]
+        assert traced[0] is not None
+        assert traced[1] is not None
+        offset_ns = traced[0].offset_ns
+        assert traced[1].offset_ns == offset_ns % up.period_ns
+        offsets_ns.add(offset_ns)
+    assert len(offsets_ns) == 100
+    assert sum(offsets_ns) / 100 == pytest.approx(50e9, rel=0.15)
+    fixed = drawn(replace(profile, offset_ns=17), 7, 5)
+    assert fixed.down.trace == down.starting_at(17)
+    assert drawn(PROFILES["lte"], 7, 5) is PROFILES["lte"]
+    # The link of a class is the link of what was drawn from it.
+    one, other = (link_for(each, 7, 5) for each in (profile, drawn(profile, 7, 5)))
+    assert one.send_down(0, 10**5) == other.send_down(0, 10**5)
 
 
 def test_unknown_profile_names_the_nearest() -> None:

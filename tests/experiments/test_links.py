@@ -1,0 +1,105 @@
+"""Links that follow recordings: from a scenario's files to the frames of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from costeer.errors import ConfigError
+from experiments.links import class_links
+from experiments.planning import plan_workload
+from experiments.results import load
+from netsim.errors import NetsimError
+from netsim.link import UNLIMITED
+from tests.experiments.small_runs import digests, run, scenario
+
+
+def classes(link: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    one = {"share": 1.0, "link": link, "hardware": "phone-npu"} | changes
+    arrivals = {"kind": "closed", "think_s": 0.01, "requests_per_device": 2}
+    return {"devices": 3, "arrivals": arrivals, "classes": [one]}
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Path:
+    path = tmp_path / "drive.txt"
+    path.write_text("0 4\n1 0.05\n2 1\n3 0\n3.5 6\n", encoding="utf-8")
+    return path
+
+
+def test_devices_have_their_own_place_in_the_recording(drive: Path, tmp_path: Path) -> None:
+    up = tmp_path / "drive.up"
+    up.write_text("1\n5\n9\n", encoding="utf-8")
+    link = {"profile": "lte", "trace": {"down": str(drive), "up": str(up), "max_wait_s": 3}}
+    given = scenario(fleet=classes(link))
+    devices = plan_workload(given).devices
+    traces = [each.link.down.trace for each in devices]
+    assert len({each.offset_ns for each in traces if each}) == 3
+    assert {each.max_wait_ns for each in traces if each} == {3_000_000_000}
+    # What was read is there once, however many devices follow it.
+    assert len({id(each.carried) for each in traces if each}) == 1
+    assert all(each.link.up.trace for each in devices)
+    assert {each.link_class for each in devices} == {"lte(trace: down=drive.txt, up=drive.up)"}
+    link["trace"] |= {"offset_s": 1.25}
+    together = plan_workload(scenario(fleet=classes(link))).devices
+    assert {each.link.down.trace.offset_ns for each in together if each.link.down.trace} == {
+        1_250_000_000
+    }
+
+
+@pytest.mark.parametrize("transport", ["tcp", "datagram", "ideal"])
+def test_a_run_over_a_trace_is_the_same_again_and_changes_no_token(
+    drive: Path, tmp_path: Path, transport: str
+) -> None:
+    link = {"profile": "lte", "transport": transport}
+    constant = run(scenario(fleet=classes(link)), tmp_path / "constant")
+    traced = scenario(fleet=classes(link | {"trace": {"down": str(drive)}}))
+    first, again = (run(traced, tmp_path / name) for name in ("first", "again"))
+    assert digests(first) == digests(again)
+    assert [each[0] for each in digests(first)] == [each[0] for each in digests(constant)]
+    assert [each[1] for each in digests(first)] != [each[1] for each in digests(constant)]
+    assert set(load(tmp_path / "first").requests["link_class"]) == {
+        class_links(traced.fleet)[0].name
+    }
+
+
+def test_an_outage_ends_the_run_and_says_whose(tmp_path: Path) -> None:
+    path = tmp_path / "tunnel.txt"
+    path.write_text("0 9\n0.2 0\n40 9\n40.1 9\n", encoding="utf-8")
+    trace = {"down": str(path), "offset_s": 0, "max_wait_s": 10}
+    with pytest.raises(NetsimError, match=r"device \d, downlink: at .* s .*tunnel\.txt.*10 s"):
+        run(scenario(fleet=classes({"profile": "lte", "trace": trace})), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, r"fleet\.classes\.0\.link\.trace\.up: .*bad\.txt: no such file.*give a trace"),
+        ("0 1\n1 nan\n", r"trace\.up: bad\.txt: line 2: 'nan' is not a finite number"),
+        ("0 9000000\n", r"trace\.up: bad\.txt: 9e\+06 Mbit/s .* was it meant in kbit/s"),
+        ("\xff", "not text at byte 0"),
+    ],
+)
+def test_a_bad_file_is_named_by_its_key(tmp_path: Path, text: str | None, says: str) -> None:
+    path = tmp_path / "bad.txt"
+    if text is not None:
+        path.write_text(text, encoding="latin-1")
+    with pytest.raises(ConfigError, match=says):
+        plan_workload(scenario(fleet=classes({"profile": "lte", "trace": {"up": str(path)}})))
+
+
+def test_what_is_shared_has_a_constant_rate() -> None:
+    link = {"profile": "lte", "trace": {"down": "drive.txt"}}
+    with pytest.raises(ValidationError, match="cell that devices share has a constant rate"):
+        scenario(fleet=classes(link, shared_by=2))
+    with pytest.raises(ValidationError, match="egress_sharing: ps shares constant rates"):
+        scenario(fleet=classes(link), cloud={"egress_sharing": "ps"})
+
+
+def test_without_a_trace_a_class_has_its_profile() -> None:
+    links = class_links(scenario().fleet)
+    assert [each.name for each in links] == ["4g-eu", "cable"]
+    assert all(each.down.rate_bps != UNLIMITED and each.down_rates is None for each in links)
