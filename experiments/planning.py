@@ -203,7 +203,7 @@ def _requests_per_device(scenario: Scenario) -> int:
 
 def _devices(scenario: Scenario, requests: Sequence[tuple[Request, ...]]) -> tuple[DevicePlan, ...]:
     fleet = scenario.fleet
-    links = class_links(fleet)
+    links = class_links(fleet, scenario.seed)
     chosen = assign_classes([each.share for each in fleet.classes], fleet.devices)
     arrivals_ns = _arrivals_ns(scenario)
     cells = _cells(scenario, chosen)

@@ -39,15 +39,17 @@ class BurstsConfig(BaseModel):
 class TraceConfig(BaseModel):
     """Rates that follow recordings, in a scenario: a file for one direction or for both.
 
-    `{down: drive.down, up: drive.up}` is valid. netsim/trace_text.py says what files may hold.
+    `{down: drive.down, up: drive.up}` and `{down: lte-drive}` are valid. netsim/trace_text.py says
+    what recordings may hold; netsim/markov.py what a model is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     down: str | None = Field(default=None, min_length=1)
-    """File of the rate towards the device; the link's own rate if not given."""
+    """Rate towards the device: a recording, a file of `costeer fit-trace`, or the name of a shipped
+    model; the link's own rate if not given."""
     up: str | None = Field(default=None, min_length=1)
-    """File of the rate from the device; the link's own rate if not given."""
+    """Rate from the device, likewise."""
     offset_s: float | None = Field(default=None, ge=0, le=1e6)
     """Where in the recording every device begins, seconds; drawn for each one if not given."""
     max_wait_s: float = Field(default=MAX_WAIT_NS / 1e9, gt=0, le=1e6)

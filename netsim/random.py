@@ -66,6 +66,8 @@ class Stream(IntEnum):
     DOWNLINK_BURST = 16
     TRACE_OFFSET = 17
     """Where in a trace a device begins."""
+    RATES = 18
+    """Generated rates of a link."""
 
 
 # --- the hash ---------------------------------------------------------------------------------

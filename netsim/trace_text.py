@@ -54,10 +54,10 @@ def parse_trace(text: str, name: str) -> RateTrace:
             f"{name}: line {first} has {columns} columns; a trace has two (seconds, Mbit/s) or one "
             "(milliseconds at which a packet may pass)"
         )
-    for number, row in rows:
-        if len(row) != columns:
+    for number, words in rows:
+        if len(words) != columns:
             raise NetsimError(
-                f"{name}: line {number} has {len(row)} columns, line {first} has {columns}"
+                f"{name}: line {number} has {len(words)} columns, line {first} has {columns}"
             )
     if columns == _TWO:
         return make_trace(name, _rate_steps(rows, name))
