@@ -23,6 +23,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from weakref import WeakSet
 
 from actors.plan import device_and_request
 from actors.sockets.engine import EngineLoop
@@ -102,17 +103,19 @@ class _Connection:
     device: int = -1
     session: int | None = None
     useless_frames: int = 0
+    ended: bool = False
 
     def send(self, kind: RecordKind, body: bytes) -> None:
         self.writer.write(encode_record(kind, body))
 
     def end(self, reason: str) -> None:
-        """Say why, and go; what the peer does not read does not hold the connection."""
-        if not self.writer.is_closing():
-            self.send(RecordKind.BYE, encode_bye(reason))
-            self.writer.close()
-            transport = self.writer.transport
-            asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
+        """Say why, and go a little later: what the peer still sends would cut its reading short."""
+        if self.ended or self.writer.is_closing():
+            return
+        self.ended = True
+        self.send(RecordKind.BYE, encode_bye(reason))
+        self.writer.write_eof()
+        asyncio.get_running_loop().call_later(_LINGER_S, self.writer.transport.abort)
 
 
 class CloudServer:
@@ -146,6 +149,7 @@ class CloudServer:
         self._strangers: dict[_Connection, None] = {}
         self._devices: dict[int, _Connection] = {}
         self._epochs: dict[int, int] = {}
+        self._leaving: WeakSet[asyncio.WriteTransport] = WeakSet()
         self._engine: EngineLoop | None = None
         self.counters = ServeCounters()
 
@@ -211,6 +215,8 @@ class CloudServer:
         tasks = [each.task for each in (*self._strangers, *self._devices.values())]
         self.hang_up()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for transport in self._leaving:
+            transport.abort()
 
     # ------------------------------------------------------------------ connections
 
@@ -255,7 +261,10 @@ class CloudServer:
             del self._devices[connection.device]
         if connection.session is not None:
             self._running.abandon(connection.session)
-        connection.writer.close()
+        if connection.ended:
+            self._leaving.add(connection.writer.transport)
+        else:
+            connection.writer.close()
 
     async def _greet(self, connection: _Connection) -> None:
         nonce = secrets.token_bytes(NONCE_BYTES)
