@@ -27,7 +27,7 @@ STRETCH_NANO_BITS = 4_000_000_000_000_000_000
 def passed_ns(start_ns: int, work: int, line: Line) -> int:
     """When `work` that the line begins at `start_ns` has passed; O(log n) in the trace's length.
 
-    Exact in 64-bit integers up to 0.6 GB. The trace must carry something.
+    Exact in 64-bit integers up to 0.6 GB and a century. The trace must carry something.
     """
     if line is None:
         return start_ns + work

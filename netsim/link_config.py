@@ -1,5 +1,6 @@
 """Links that a person writes in a scenario."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from netsim.link import Bursts
 from netsim.profiles import LinkProfile, make_profile, profile_named
+from netsim.spread import SPREADS
 from netsim.trace import MAX_WAIT_NS
 from netsim.transport import TCP, TransportConfig
 
 _MAX_MBPS = 100_000.0
 _MAX_RTT_S = 10.0
-_SECTIONS = {"profile", "bursts", "trace", "transport"}
+_SECTIONS = {"profile", "bursts", "trace", "spread", "transport"}
 """Keys of a link that are not one figure."""
 
 
@@ -73,7 +75,7 @@ class LinkConfig(BaseModel):
     """A link in a scenario: the name of a profile, one with changes, or all in numbers.
 
     `lte`, `{profile: lte, loss: 0.01}`, `{down_mbps: 5, up_mbps: 1, rtt_s: 0.04}` and
-    `{profile: lte, trace: {down: drive.txt}}` are valid.
+    `{profile: lte, trace: {down: drive.txt}}` and `{profile: lte, spread: true}` are valid.
     What is not given comes from the profile; without a profile jitter and loss are 0.
     """
 
@@ -99,6 +101,9 @@ class LinkConfig(BaseModel):
     """Times in which more is lost, in each direction by itself."""
     trace: TraceConfig | None = None
     """Recordings that the rates follow, instead of a constant."""
+    spread: bool | None = None
+    """Whether the profile's devices differ, each with its own rates and round trip
+    (netsim/spread.py); all have the profile's figures if not given."""
     transport: TransportConfig | None = None
     """How the two ends talk: `tcp`, `datagram`, `ideal`, or one with changes; `tcp` if neither this
     nor the profile says it."""
@@ -133,6 +138,9 @@ class LinkConfig(BaseModel):
     def _complete(self) -> "LinkConfig":
         traced = {"down_mbps"} if self.trace and self.trace.down else set[str]()
         traced |= {"up_mbps"} if self.trace and self.trace.up else set[str]()
+        if self.spread and self.profile not in SPREADS:
+            named = "a link in numbers" if self.profile is None else self.profile
+            raise ValueError(f"{named} has no spread; start from another profile, or leave it out")
         twice = [name for name in sorted(traced) if getattr(self, name) is not None]
         if twice:
             raise ValueError(f"{twice[0]} and trace both say the rate; leave one of them out")
@@ -152,6 +160,8 @@ class LinkConfig(BaseModel):
             changed.append(str(self.bursts))
         if self.trace is not None:
             changed.append(f"trace: {self.trace}")
+        if self.spread:
+            changed.append("spread")
         transport = TCP if self.profile is None else base.transport
         if self.transport is not None:
             transport = self.transport.resolve()
@@ -163,7 +173,7 @@ class LinkConfig(BaseModel):
         loss = given.get("loss", down.loss)
         rtt_s = given.get("rtt_s", base.rtt_ns / 1e9)
         kept_delay_s = None if {"rtt_s", "jitter_s"} & set(given) else down.loss_delay_ns / 1e9
-        return make_profile(
+        made = make_profile(
             f"{self.profile or 'custom'}({changes})",
             f"declared: {changes}" + (f"; rest: {base.source}" if self.profile else ""),
             down_mbps=given.get("down_mbps", down.rate_bps / 1e6 or None),
@@ -179,3 +189,10 @@ class LinkConfig(BaseModel):
             bursts=down.bursts if self.bursts is None else self.bursts.resolve(),
             transport=transport,
         )
+        if not self.spread or self.profile is None:
+            return made
+        spread = SPREADS[self.profile]
+        if {"rtt_s", "jitter_s"} & set(given):  # what is said of the round trip is kept
+            spread = replace(spread, rtt_ns=0)
+        spreading = made.spreading(spread)
+        return replace(spreading, source=f"{made.source}; spread {spread.source}")

@@ -6,24 +6,30 @@ percentiles are 0.532 j (p10) and 3.890 j (p90) above the constant. The medians 
 within 2–15 % of the published ones, except for the US 4G row (its distribution leans the other
 way). Where a source reports one number, the jitter is 0: not reported is not invented.
 
-The percentiles are over many measurements on many devices; here every device of a profile gets
-the same numbers. `drawn` is the seam at which a class's profile becomes a device's own: a trace
-begins elsewhere for every device.
+Unless it is told to spread (netsim/spread.py), every device of a profile has the same figures: then
+two runs differ in what was changed and in nothing else, and a name means the numbers in this table.
+`own_figures` is where a class's profile becomes its devices' own.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from netsim.link import UNLIMITED, Bursts, Direction, Link
 from netsim.names import lookup
-from netsim.random import Stream, uniform
+from netsim.random import Floats, Integers, Stream, uniforms
+from netsim.spread import Spread
 from netsim.trace import RateTrace
 from netsim.transport import IDEAL, TCP, Transport, time_out_ns
 
 _GAMMA2_P10 = 0.532
 _GAMMA2_P90 = 3.890
 _WITHOUT_LIMIT_BYTES = 2**31 - 1
+Int64s: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,27 @@ class LinkProfile:
     """The same from the device."""
     offset_ns: int | None = None
     """Where in the traces every device begins; None to draw it for each."""
+    spread: Spread | None = None
+    """How its devices differ; None for the same figures on every device."""
+
+    def spreading(self, spread: Spread) -> "LinkProfile":
+        """The profile whose devices differ. Percentiles that tell devices apart are no jitter."""
+        if not spread.rtt_ns:
+            return replace(self, spread=spread)
+        return replace(
+            make_profile(
+                self.name,
+                self.source,
+                down_mbps=self.down.rate_bps / 1e6,
+                up_mbps=self.up.rate_bps / 1e6,
+                rtt_s=spread.rtt_ns / 1e9,
+                loss=self.down.loss,
+                buffer_bytes=self.down.buffer_bytes,
+                bursts=self.down.bursts,
+                transport=self.transport,
+            ),
+            spread=spread,
+        )
 
     def following(
         self, down: RateTrace | None, up: RateTrace | None, offset_ns: int | None = None
@@ -104,7 +131,7 @@ def make_profile(
     """
     rtt_ns = round(rtt_s * 1e9)
     loss_delay_ns = (
-        time_out_ns(rtt_ns, round(sum(jitter_s) * 1e9))
+        time_out_ns(rtt_ns, sum(round(each * 1e9) for each in jitter_s))
         if loss_delay_s is None
         else round(loss_delay_s * 1e9)
     )
@@ -245,30 +272,88 @@ def profile_named(name: str) -> LinkProfile:
     return lookup(PROFILES, name, "link profile")
 
 
-def drawn(profile: LinkProfile, seed: int, device: int) -> LinkProfile:
-    """What one device of a class has. A pure function of its arguments.
+@dataclass(frozen=True, slots=True)
+class OwnFigures:
+    """What the devices of a class have of their own; one entry per device, shape (N,)."""
 
-    Both directions begin at the same time of their recording.
+    down_bps: Int64s
+    """Rate towards the device; with a trace its mean."""
+    up_bps: Int64s
+    """Rate from the device."""
+    rtt_ns: Int64s
+    """Round trip of the empty, idle link without jitter."""
+    loss_delay_ns: Int64s
+    """Retransmission time-out."""
+    offset_ns: Int64s
+    """Where in its traces a device begins; 0 without any."""
+
+
+def own_figures(profile: LinkProfile, seed: int, devices_N: Integers) -> OwnFigures:
+    """What each of these devices has, if it is of this class. A pure function of its arguments.
+
+    A device's figures do not depend on who else is asked for.
     """
-    traces = [each for each in (profile.down_rates, profile.up_rates) if each is not None]
-    if not traces:
-        return profile
-    offset_ns = profile.offset_ns
-    if offset_ns is None:
-        longest_ns = max(each.period_ns for each in traces)
-        offset_ns = int(uniform(seed, Stream.TRACE_OFFSET, device, 0) * longest_ns)
+    devices_N = np.asarray(devices_N)
+    spread, down, up = profile.spread, profile.down, profile.up
+    down_bps_N, up_bps_N, rtt_ns_N = (
+        np.full(devices_N.shape, each, np.int64)
+        for each in (down.rate_bps, up.rate_bps, profile.rtt_ns)
+    )
+    loss_delay_ns_N = np.full(devices_N.shape, down.loss_delay_ns, np.int64)
+    if spread is not None:
+        down_N, up_N, rtt_N = spread.factors(seed, devices_N)
+        if profile.down_rates is None:
+            down_bps_N = _multiplied(down.rate_bps, down_N)
+        if profile.up_rates is None:
+            up_bps_N = _multiplied(up.rate_bps, up_N)
+        rtt_ns_N = _multiplied(profile.rtt_ns, rtt_N)
+        jitter_ns = down.jitter_ns + up.jitter_ns
+        if down.loss_delay_ns == time_out_ns(profile.rtt_ns, jitter_ns):
+            loss_delay_ns_N = rtt_ns_N + time_out_ns(0, jitter_ns)
+    return OwnFigures(
+        down_bps_N, up_bps_N, rtt_ns_N, loss_delay_ns_N, _offsets_ns(profile, seed, devices_N)
+    )
 
-    def traced(direction: Direction, trace: RateTrace | None) -> Direction:
-        return (
-            direction if trace is None else replace(direction, trace=trace.starting_at(offset_ns))
+
+def _multiplied(value: int, factors_N: Floats) -> Int64s:
+    return np.rint(value * factors_N).astype(np.int64)
+
+
+def _offsets_ns(profile: LinkProfile, seed: int, devices_N: Integers) -> Int64s:
+    """Both directions begin at the same time of their recording."""
+    periods_ns = [each.period_ns for each in (profile.down_rates, profile.up_rates) if each]
+    if profile.offset_ns is not None or not periods_ns:
+        return np.full(devices_N.shape, profile.offset_ns or 0, np.int64)
+    shares_N = uniforms(seed, Stream.TRACE_OFFSET, devices_N, 0)
+    return (shares_N * max(periods_ns)).astype(np.int64)
+
+
+def drawn(profile: LinkProfile, seed: int, device: int) -> LinkProfile:
+    """What one device of a class has: `own_figures` of this device alone."""
+    if profile.spread is None and profile.down_rates is None and profile.up_rates is None:
+        return profile
+    own = own_figures(profile, seed, np.array([device]))
+    rtt_ns, loss_delay_ns = int(own.rtt_ns[0]), int(own.loss_delay_ns[0])
+
+    def direction(
+        of: Direction, trace: RateTrace | None, rate_bps: int, propagation_ns: int
+    ) -> Direction:
+        return replace(
+            of,
+            rate_bps=rate_bps,
+            propagation_ns=propagation_ns,
+            loss_delay_ns=loss_delay_ns,
+            trace=trace and trace.starting_at(int(own.offset_ns[0])),
         )
 
+    half_ns = rtt_ns // 2
     return replace(
         profile,
-        down=traced(profile.down, profile.down_rates),
-        up=traced(profile.up, profile.up_rates),
+        down=direction(profile.down, profile.down_rates, int(own.down_bps[0]), rtt_ns - half_ns),
+        up=direction(profile.up, profile.up_rates, int(own.up_bps[0]), half_ns),
         down_rates=None,
         up_rates=None,
+        spread=None,
     )
 
 

@@ -78,12 +78,17 @@ _MIX_1 = 0xBF58_476D_1CE4_E5B9
 _MIX_2 = 0x94D0_49BB_1331_11EB
 
 
-def stream_key(seed: int, stream: int, device: int) -> int:
-    """The 64-bit key of one device's stream; keep it where many draws of one stream are made."""
+def _seed_key(seed: int, stream: int) -> int:
+    """What a stream's keys have in common."""
     z = (seed * _WEYL + _WEYL) & _MASK
     z = ((z ^ (z >> 30)) * _MIX_1) & _MASK
     z = ((z ^ (z >> 27)) * _MIX_2) & _MASK
-    z ^= (z >> 31) ^ (stream << 48) ^ device
+    return z ^ (z >> 31) ^ (stream << 48)
+
+
+def stream_key(seed: int, stream: int, device: int) -> int:
+    """The 64-bit key of one device's stream; keep it where many draws of one stream are made."""
+    z = _seed_key(seed, stream) ^ device
     z = ((z ^ (z >> 30)) * _MIX_1) & _MASK
     z = ((z ^ (z >> 27)) * _MIX_2) & _MASK
     return z ^ (z >> 31)
@@ -110,6 +115,15 @@ def hash_u64(key: UInts, counter: UInts) -> UInts:
     z = (z ^ (z >> _S27)) * _MIX_2_U64
     mixed: UInts = z ^ (z >> _S31)
     return mixed
+
+
+def stream_keys(seed: int, stream: int, devices_N: Integers) -> UInts:
+    """`stream_key` for each device; shape (N,)."""
+    z = np.uint64(_seed_key(seed, stream)) ^ np.asarray(devices_N).astype(np.uint64)
+    z = (z ^ (z >> _S30)) * _MIX_1_U64
+    z = (z ^ (z >> _S27)) * _MIX_2_U64
+    keys_N: UInts = z ^ (z >> _S31)
+    return keys_N
 
 
 def u64(seed: int, stream: int, device: int, counter: int) -> int:
@@ -162,6 +176,34 @@ def log_array(x_N: Floats) -> Floats:
     low_N = m_N < _SQRT_HALF
     m_N = np.where(low_N, m_N + m_N, m_N)
     return _log_from(m_N - 1.0, (k_N - low_N).astype(np.float64))
+
+
+_PER_LN2 = 1.44269504088896338700e00
+
+
+def exp_array(x_N: Floats) -> Floats:
+    """E to the power of each x in ±700, the same on every machine: fdlibm's e_exp, below 1 ulp."""
+    k_N = np.rint(x_N * _PER_LN2)
+    high_N = x_N - k_N * _LN2_HIGH
+    low_N = k_N * _LN2_LOW
+    r_N = high_N - low_N
+    t_N = r_N * r_N
+    c_N = r_N - t_N * (
+        1.66666666666666019037e-01
+        + t_N
+        * (
+            -2.77777777770155933842e-03
+            + t_N
+            * (
+                6.61375632143793436117e-05
+                + t_N * (-1.65339022054652515390e-06 + t_N * 4.13813679705723846039e-08)
+            )
+        )
+    )
+    powers_N: Floats = np.ldexp(
+        1.0 - ((low_N - (r_N * c_N) / (2.0 - c_N)) - high_N), k_N.astype(np.int32)
+    )
+    return powers_N
 
 
 # The normal quantile: Wichura (1988), algorithm AS 241 (PPND16), relative error about 1e-16.
@@ -356,6 +398,22 @@ def exponential_array(seed: int, stream: int, device: int, counters_N: Integers)
 def normal_array(seed: int, stream: int, device: int, counters_N: Integers) -> Floats:
     """`normal` for each counter; shape (N,)."""
     return _draws(_normal_of, seed, stream, device, counters_N)
+
+
+def uniforms(seed: int, stream: int, devices_N: Integers, counter: int) -> Floats:
+    """`uniform` for each device; shape (N,)."""
+    keys_N = stream_keys(seed, stream, devices_N)
+    return _uniform_of(hash_u64(keys_N, np.full(1, counter, np.uint64)))
+
+
+def normals(seed: int, stream: int, devices_N: Integers, counter: int) -> Floats:
+    """`normal` for each device; shape (N,)."""
+    keys_N = stream_keys(seed, stream, devices_N)
+    values_N = np.empty(keys_N.shape)
+    for start in range(0, len(keys_N), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        values_N[block] = _normal_of(hash_u64(keys_N[block], np.full(1, counter, np.uint64)))
+    return values_N
 
 
 def gumbel_array(seed: int, stream: int, device: int, counters_N: Integers) -> Floats:

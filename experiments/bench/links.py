@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from netsim.compiled import compiled
 from netsim.link import Link
-from netsim.profiles import link_for, profile_named
+from netsim.profiles import link_for, own_figures, profile_named
 from netsim.sharing import SharedLinks
+from netsim.spread import SPREADS
 from netsim.tcp import State, Terms, transfer
+from netsim.trace import make_trace
 from netsim.transport import TCP
 
 _MESSAGES = 20_000
@@ -21,6 +26,8 @@ _GAP_NS = 50_000_000
 _FRAME_BYTES = 165
 _PYTHON_TARGET_S = 2e-6
 _COMPILED_TARGET_S = 100e-9
+_DEVICES = 1_000_000
+_DEVICES_TARGET_S = 2.0
 
 
 def run(repeats: int = 20) -> list[dict[str, Any]]:
@@ -51,6 +58,15 @@ def run(repeats: int = 20) -> list[dict[str, Any]]:
         link = link_for(profile_named(name), 0, 0)
         bench, case = "Link.send_down, headers and draws", f"Python, {name}, {_FRAME_BYTES} B"
         rows.append(_row(bench, case, repeats, _MESSAGES, partial(_sends, link)))
+    for name in ("4g-eu", "starlink"):
+        profile = replace(profile_named(name), spread=SPREADS[name])
+        bench, case = "a million devices' own links", f"numpy, {name}"
+        work = partial(own_figures, profile, 0, np.arange(_DEVICES))
+        rows.append(_row(bench, case, min(repeats, 5), 1, work, _DEVICES_TARGET_S))
+    trace = make_trace("bench", [(1_000_000, 10**6 + index % 977) for index in range(600)])
+    along = link_for(profile_named("cable").following(trace, None), 0, 0)
+    bench, case = "Link.send_down, headers and draws", f"Python, a trace, {_FRAME_BYTES} B"
+    rows.append(_row(bench, case, repeats, _MESSAGES, partial(_sends, along)))
     for flows in (4, 64):
         bench, case = "SharedLinks, one message", f"{flows} flows share a cell"
         messages = 20 * flows

@@ -186,6 +186,10 @@ class DeviceClass(_Section):
             raise ValueError(
                 "a cell that devices share has a constant rate; leave out shared_by or trace"
             )
+        if self.shared_by > 1 and self.link.spread:
+            raise ValueError(
+                "devices that share a cell have one rate; leave out shared_by or spread"
+            )
         return self
 
     @field_serializer("link")

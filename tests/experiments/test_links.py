@@ -100,6 +100,21 @@ def test_what_is_shared_has_a_constant_rate() -> None:
         scenario(fleet=classes(link), cloud={"egress_sharing": "ps"})
 
 
+def test_devices_of_a_class_that_spreads_have_links_of_their_own(tmp_path: Path) -> None:
+    given = scenario(fleet=classes({"profile": "4g-eu", "spread": True}))
+    devices = plan_workload(given).devices
+    assert {each.link_class for each in devices} == {"4g-eu(spread)"}
+    assert len({each.link.down.rate_bps for each in devices}) == 3
+    assert len({each.link.rtt_ns for each in devices}) == 3
+    assert all(each.link.spread is None for each in devices)
+    first, again = (run(given, tmp_path / name) for name in ("first", "again"))
+    alike = run(scenario(fleet=classes({"profile": "4g-eu"})), tmp_path / "alike")
+    assert digests(first) == digests(again)
+    assert [each[0] for each in digests(first)] == [each[0] for each in digests(alike)]
+    with pytest.raises(ValidationError, match="devices that share a cell have one rate"):
+        scenario(fleet=classes({"profile": "4g-eu", "spread": True}, shared_by=2))
+
+
 def test_without_a_trace_a_class_has_its_profile() -> None:
     links = class_links(scenario().fleet, 1)
     assert [each.name for each in links] == ["4g-eu", "cable"]

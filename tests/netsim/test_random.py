@@ -139,3 +139,23 @@ def test_hash_compiles_and_agrees() -> None:
     key = rnd.stream_key(7, 2, 99)
     for counter in (0, 1, 2**40):
         assert int(compiled(np.uint64(key), np.uint64(counter))) == rnd.u64_at(key, counter)
+
+
+def test_exp_is_right_to_two_ulps_and_the_powers_of_e() -> None:
+    x_N = np.concatenate([np.linspace(-700, 700, 20_001), np.linspace(-1, 1, 20_001)])
+    exact_N = np.array([math.exp(x) for x in x_N])
+    assert np.max(np.abs(rnd.exp_array(x_N) - exact_N) / np.spacing(exact_N)) <= 2
+    assert rnd.exp_array(np.zeros(1))[0] == 1.0
+
+
+@given(seed=st.integers(0, 2**64), counter=st.integers(0, 2**20))
+def test_draws_over_devices_are_those_of_each(seed: int, counter: int) -> None:
+    devices_N = np.array([0, 1, 17, 2**48 - 1])
+    keys = [rnd.stream_key(seed, rnd.Stream.LINK, int(each)) for each in devices_N]
+    assert rnd.stream_keys(seed, rnd.Stream.LINK, devices_N).tolist() == keys
+    assert rnd.normals(seed, rnd.Stream.LINK, devices_N, counter).tolist() == [
+        rnd.normal(seed, rnd.Stream.LINK, int(each), counter) for each in devices_N
+    ]
+    assert rnd.uniforms(seed, rnd.Stream.LINK, devices_N, counter).tolist() == [
+        rnd.uniform(seed, rnd.Stream.LINK, int(each), counter) for each in devices_N
+    ]
