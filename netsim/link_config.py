@@ -41,7 +41,7 @@ class BurstsConfig(BaseModel):
 class TraceConfig(BaseModel):
     """Rates that follow recordings, in a scenario: a file for one direction or for both.
 
-    `{down: drive.down, up: drive.up}` and `{down: lte-drive}` are valid. netsim/trace_text.py says
+    `{down: drive.down, up: drive.up}` and `{down: lte-ghent}` are valid. netsim/trace_text.py says
     what recordings may hold; netsim/markov.py what a model is.
     """
 
