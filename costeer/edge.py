@@ -66,6 +66,8 @@ from costeer.messages import (
 from costeer.methods import CloudRole, Method, Prompt
 
 if TYPE_CHECKING:
+    from collections.abc import MutableSequence
+
     from costeer.refinement import Ladder
 
 _NO_TRACE = CloudTrace(0, 0, 0, 0)
@@ -402,11 +404,23 @@ def critical_path(latency_ns: int, stages_ns: tuple[int, ...]) -> tuple[int, ...
         stages_ns: durations in the order of ``STAGES``, without ``overhead``; missing ones at the
             end are 0, and so is one that clocks of a live run made negative.
     """
-    left_ns = latency_ns
-    path = [0] * len(STAGES)
-    for index in range(len(stages_ns) - 1, -1, -1):
-        part_ns = max(0, min(stages_ns[index], left_ns))
-        path[index] = part_ns
-        left_ns -= part_ns
-    path[-1] = left_ns
+    path = list(stages_ns) + [0] * (len(STAGES) - len(stages_ns))
+    walk_back(latency_ns, path)
     return tuple(path)
+
+
+def walk_back(latency_ns: int, stages_ns: MutableSequence[int]) -> None:
+    """Cut durations, in place, to the part that a latency consists of; see ``critical_path``.
+
+    Integers only, so that compiled code can call it.
+
+    Args:
+        latency_ns: what they are to sum to.
+        stages_ns: one figure per ``STAGES``; the last one is replaced by what they do not explain.
+    """
+    last = len(stages_ns) - 1
+    for index in range(last - 1, -1, -1):
+        part_ns = max(0, min(stages_ns[index], latency_ns))
+        stages_ns[index] = part_ns
+        latency_ns -= part_ns
+    stages_ns[last] = latency_ns

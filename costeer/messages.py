@@ -144,6 +144,28 @@ def filled(frame: Frame, bucket_bytes: int) -> bytes:
     return encode_frame(replace(frame, filling=filling))
 
 
+def frame_bytes(
+    session: int, position: int, round_: int, body_bytes: int, bucket_bytes: int
+) -> int:
+    """Return the size of a first epoch's frame, without making it; ``filled`` makes it.
+
+    Integers only, so that compiled code can call it.
+    """
+    plain = 2 + number_bytes(session) + number_bytes(position) + number_bytes(round_)
+    plain += number_bytes(body_bytes) + body_bytes + _CRC_BYTES
+    size = plain + -plain % bucket_bytes
+    return plain if size > MAX_FRAME_BYTES else size
+
+
+def number_bytes(number: int) -> int:
+    """Return how many bytes a number takes in a frame."""
+    size = 1
+    while number > _LOW_BITS:
+        number >>= 7
+        size += 1
+    return size
+
+
 def decode_frame(data: bytes) -> Frame:
     """Return the frame that these bytes are.
 

@@ -105,15 +105,19 @@ def u64_at(key: int, counter: int) -> int:
 _MIX_1_U64 = np.uint64(_MIX_1)
 _MIX_2_U64 = np.uint64(_MIX_2)
 _WEYL_U64 = np.uint64(_WEYL)
-_S27, _S30, _S31 = np.uint64(27), np.uint64(30), np.uint64(31)
+_S11, _S12, _S27 = np.uint64(11), np.uint64(12), np.uint64(27)
+_S30, _S31, _S48 = np.uint64(30), np.uint64(31), np.uint64(48)
 
 
-def hash_u64(key: UInts, counter: UInts) -> UInts:
+Hashed = TypeVar("Hashed", UInts, np.uint64)
+
+
+def hash_u64(key: Hashed, counter: Hashed) -> Hashed:
     """`u64_at` on unsigned 64-bit numbers, which wrap; arrays here, scalars in compiled code."""
     z = key + counter * _WEYL_U64
     z = (z ^ (z >> _S30)) * _MIX_1_U64 + key
     z = (z ^ (z >> _S27)) * _MIX_2_U64
-    mixed: UInts = z ^ (z >> _S31)
+    mixed: Hashed = z ^ (z >> _S31)
     return mixed
 
 
@@ -124,6 +128,29 @@ def stream_keys(seed: int, stream: int, devices_N: Integers) -> UInts:
     z = (z ^ (z >> _S27)) * _MIX_2_U64
     keys_N: UInts = z ^ (z >> _S31)
     return keys_N
+
+
+def seed_word(seed: int) -> np.uint64:
+    """What `device_key` needs of a seed."""
+    return np.uint64(_seed_key(seed, 0))
+
+
+def device_key(word: np.uint64, stream: int, device: int) -> np.uint64:
+    """`stream_key` on unsigned 64-bit numbers, which wrap, for compiled code."""
+    z = word ^ (np.uint64(stream) << _S48) ^ np.uint64(device)
+    z = (z ^ (z >> _S30)) * _MIX_1_U64
+    z = (z ^ (z >> _S27)) * _MIX_2_U64
+    return z ^ (z >> _S31)
+
+
+def uniform_with(key: np.uint64, counter: int) -> float:
+    """`uniform_at` under a `device_key`, for compiled code."""
+    return float(hash_u64(key, np.uint64(counter)) >> _S11) * _ULP_53
+
+
+def exponential_with(key: np.uint64, counter: int) -> float:
+    """`exponential_at` under a `device_key`, for compiled code."""
+    return -log((float(hash_u64(key, np.uint64(counter)) >> _S12) + 0.5) * _ULP_52)
 
 
 def u64(seed: int, stream: int, device: int, counter: int) -> int:
@@ -312,7 +339,6 @@ def normal_quantile_array(p_N: Floats) -> Floats:
 
 _ULP_53 = 2.0**-53
 _ULP_52 = 2.0**-52
-_S11, _S12 = np.uint64(11), np.uint64(12)
 
 
 def uniform_at(key: int, counter: int) -> float:

@@ -8,10 +8,13 @@ are not charged time there, since they are 2 % of the bytes and seldom meet data
 The functions take and return integers only, so that compiled code can call them.
 """
 
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple, TypeAlias
 
 from netsim.errors import NetsimError
+
+WireTerms: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+"""The sizes of a `WireFormat`, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,19 @@ class WireFormat:
     segments_per_ack: int = 2
     """Delayed acknowledgements: one for so many segments (RFC 9293)."""
 
+    terms: WireTerms = field(init=False, repr=False, compare=False)
+    """All of these, as `wire_numbers` takes them."""
+
     def __post_init__(self) -> None:
-        for field in fields(self):
-            divisor = field.name.endswith("payload_bytes") or field.name == "segments_per_ack"
+        names = [each.name for each in fields(self) if each.init]
+        for name in names:
+            divisor = name.endswith("payload_bytes") or name == "segments_per_ack"
             least = 1 if divisor else 0
-            if getattr(self, field.name) < least:
+            if getattr(self, name) < least:
                 raise NetsimError(
-                    f"wire format: {field.name} = {getattr(self, field.name)}; "
-                    f"it must be at least {least}"
+                    f"wire format: {name} = {getattr(self, name)}; it must be at least {least}"
                 )
+        object.__setattr__(self, "terms", tuple(getattr(self, name) for name in names))
 
 
 class WireCost(NamedTuple):
@@ -84,6 +91,14 @@ def layered_bytes(size_bytes: int, piece_bytes: int, overhead_bytes: int) -> int
     return size_bytes + pieces(size_bytes, piece_bytes) * overhead_bytes
 
 
+def wire_numbers(frame_bytes: int, terms: WireTerms) -> tuple[int, int, int]:
+    """`WireCost` as plain numbers, for a frame of at least 0 B."""
+    segment, header, record, overhead, data, data_header, ack, per_ack = terms
+    stream_bytes = layered_bytes(layered_bytes(frame_bytes, data, data_header), record, overhead)
+    packets = pieces(stream_bytes, segment)
+    return stream_bytes + packets * header, packets, pieces(packets, per_ack) * ack
+
+
 def wire_cost(frame_bytes: int, wire: WireFormat = HTTP2_OVER_TLS) -> WireCost:
     """What `frame_bytes` cost on the wire; an empty frame costs nothing.
 
@@ -91,17 +106,7 @@ def wire_cost(frame_bytes: int, wire: WireFormat = HTTP2_OVER_TLS) -> WireCost:
     """
     if frame_bytes < 0:
         raise NetsimError(f"frame of {frame_bytes} bytes: a size cannot be negative")
-    stream_bytes = layered_bytes(
-        layered_bytes(frame_bytes, wire.data_frame_payload_bytes, wire.data_frame_header_bytes),
-        wire.record_payload_bytes,
-        wire.record_overhead_bytes,
-    )
-    packets = pieces(stream_bytes, wire.segment_payload_bytes)
-    return WireCost(
-        stream_bytes + packets * wire.segment_header_bytes,
-        packets,
-        pieces(packets, wire.segments_per_ack) * wire.ack_bytes,
-    )
+    return WireCost(*wire_numbers(frame_bytes, wire.terms))
 
 
 def merged(

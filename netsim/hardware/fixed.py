@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netsim.hardware.cost import check_rows
+from netsim.hardware.roofline import ForwardTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Fixed:
     def origin(self) -> str:
         """Declared: somebody wrote the numbers down."""
         return "declared"
+
+    @property
+    def terms(self) -> ForwardTerms:
+        """The same forward as `roofline.batch_ns` sees it: one operation a nanosecond."""
+        return (0, self.forward_per_row, 0, 0, 0, 1000, 1, self.forward)
 
     def forward_ns(self, new_tokens: Sequence[int], contexts: Sequence[int]) -> int:
         """See CostModel."""

@@ -21,6 +21,7 @@ that was measured for a scan.
 
 from collections.abc import Sequence
 from operator import mul
+from typing import TypeAlias
 
 from netsim.errors import NetsimError
 from netsim.hardware.cost import check_rows
@@ -53,6 +54,37 @@ def roofline_ns(
     return max(compute_ns, memory_ns) + overhead_ns
 
 
+ForwardTerms: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+"""What rules a forward, see `FORWARD_TERMS`."""
+
+FORWARD_TERMS = (
+    "token_flops",  # per new token
+    "head_flops",  # per row
+    "attention_flops",  # per pair of query and key
+    "read_bytes",  # weights, once
+    "kv_bytes",  # per token held or new
+    "flops_per_us",
+    "bytes_per_us",
+    "overhead_ns",
+)
+
+
+def batch_ns(rows: int, new: int, held: int, pairs: int, terms: ForwardTerms) -> int:
+    """One batched forward by what its rows add up to. Integers only, for compiled code.
+
+    Args:
+        rows: of the batch.
+        new: tokens to compute.
+        held: tokens in the caches before.
+        pairs: of query and key.
+        terms: `FORWARD_TERMS`.
+    """
+    token, head, attention, read, kv, flops_per_us, bytes_per_us, overhead_ns = terms
+    flops = new * token + rows * head + pairs * attention
+    traffic_bytes = read + (held + new) * kv
+    return roofline_ns(flops, traffic_bytes, flops_per_us, bytes_per_us, overhead_ns)
+
+
 class Roofline:
     """A CostModel for a `shape` on `hardware`, from data sheets.
 
@@ -60,32 +92,28 @@ class Roofline:
     """
 
     __slots__ = (
-        "_attention_flops",
-        "_bytes_per_us",
-        "_choose_ns_per_value",
-        "_flops_per_us",
-        "_head_flops",
         "_kv_bytes",
-        "_overhead_ns",
-        "_read_bytes",
         "_scan_ns_per_value",
         "_scan_overhead_ns",
-        "_token_flops",
         "hardware",
         "shape",
+        "terms",
     )
 
     def __init__(self, hardware: Hardware, shape: ModelShape) -> None:
         self.hardware = hardware
         self.shape = shape
-        self._flops_per_us = round(hardware.peak_flops * hardware.compute_efficiency / 1e6)
-        self._bytes_per_us = round(hardware.memory_bandwidth * hardware.memory_efficiency / 1e6)
-        self._overhead_ns = hardware.launch_ns * (shape.layers + _EXTRA_LAUNCHES)
-        self._token_flops = 2 * shape.block_parameters
-        self._head_flops = 2 * shape.vocab * shape.hidden
-        self._attention_flops = 4 * shape.layers * shape.heads * shape.head_dim
-        self._read_bytes = shape.read_bytes
         self._kv_bytes = shape.kv_bytes_per_token
+        self.terms: ForwardTerms = (
+            2 * shape.block_parameters,
+            2 * shape.vocab * shape.hidden,
+            4 * shape.layers * shape.heads * shape.head_dim,
+            shape.read_bytes,
+            self._kv_bytes,
+            round(hardware.peak_flops * hardware.compute_efficiency / 1e6),
+            round(hardware.memory_bandwidth * hardware.memory_efficiency / 1e6),
+            hardware.launch_ns * (shape.layers + _EXTRA_LAUNCHES),
+        )
         self._scan_overhead_ns = hardware.launch_ns * _KERNELS_PER_SCAN
         self._scan_ns_per_value = _LOGIT_BYTES * 1e9 / hardware.scan_bandwidth
         if self._room_bytes() < 0:
@@ -116,11 +144,7 @@ class Roofline:
             # A chunk of n after a context of c: n·c + n(n+1)/2 pairs of query and key.
             squares = sum(map(mul, new_tokens, new_tokens))
             pairs = sum(map(mul, new_tokens, contexts)) + (squares + new) // 2
-        flops = new * self._token_flops + rows * self._head_flops + pairs * self._attention_flops
-        traffic_bytes = self._read_bytes + (held + new) * self._kv_bytes
-        return roofline_ns(
-            flops, traffic_bytes, self._flops_per_us, self._bytes_per_us, self._overhead_ns
-        )
+        return batch_ns(rows, new, held, pairs, self.terms)
 
     def _scan_ns(self, values: int, passes: int) -> int:
         return self._scan_overhead_ns + round(values * passes * self._scan_ns_per_value)
