@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from costeer.errors import LocalProtocolError
+from costeer.errors import ConfigError, LocalProtocolError
 from costeer.machine import (
     CloudForward,
     CloudOp,
@@ -22,6 +22,8 @@ from costeer.machine import (
 )
 from costeer.refinement import Ladder
 from netsim.hardware.cost import CostModel
+from netsim.hardware.fixed import Fixed
+from netsim.hardware.roofline import ForwardTerms, Roofline
 
 
 class Costs:
@@ -66,9 +68,30 @@ class Costs:
         for (first, last), rows in Counter(
             (item.first_rank, item.last_rank) for item in op.encode
         ).items():
-            cost_ns += model.select_ns(rows, self._vocab_size, last)
-            cost_ns += model.encode_ns(rows, last - first)
+            cost_ns += self._send_ns(rows, first, last)
         return cost_ns
+
+    def cloud_round_ns(self, round_: int, rows: int) -> int:
+        """Return what it costs the replica to select and encode one round for so many rows."""
+        return self._send_ns(rows, *self._ladder.ranks(round_)) if rows else 0
+
+    def cloud_choose_ns(self, rows: int) -> int:
+        """Return what it costs the replica to choose so many rows' tokens."""
+        return self._cloud.choose_ns(self._vocab_size, rows) if rows else 0
+
+    def forward_terms(self) -> tuple[ForwardTerms, dict[str, ForwardTerms]]:
+        """Return what rules forwards as plain numbers: the replica's, and each device class's.
+
+        Raises:
+            ConfigError: a model whose forwards are interpolated between measured points.
+        """
+        plain = {name: _terms(model) for name, model in self._edges.items()}
+        return _terms(self._cloud), plain
+
+    def _send_ns(self, rows: int, first_rank: int, last_rank: int) -> int:
+        model = self._cloud
+        selected_ns = model.select_ns(rows, self._vocab_size, last_rank)
+        return selected_ns + model.encode_ns(rows, last_rank - first_rank)
 
     def edge_ns(self, op: EdgeOp, device_class: str) -> int:
         """Return what an operation costs a device.
@@ -91,3 +114,12 @@ class Costs:
                 self._decode_ns[key] = cost_ns
             return cost_ns
         raise LocalProtocolError(f"no operation of a device: {op!r}")
+
+
+def _terms(model: CostModel) -> ForwardTerms:
+    if isinstance(model, Fixed | Roofline):
+        return model.terms
+    raise ConfigError(
+        f"timing.calibration: forwards of {model.name} are interpolated between measured points,"
+        " which way: fleet cannot do yet; leave it out, or choose way: virtual"
+    )

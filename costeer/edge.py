@@ -112,6 +112,25 @@ class SessionSpec:
         return self.public if which is Prompt.PUBLIC else self.personal
 
 
+def open_body(spec: SessionSpec) -> Open:
+    """Return what a session asks of the cloud.
+
+    Raises:
+        LocalProtocolError: it asks nothing of a cloud.
+    """
+    method = spec.method
+    if method.cloud_prompt is None:
+        raise LocalProtocolError(f"{method.name} opens no session at a cloud")
+    return Open(
+        role=_ROLES[method.cloud],
+        max_new_tokens=spec.max_new_tokens,
+        codec_fingerprint=spec.codec_fingerprint if method.steered else 0,
+        prompt=spec.prompt(method.cloud_prompt),
+        chosen=spec.chosen,
+        round_trip_bytes=spec.round_trip_bytes if method.steered else 0,
+    )
+
+
 class EdgeSession:
     """One session at the device; see the module's table."""
 
@@ -197,15 +216,7 @@ class EdgeSession:
         self._waited_ns = now_ns - self._since_ns
         commands: list[Command] = []
         if spec.method.cloud_prompt is not None:
-            body = Open(
-                role=_ROLES[spec.method.cloud],
-                max_new_tokens=spec.max_new_tokens,
-                codec_fingerprint=spec.codec_fingerprint if spec.method.steered else 0,
-                prompt=spec.prompt(spec.method.cloud_prompt),
-                chosen=spec.chosen,
-                round_trip_bytes=spec.round_trip_bytes if spec.method.steered else 0,
-            )
-            commands.append(self._send(FrameKind.OPEN, encode_open(body)))
+            commands.append(self._send(FrameKind.OPEN, encode_open(open_body(spec))))
         if spec.method.edge_branches:
             commands.append(
                 self._forward(

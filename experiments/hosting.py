@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from actors.port import Handle, LocalPort, Port, gather
+from actors.values.null import NullConfig
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
 from actors.values.rows import Rows
 from actors.values.shadow import Shadow
@@ -64,6 +65,8 @@ def open_laboratory(scenario: Scenario, address: str) -> Iterator[Laboratory]:
     Raises:
         ConfigError: a model cannot be loaded, or no cluster answers.
     """
+    if scenario.way == "fleet":
+        address = NO_CLUSTER  # no host computes anything
     with open_port(address, actors=scenario.fleet.shards + 1) as port:
         yield start_hosts(scenario, port)
 
@@ -135,13 +138,17 @@ def host_makers(
         from actors.values.recorded import RecordedRows  # noqa: PLC0415 - brings pyarrow in
 
         return _row_hosts(partial(RecordedRows, scenario.recorded.path), "recorded", shadow)
-    from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost  # noqa: PLC0415
+    from actors.values.null import NullCloudHost, NullEdgeHost  # noqa: PLC0415
 
+    constants = null_config(scenario)
+    return partial(NullCloudHost, constants), partial(NullEdgeHost, constants), ("null", "null")
+
+
+def null_config(scenario: Scenario) -> NullConfig:
+    """Return what a scenario's constant values are."""
     # Any vocabulary will do: the tokens are cut to it.
     vocab_size = scenario.generated.vocab_size
-    period = min(_NULL_PERIOD, vocab_size)
-    constants = NullConfig(vocab_size=vocab_size, first_token=0, period=period)
-    return partial(NullCloudHost, constants), partial(NullEdgeHost, constants), ("null", "null")
+    return NullConfig(vocab_size=vocab_size, first_token=0, period=min(_NULL_PERIOD, vocab_size))
 
 
 def _row_hosts(

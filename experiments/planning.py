@@ -112,8 +112,13 @@ def check_plan(scenario: Scenario) -> Workload:
     for config in scenario.arms:
         plan = plan_arm(scenario, workload, config)
         terms = codec_terms(plan, workload.vocab_size)
-        if scenario.way != "live":
-            plan_costs(scenario, terms)
+        if scenario.way == "live":
+            continue
+        costs = plan_costs(scenario, terms)
+        if scenario.way == "fleet":
+            from actors.fleet.tables import check_expressible  # noqa: PLC0415 - brings numpy in
+
+            check_expressible(plan, terms, costs)
     return workload
 
 

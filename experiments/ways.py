@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
 
+from actors.costs import Costs
 from actors.live.driver import run_live
 from actors.plan import ArmPlan, CodecTerms
 from actors.records import ArmRun, Recorder
@@ -15,7 +16,7 @@ from actors.values.port import ArmSpec
 from actors.virtual import VirtualDriver
 from costeer.methods import CloudRole
 from experiments.calibration import PairCalibration
-from experiments.hosting import Laboratory
+from experiments.hosting import Laboratory, null_config
 from experiments.planning import plan_costs
 from experiments.scenario import Scenario
 
@@ -83,6 +84,22 @@ def _begin(
         live = partial(run_live, plan, terms, cloud, laboratory.shards, recorder, time.sleep)
         return live, {"compute": "measured"}
     costs = plan_costs(scenario, terms, calibration)
+    if scenario.way == "fleet":
+        return _fleet(scenario, costs, plan, terms, recorder), {"compute": costs.origin}
     shards = laboratory.shards if method.edge_branches else ()
     driver = VirtualDriver(plan, terms, costs, cloud, shards, recorder)
     return driver.run, {"compute": costs.origin}
+
+
+def _fleet(
+    scenario: Scenario, costs: Costs, plan: ArmPlan, terms: CodecTerms, recorder: Recorder
+) -> Drive:
+    """Prepare an arm for the compiled way."""
+    from actors.fleet.driver import FleetDriver  # noqa: PLC0415 - only where it is asked for
+    from actors.fleet.machine_code import kept_compiler  # noqa: PLC0415
+    from actors.fleet.outcomes import Outcomes  # noqa: PLC0415
+
+    sessions = sum(len(device.requests) for device in plan.devices)
+    constants = null_config(scenario)
+    outcomes = Outcomes.constant(constants, sessions, plan.max_new_tokens, plan.eos)
+    return FleetDriver(plan, terms, costs, outcomes, recorder, compiler=kept_compiler()).run

@@ -12,17 +12,22 @@ from typing import Any, TypeVar, cast
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
-def compiled(rule: Function) -> Function:
-    """The rule as machine code, with the rules of its module that it calls. Made once.
+def compiled(rule: Function, folder: str | None = None) -> Function:
+    """The rule as machine code, with the rules that it calls. Made once.
 
     Overflow wraps, as in any 64-bit integer: each rule says up to where it is exact.
+
+    Args:
+        rule: the function.
+        folder: keeps the machine code for later processes. The compiler looks at the age of the
+            rule's own file alone, so a folder must be of one state of everything that it calls.
     """
-    return cast("Function", _compiled(rule))
+    return cast("Function", _compiled(rule, folder))
 
 
 @cache
-def _compiled(rule: Any) -> Any:  # noqa: ANN401 - a compiler's dispatcher has no useful type
-    from numba import njit  # noqa: PLC0415 - numba takes half a second to import
+def _compiled(rule: Any, folder: str | None = None) -> Any:  # noqa: ANN401 - a compiler's dispatcher has no useful type
+    from numba import config, njit  # noqa: PLC0415 - numba takes half a second to import
 
     called = {
         name: _compiled(value)
@@ -32,4 +37,11 @@ def _compiled(rule: Any) -> Any:  # noqa: ANN401 - a compiler's dispatcher has n
     bound = FunctionType(
         rule.__code__, rule.__globals__ | called, rule.__name__, rule.__defaults__, rule.__closure__
     )
-    return njit(error_model="numpy", nogil=True)(bound)
+    if folder is None:
+        return njit(error_model="numpy", nogil=True)(bound)
+    settings: Any = config
+    before, settings.CACHE_DIR = settings.CACHE_DIR, folder
+    try:
+        return njit(error_model="numpy", nogil=True, cache=True)(bound)
+    finally:
+        settings.CACHE_DIR = before

@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netsim.errors import NetsimError
-from netsim.line import passed_ns
+from netsim.line import Line, passed_ns
 from netsim.random import Stream, exponential_at, stream_key, uniform_at
-from netsim.tcp import MILLI, State, first_lost, transfer
+from netsim.tcp import MILLI, State, Terms, first_lost, transfer
 from netsim.trace import RateTrace
 from netsim.transport import IDEAL, Transport, time_out_ns
-from netsim.wire import merged, wire_cost
+from netsim.wire import WireTerms, merged, wire_numbers
 
 UNLIMITED = 0
 """A rate of 0 bit/s stands for no limit: the message takes no time to serialise."""
@@ -56,6 +56,66 @@ def sojourn_ns(counter: int, draw: float, gap_ns: int, burst_ns: int) -> int:
     `draw` is exponential with mean 1, `gap_ns` and `burst_ns` are the means.
     """
     return int(draw * (burst_ns if counter & 1 else gap_ns)) + 1
+
+
+def carry(
+    now_ns: int,
+    frame_bytes: int,
+    delay_ns: int,
+    uniform: float,
+    loss: float,
+    rate_bps: int,
+    wire: WireTerms,
+    terms: Terms,
+    flow: State,
+    room_bytes: int,
+    line: Line = None,
+) -> tuple[int, int, int, int, int, int, int, State]:
+    """One frame through one direction, of at least 0 B. Numbers only, for compiled code.
+
+    Args:
+        now_ns: when it is handed over.
+        frame_bytes: its size.
+        delay_ns: propagation and this frame's jitter.
+        uniform: this frame's draw in [0, 1); of no account where nothing is lost.
+        loss: probability that a packet is lost.
+        rate_bps: of the bottleneck.
+        wire: `WireFormat.terms`.
+        terms: `netsim.tcp.TERMS`.
+        flow: `netsim.tcp.STATE`.
+        room_bytes: what still fits into the packet sent last.
+        line: what the bottleneck carries by when; None for a constant rate.
+
+    Returns:
+        (arrival_ns, wire_bytes, packets, ack_bytes, packets sent again, work, room_bytes and state
+        after it).
+    """
+    payload, header = wire[0], wire[1]
+    wire_bytes, packets, ack_bytes = wire_numbers(frame_bytes, wire)
+    waits = now_ns < flow[6]
+    wire_bytes, packets, room_bytes = merged(
+        wire_bytes, packets, room_bytes, waits, header, payload
+    )
+    if packets == 0:
+        ack_bytes = 0
+    work = line_work(wire_bytes, rate_bps, line)
+    lost_at, repeats = -1, 0
+    if loss > 0.0:
+        lost_at, repeats = first_lost(uniform, loss, packets)
+    arrival_ns, sent_again, flow = transfer(
+        now_ns, packets, work, delay_ns, lost_at, repeats, terms, flow, line
+    )
+    if sent_again:
+        wire_bytes += sent_again * min(wire_bytes, header + payload)
+        packets += sent_again
+    return arrival_ns, wire_bytes, packets, ack_bytes, sent_again, work, room_bytes, flow
+
+
+def line_work(wire_bytes: int, rate_bps: int, line: Line) -> int:
+    """What bytes ask of a line: bits of a trace, or time at a rate."""
+    if line is not None:
+        return wire_bytes * 8
+    return serialise_ns(wire_bytes, rate_bps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +278,16 @@ class Link:
         return self._up.direction
 
     @property
+    def setup_ns(self) -> int:
+        """How long the first message takes to set the connection up."""
+        return self._setup_ns
+
+    @property
+    def tcp_terms(self) -> tuple[Terms, Terms]:
+        """`netsim.tcp.TERMS` of the two directions: down, up."""
+        return self._down.terms, self._up.terms
+
+    @property
     def down_state(self) -> LinkState:
         """What the direction to the device has carried."""
         return self._down.state
@@ -263,10 +333,10 @@ class _Way:
         "_line",
         "_loss_key",
         "_name",
-        "_terms",
         "_wire",
         "direction",
         "state",
+        "terms",
     )
 
     def __init__(
@@ -280,16 +350,17 @@ class _Way:
         name: str,
     ) -> None:
         rtt_ns, jitter_ns = round_trip
-        wire = self._wire = transport.wire
+        wire = transport.wire
+        self._wire = wire.terms
         packet_bytes = wire.segment_payload_bytes + wire.segment_header_bytes
         self.direction = direction
         self._name = name
         self._line = None if direction.trace is None else direction.trace.line
         packet_ns = serialise_ns(packet_bytes, direction.rate_bps)
-        self._terms = transport.terms(
+        self.terms = transport.terms(
             rtt_ns + jitter_ns,
             direction.loss_delay_ns or time_out_ns(rtt_ns, jitter_ns),
-            self._work(direction.buffer_bytes),
+            line_work(direction.buffer_bytes, direction.rate_bps, self._line),
             packet_ns,
         )
         self.state = LinkState(transport.fresh(rtt_ns + jitter_ns, packet_ns))
@@ -300,44 +371,35 @@ class _Way:
     def send(self, now_ns: int, frame_bytes: int) -> Delivery:
         """Send a frame of `frame_bytes` at `now_ns`."""
         direction, state, line = self.direction, self.state, self._line
-        wire = self._wire
-        wire_bytes, packets, ack_bytes = wire_cost(frame_bytes, wire)
-        waits = now_ns < state.flow[6]
-        header, payload = wire.segment_header_bytes, wire.segment_payload_bytes
-        wire_bytes, packets, state.room_bytes = merged(
-            wire_bytes, packets, state.room_bytes, waits, header, payload
-        )
-        if packets == 0:
-            ack_bytes = 0
         counter = state.counter
-        work = took_ns = self._work(wire_bytes)
-        if line is not None:
-            took_ns = self._took_ns(now_ns, work)
         delay_ns = direction.propagation_ns
         if direction.jitter_ns:
             delay_ns += int(exponential_at(self._jitter_key, counter) * direction.jitter_ns)
-        lost_at, repeats = -1, 0
         loss = direction.loss if direction.bursts is None else self._loss_at(now_ns)
-        if loss:
-            lost_at, repeats = first_lost(uniform_at(self._loss_key, counter), loss, packets)
-        arrival_ns, sent_again, state.flow = transfer(
-            now_ns, packets, work, delay_ns, lost_at, repeats, self._terms, state.flow, line
+        arrival_ns, wire_bytes, packets, ack_bytes, sent_again, took_ns, room_bytes, flow = carry(
+            now_ns,
+            frame_bytes,
+            delay_ns,
+            uniform_at(self._loss_key, counter) if loss else 0.0,
+            loss,
+            direction.rate_bps,
+            self._wire,
+            self.terms,
+            state.flow,
+            state.room_bytes,
+            line,
         )
+        if line is not None:
+            took_ns = self._took_ns(now_ns, took_ns)
         if sent_again:
-            wire_bytes += sent_again * min(wire_bytes, header + payload)
-            packets += sent_again
             state.lost += 1
+        state.flow = flow
+        state.room_bytes = room_bytes
         state.counter = counter + 1
         state.busy_ns += took_ns
         state.wire_bytes += wire_bytes
         state.packets += packets
         return Delivery(arrival_ns, wire_bytes, packets, ack_bytes, state.flow[0])
-
-    def _work(self, wire_bytes: int) -> int:
-        """What `wire_bytes` ask of the line: bits of a trace, or time."""
-        if self._line is not None:
-            return wire_bytes * 8
-        return serialise_ns(wire_bytes, self.direction.rate_bps)
 
     def _took_ns(self, now_ns: int, work: int) -> int:
         """How long a traced line takes for `work` if it has all of it at once.

@@ -359,10 +359,6 @@ class WorkloadConfig(_Section):
 # --------------------------------------------------------------------------- scenario
 
 
-def _way(given: object) -> object:
-    return _refuse_planned(given, {"fleet"})
-
-
 def _values(given: object) -> object:
     # YAML reads a bare null as nothing.
     return "null" if given is None else _refuse_planned(given, {"profile"})
@@ -380,8 +376,9 @@ class Scenario(_Section):
 
     name: str = Field(min_length=1)
     """What tables and reports call it."""
-    way: Annotated[Literal["virtual", "live"], BeforeValidator(_way)] = "virtual"
-    """`virtual` (simulated clock, durations charged) or `live` (the wall, durations measured)."""
+    way: Literal["virtual", "live", "fleet"] = "virtual"
+    """`virtual` (simulated clock, durations charged), `live` (the wall, durations measured) or
+    `fleet` (as virtual, compiled, without hosts: constant values alone)."""
     values: Annotated[
         Literal["models", "recorded", "generated", "null"], BeforeValidator(_values)
     ] = "models"
@@ -410,6 +407,15 @@ class Scenario(_Section):
     def _recording_given(self) -> Self:
         if self.values == "recorded" and self.recorded is None:
             raise ValueError("recorded values need `recorded: {path: …}`")
+        return self
+
+    @model_validator(mode="after")
+    def _compiled_fleets_are_constant(self) -> Self:
+        if self.way == "fleet" and self.values != "null":
+            raise ValueError(
+                f'way: fleet carries no values: write values: "null", or choose way: virtual for'
+                f" values: {self.values}"
+            )
         return self
 
     @model_validator(mode="after")

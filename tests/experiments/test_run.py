@@ -87,6 +87,15 @@ def test_constant_values_need_no_vocabulary_of_a_size(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- ways and values
 
 
+def test_the_compiled_way_equals_the_virtual_one(tmp_path: Path) -> None:
+    """Law 5, through the whole of a run: links, costs and workload as a scenario has them."""
+    found = {
+        way: digests(run(scenario(way=way, values="null"), tmp_path / way))
+        for way in ("virtual", "fleet")
+    }
+    assert found["fleet"] == found["virtual"]
+
+
 def test_live_and_virtual_say_the_same(tmp_path: Path) -> None:
     for name, changes in {
         "generated": {},

@@ -155,7 +155,7 @@ WRONG = {
     "fleet.arrivals={think_s: 3}": "kind is missing; choose closed or poisson",
     "fleet.arrivals={kind: poisson, requests: 3}": "fleet.arrivals.rate_per_s: is missing",
     "fleet=3": "--set fleet=3: 3 is a value where keys are expected",
-    "way=fleet": "--set way=fleet: 'fleet' is not built yet",
+    "way=fleet": "way: fleet carries no values",
     "values=profile": "--set values=profile: 'profile' is not built yet",
     "way=vrtual": "'vrtual' is not known; did you mean 'virtual'?",
     "seed=-1": "--set seed=-1: must be at least 0, not -1",

@@ -1,0 +1,208 @@
+"""The compiled way's driver: arrays in, the rows of every other way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from actors.costs import Costs
+from actors.fleet import engine
+from actors.fleet.layout import (
+    BATCHES,
+    BUSY,
+    CHOSEN_AT,
+    EGRESS_BUSY,
+    EVENTS,
+    FAULT,
+    FINISHED,
+    LATENCY,
+    MOVED,
+    NO_FAULT,
+    NOW,
+    ROW_FIGURES,
+    SILENT,
+    STAGES,
+    STAGES_END,
+    Books,
+    Fleet,
+)
+from actors.fleet.outcomes import Outcomes
+from actors.fleet.tables import books_of, fleet_of
+from actors.plan import ArmPlan, CodecTerms
+from actors.port import never
+from actors.records import CENSORED, ArmRun, ByteMeter, Recorder, RequestRow, TokenRow
+from costeer.errors import ConfigError, LocalProtocolError
+from costeer.machine import TokenRecord
+from netsim.compiled import compiled
+
+_PIECE_EVENTS = 100_000
+"""Events between two looks at whether to stop."""
+
+
+class FleetDriver:
+    """Runs one arm in simulated time, without hosts."""
+
+    def __init__(
+        self,
+        plan: ArmPlan,
+        terms: CodecTerms,
+        costs: Costs,
+        outcomes: Outcomes,
+        recorder: Recorder,
+        *,
+        compiler: Callable[[Any], Any] = compiled,
+    ) -> None:
+        """Lay out the fleet.
+
+        Args:
+            plan: the arm.
+            terms: its codec.
+            costs: what operations are charged.
+            outcomes: what its sessions say.
+            recorder: takes the rows.
+            compiler: makes machine code of a rule, or leaves it as it is.
+
+        Raises:
+            ConfigError: something that this way cannot express.
+        """
+        self._plan = plan
+        self._outcomes = outcomes
+        self._recorder = recorder
+        self._fleet: Fleet = fleet_of(plan, terms, costs, outcomes)
+        self._books: Books = books_of(plan, self._fleet, _PIECE_EVENTS)
+        self._begin_all = compiler(engine.begin_all)
+        self._advance = compiler(engine.advance)
+        self._batches: list[int] = []
+        self._told = 0
+
+    def run(self, stopped: Callable[[], bool] = never) -> ArmRun:
+        """Run to the end, or until stopped: then the rows so far are kept and marked.
+
+        Args:
+            stopped: whether to stop; asked now and then.
+
+        Raises:
+            ConfigError: a session that the cloud would drop or refuse.
+            LocalProtocolError: a session did not end.
+        """
+        books, recorder = self._books, self._recorder
+        # Hashes wrap, in compiled code as here.
+        with np.errstate(over="ignore"):
+            self._begin_all(self._fleet, books)
+            self._tell()
+            while not recorder.all_finished and not stopped():
+                if books.engine[EVENTS] == 0:
+                    raise LocalProtocolError("fleet: the heap ran dry before every session's end")
+                self._advance(self._fleet, books, _PIECE_EVENTS)
+                self._tell()
+                self._check()
+        return self._close()
+
+    def _check(self) -> None:
+        fault = self._books.engine[FAULT]
+        if fault == SILENT:
+            raise ConfigError(
+                "cloud.idle_timeout_s: a device was silent for longer and would be dropped, which"
+                " way: fleet cannot do yet; raise it, or choose way: virtual"
+            )
+        if fault != NO_FAULT:
+            raise ConfigError("cloud: too many sessions wait for memory; choose fewer devices")
+
+    def _tell(self) -> None:
+        """Hand on the sessions that have ended and the batches since the last time."""
+        books = self._books
+        ended = books.engine[FINISHED]
+        for at in range(self._told, ended):
+            self._tell_session(books.ended[at])
+        self._told = ended
+        self._batches += np.asarray(books.batches[0 : books.engine[BATCHES]]).tolist()
+        books.engine[BATCHES] = 0
+
+    def _tell_session(self, session: int) -> None:
+        length = self._fleet.length[session]
+        tokens = self._tell_tokens(session, length)
+        reason = "eos" if tokens[-1] in self._plan.eos else "length"
+        moved = self._meter(self._books.total, session, 0)
+        self._recorder.request(
+            self._request(session, self._books.finished_ns[session], tokens, reason, moved)
+        )
+
+    def _tell_tokens(self, session: int, count: int) -> tuple[int, ...]:
+        fleet, books = self._fleet, self._books
+        device = self._plan.devices[fleet.owner[session]]
+        number = int(session - fleet.first_session[fleet.owner[session]])
+        first, outcomes = fleet.first_out[session], self._outcomes.rows
+        steered, streamed = self._plan.arm.method.steered, self._plan.arm.method.streamed
+        tokens = []
+        for position in range(count):
+            figures = _figures(books.rows, int(first + position))
+            outcome = outcomes[fleet.first_row[session] + position]
+            tokens.append(outcome.token)
+            record = TokenRecord(
+                session=int(fleet.session_id[session]),
+                position=position,
+                token=outcome.token,
+                latency_ns=figures[LATENCY],
+                stages_ns=tuple(figures[STAGES:STAGES_END]),
+                busy_edge_ns=figures[BUSY],
+                rounds=len(outcome.payload_bytes) - 1 if steered else 0,
+                certified=outcome.certified,
+                margin=0.0 if streamed else outcome.margin,
+            )
+            moved = ByteMeter(*figures[MOVED:ROW_FIGURES])
+            self._recorder.token(TokenRow(device.device, number, figures[CHOSEN_AT], record, moved))
+        return tuple(tokens)
+
+    def _request(
+        self, session: int, end_ns: int, tokens: tuple[int, ...], reason: str, moved: ByteMeter
+    ) -> RequestRow:
+        fleet = self._fleet
+        device = self._plan.devices[fleet.owner[session]]
+        number = int(session - fleet.first_session[fleet.owner[session]])
+        return RequestRow(
+            device=device.device,
+            request=number,
+            session=int(fleet.session_id[session]),
+            prompt_id=device.requests[number].prompt_id,
+            link_class=device.link_class,
+            device_class=device.device_class,
+            arrival_ns=int(self._books.arrival_ns[session]),
+            finished_ns=int(end_ns),
+            tokens=tokens,
+            reason=reason,
+            failed=False,
+            moved=moved,
+        )
+
+    def _close(self) -> ArmRun:
+        books, complete = self._books, self._recorder.all_finished
+        end_ns = int(books.engine[NOW])
+        if complete:
+            sessions = len(self._fleet.session_id)
+            end_ns = int(max(books.finished_ns[0:sessions], default=0))
+        else:
+            self._censor(end_ns)
+        run = self._recorder.close(end_ns, complete=complete)
+        run.engine.batches = self._batches
+        run.egress_busy_ns = int(books.engine[EGRESS_BUSY])
+        return run
+
+    def _censor(self, end_ns: int) -> None:
+        """Book the requests that had come by the end of a run that was stopped."""
+        ended = {int(self._books.ended[at]) for at in range(self._books.engine[FINISHED])}
+        for session in range(len(self._fleet.session_id)):
+            arrived = 0 <= self._books.arrival_ns[session] <= end_ns
+            if arrived and session not in ended:
+                self._recorder.request(self._request(session, end_ns, (), CENSORED, ByteMeter()))
+
+    @staticmethod
+    def _meter(table: Any, row: int, first: int) -> ByteMeter:  # noqa: ANN401 - an array
+        return ByteMeter(*_figures(table, row)[first:])
+
+
+def _figures(table: Any, row: int) -> list[int]:  # noqa: ANN401 - an array
+    """Return a row of a table as plain numbers."""
+    figures: list[int] = np.asarray(table[row]).tolist()
+    return figures

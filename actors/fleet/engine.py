@@ -1,0 +1,309 @@
+"""The cloud of a compiled fleet: admission, steps, forwards, selects, and the loop over events.
+
+The states and their order are those of ``costeer.cloud``; what decides, ``costeer.schedule``, is
+called. The ready set is two queues, sessions with one token and sessions with more, since a step
+takes a prefix of each: what it merges is bounded by the batch, not by the fleet.
+"""
+
+from __future__ import annotations
+
+from actors.fleet.devices import begin, take_logits, take_streamed, write_cloud
+from actors.fleet.layout import (
+    ADMITTED,
+    ARMED,
+    BATCHES,
+    BUSY_STEP,
+    CLOSE,
+    COUNTS,
+    DECODING,
+    EVENTS,
+    FAULT,
+    FINISHED,
+    FIRST_SEQUENCE,
+    FORWARD_DONE,
+    FREE_TOKENS,
+    FULL,
+    HEADS,
+    LANE_CLOUD,
+    LANE_STEP,
+    MORE,
+    NEXT_SEQUENCE,
+    NO_FAULT,
+    NOW,
+    OPEN,
+    PROMPTS,
+    REFINING,
+    RUNNING,
+    SELECT_DONE,
+    STEP,
+    STEP_NS,
+    STREAMED,
+    TOKEN,
+    WAITING,
+    Books,
+    Fleet,
+    order_of,
+    pop,
+    push,
+)
+from costeer.schedule import admit, plan_step
+from netsim.hardware.roofline import batch_ns
+
+
+def begin_all(fleet: Fleet, books: Books) -> None:
+    """Begin the first request of every device."""
+    for device in range(len(fleet.number)):
+        begin(fleet, books, device)
+
+
+def advance(fleet: Fleet, books: Books, events: int) -> None:
+    """Take so many events at most; fewer where every request has ended or a fault was found."""
+    engine = books.engine
+    sessions = len(fleet.session_id)
+    for _ in range(events):
+        if engine[FINISHED] == sessions or engine[FAULT] != NO_FAULT or engine[EVENTS] == 0:
+            return
+        now_ns, kind, session = pop(books)
+        engine[NOW] = now_ns
+        if kind == STEP:
+            start_step(fleet, books, now_ns)
+        elif kind == FORWARD_DONE:
+            end_forward(fleet, books, now_ns)
+        elif kind == SELECT_DONE:
+            end_select(fleet, books, now_ns)
+        elif kind == CLOSE:
+            free(fleet, books, session)
+        else:
+            hear(fleet, books, kind, session, now_ns)
+        # A step after all arrivals of this instant, if there is work and none runs.
+        work = engine[COUNTS + DECODING] + engine[COUNTS + PROMPTS] + engine[REFINING]
+        if work and not engine[BUSY_STEP] and not engine[ARMED]:
+            engine[ARMED] = 1
+            push(books, now_ns, order_of(LANE_STEP, 0, 0), STEP, 0)
+
+
+# --------------------------------------------------------------------------- frames
+
+
+def hear(fleet: Fleet, books: Books, kind: int, session: int, now_ns: int) -> None:
+    """Take a device's frame."""
+    device = fleet.owner[session]
+    if kind == TOKEN:
+        books.position[device] += 1
+        books.round[device] = 0
+        books.pending[device] = 1
+    elif kind == MORE:
+        books.round[device] += 1
+        books.refining[books.engine[REFINING]] = device
+        books.engine[REFINING] += 1
+    books.uplink_ns[device] = books.transit_ns[device]
+    books.ready_ns[device] = now_ns
+    books.compute_ns[device] = 0
+    if kind == TOKEN:
+        get_ready(books, device)
+    elif kind == OPEN:
+        books.position[device] = 0
+        books.round[device] = 0
+        books.pending[device] = fleet.prompt[session]
+        books.cached[device] = 0
+        fits = admit(fleet.needs[session : session + 1], books.engine[FREE_TOKENS], 1)
+        room = books.engine[ADMITTED] < fleet.max_sessions
+        at_once = books.engine[COUNTS + WAITING] == 0 and fits and room
+        if not at_once and books.engine[COUNTS + WAITING] >= fleet.max_waiting:
+            books.engine[FAULT] = FULL
+        append(books, WAITING, device)
+        let_in(fleet, books)
+
+
+def let_in(fleet: Fleet, books: Books) -> None:
+    """Reserve memory for those that wait, from the front, while it suffices."""
+    engine = books.engine
+    while engine[COUNTS + WAITING]:
+        device = books.queues[WAITING, engine[HEADS + WAITING]]
+        session = books.session[device]
+        needs = fleet.needs[session : session + 1]
+        if admit(needs, engine[FREE_TOKENS], fleet.max_sessions - engine[ADMITTED]) == 0:
+            return
+        take_first(books, WAITING)
+        engine[FREE_TOKENS] -= fleet.needs[session]
+        engine[ADMITTED] += 1
+        get_ready(books, device)
+
+
+def free(fleet: Fleet, books: Books, session: int) -> None:
+    """Take back what a session reserved."""
+    books.engine[FREE_TOKENS] += fleet.needs[session]
+    books.engine[ADMITTED] -= 1
+    let_in(fleet, books)
+
+
+# --------------------------------------------------------------------------- queues
+
+
+def get_ready(books: Books, device: int) -> None:
+    """Put a device's session behind all that are ready."""
+    books.sequence[device] = books.engine[NEXT_SEQUENCE]
+    books.engine[NEXT_SEQUENCE] += 1
+    append(books, DECODING if books.pending[device] == 1 else PROMPTS, device)
+
+
+def keep_first(books: Books, device: int) -> None:
+    """Put a session whose prompt was begun before all that are ready."""
+    books.engine[FIRST_SEQUENCE] -= 1
+    books.sequence[device] = books.engine[FIRST_SEQUENCE]
+    queue = DECODING if books.pending[device] == 1 else PROMPTS
+    head = books.engine[HEADS + queue] - 1
+    if head < 0:
+        head = len(books.sequence) - 1
+    books.queues[queue, head] = device
+    books.engine[HEADS + queue] = head
+    books.engine[COUNTS + queue] += 1
+
+
+def append(books: Books, queue: int, device: int) -> None:
+    """Put a device at the end of a queue."""
+    at = books.engine[HEADS + queue] + books.engine[COUNTS + queue]
+    books.queues[queue, at % len(books.sequence)] = device
+    books.engine[COUNTS + queue] += 1
+
+
+def take_first(books: Books, queue: int) -> None:
+    """Take the first device from a queue."""
+    books.engine[HEADS + queue] = (books.engine[HEADS + queue] + 1) % len(books.sequence)
+    books.engine[COUNTS + queue] -= 1
+
+
+# --------------------------------------------------------------------------- steps
+
+
+def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
+    """Begin a forward of what is ready, or a select where only MORE was asked for."""
+    engine = books.engine
+    engine[ARMED] = 0
+    count = merge(fleet, books)
+    takes = plan_step(books.pending_now[0:count], fleet.max_batch, fleet.chunk_tokens)
+    rows = new = held = pairs = 0
+    for index in range(count):
+        take = takes[index]
+        if take:
+            device = books.merged[index]
+            take_first(books, DECODING if books.pending[device] == 1 else PROMPTS)
+            books.taken[device] = take
+            books.running[rows] = device
+            rows += 1
+            new += take
+            held += books.cached[device]
+            pairs += take * books.cached[device] + take * (take + 1) // 2
+    engine[RUNNING] = rows
+    if rows:
+        books.batches[engine[BATCHES]] = rows
+        engine[BATCHES] += 1
+        duration_ns = batch_ns(rows, new, held, pairs, fleet.cloud_terms)
+        start_op(books, now_ns, duration_ns, FORWARD_DONE)
+    else:
+        start_select(fleet, books, now_ns)
+
+
+def merge(fleet: Fleet, books: Books) -> int:
+    """Lay out what a step may take, in the order in which it became ready; return how many."""
+    engine, queues = books.engine, books.queues
+    size = len(books.sequence)
+    decoding = min(engine[COUNTS + DECODING], fleet.max_batch)
+    prompts = min(engine[COUNTS + PROMPTS], fleet.max_batch)
+    one = two = 0
+    while one < decoding or two < prompts:
+        from_one = two == prompts
+        if one < decoding and two < prompts:
+            first = queues[DECODING, (engine[HEADS + DECODING] + one) % size]
+            other = queues[PROMPTS, (engine[HEADS + PROMPTS] + two) % size]
+            from_one = books.sequence[first] < books.sequence[other]
+        if from_one:
+            device = queues[DECODING, (engine[HEADS + DECODING] + one) % size]
+            one += 1
+        else:
+            device = queues[PROMPTS, (engine[HEADS + PROMPTS] + two) % size]
+            two += 1
+        books.merged[one + two - 1] = device
+        books.pending_now[one + two - 1] = books.pending[device]
+    return one + two
+
+
+def start_op(books: Books, now_ns: int, duration_ns: int, kind: int) -> None:
+    """Begin an operation of the cloud."""
+    books.engine[BUSY_STEP] = 1
+    books.engine[STEP_NS] = duration_ns
+    push(books, now_ns + duration_ns, order_of(LANE_CLOUD, 0, 0), kind, 0)
+
+
+def end_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
+    """Go on to the select with the rows that reached their last token."""
+    engine, running = books.engine, books.running
+    engine[BUSY_STEP] = 0
+    rows, done = engine[RUNNING], 0
+    for index in range(rows):
+        device = running[index]
+        books.cached[device] += books.taken[device]
+        books.pending[device] -= books.taken[device]
+        books.compute_ns[device] += engine[STEP_NS]
+        if books.pending[device] == 0:
+            running[done] = device
+            done += 1
+        else:
+            books.merged[index - done] = device
+    for index in range(rows - done - 1, -1, -1):
+        keep_first(books, books.merged[index])
+    engine[RUNNING] = done
+    start_select(fleet, books, now_ns)
+
+
+def start_select(fleet: Fleet, books: Books, now_ns: int) -> None:
+    """Encode or choose for the rows that are done, and for those that were asked for MORE."""
+    engine = books.engine
+    rows = engine[RUNNING]
+    for index in range(engine[REFINING]):
+        books.running[rows + index] = books.refining[index]
+    rows += engine[REFINING]
+    engine[RUNNING] = rows
+    engine[REFINING] = 0
+    if rows == 0:
+        return
+    if fleet.role == STREAMED:
+        duration_ns = fleet.choose_ns[rows]
+    else:
+        duration_ns = 0
+        for round_ in range(fleet.ladder_rounds):
+            count = 0
+            for index in range(rows):
+                count += books.round[books.running[index]] == round_
+            duration_ns += fleet.round_ns[round_, count]
+    start_op(books, now_ns, duration_ns, SELECT_DONE)
+
+
+def end_select(fleet: Fleet, books: Books, now_ns: int) -> None:
+    """Send what was selected, and what each device makes of it."""
+    engine = books.engine
+    engine[BUSY_STEP] = 0
+    select_ns = engine[STEP_NS]
+    for index in range(engine[RUNNING]):
+        device = books.running[index]
+        position, session = books.position[device], books.session[device]
+        compute_ns = books.compute_ns[device]
+        queue_ns = now_ns - books.ready_ns[device] - compute_ns - select_ns
+        row = fleet.first_out[session] + position
+        if books.round[device] == 0:
+            write_cloud(books, row, books.uplink_ns[device], queue_ns, compute_ns, select_ns)
+        if fleet.role != STREAMED:
+            take_logits(fleet, books, device, position, books.round[device], now_ns)
+            continue
+        last = position + 1 == fleet.length[session]
+        take_streamed(fleet, books, device, position, now_ns)
+        if last:
+            free(fleet, books, session)
+        else:
+            books.position[device] = position + 1
+            books.pending[device] = 1
+            books.uplink_ns[device] = 0
+            books.ready_ns[device] = now_ns
+            books.compute_ns[device] = 0
+            get_ready(books, device)
+    engine[RUNNING] = 0

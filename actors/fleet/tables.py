@@ -1,0 +1,285 @@
+"""From an arm's plan to a compiled fleet's arrays; what they cannot express yet is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from actors.costs import Costs
+from actors.device import link_of
+from actors.fleet.layout import (
+    ENGINE_FIGURES,
+    FLOW_FIGURES,
+    FREE_TOKENS,
+    LOCAL,
+    MOVED_FIGURES,
+    ROW_FIGURES,
+    SENT,
+    STEERED,
+    STREAMED,
+    Books,
+    Fleet,
+)
+from actors.fleet.outcomes import Outcomes
+from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spec
+from costeer.edge import open_body
+from costeer.errors import ConfigError
+from costeer.machine import EdgeChoose, EdgeDecode, EdgeSteer
+from costeer.messages import encode_open, frame_bytes
+from costeer.methods import CloudRole
+from netsim.link import UNLIMITED
+from netsim.profiles import LinkProfile
+from netsim.random import seed_word
+from netsim.sharing import Discipline
+from netsim.wire import HTTP2_OVER_TLS
+
+_ROLES = {CloudRole.ABSENT: LOCAL, CloudRole.LOGITS: STEERED, CloudRole.STREAM: STREAMED}
+
+
+def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
+    """Refuse what the compiled way cannot carry out yet.
+
+    Raises:
+        ConfigError: what, and the way out.
+    """
+    costs.forward_terms()
+    way_out = "choose way: virtual"
+    if plan.egress_discipline is Discipline.PS and plan.egress_bps != UNLIMITED:
+        raise ConfigError(f"cloud.egress_sharing: way: fleet knows fifo alone; {way_out}, or fifo")
+    if terms.learner is not None:
+        raise ConfigError(f"codec.select: way: fleet has no adaptive k yet; {way_out}, or top_k")
+    for device in plan.devices:
+        if device.cell is not None:
+            raise ConfigError(f"fleet.classes: shared_by > 1 is not for way: fleet yet; {way_out}")
+        if device.link.down.bursts or device.link.up.bursts:
+            raise ConfigError(f"link {device.link.name}: bursts are not for way: fleet; {way_out}")
+        if device.link.down_rates or device.link.up_rates:
+            raise ConfigError(f"link {device.link.name}: traces are not for way: fleet; {way_out}")
+    if len({device.arrivals_ns is None for device in plan.devices}) > 1:
+        raise ConfigError(f"way: fleet has open or closed arrivals, not both; {way_out}")
+
+
+def fleet_of(plan: ArmPlan, terms: CodecTerms, costs: Costs, outcomes: Outcomes) -> Fleet:
+    """Return what does not change while an arm runs.
+
+    Raises:
+        ConfigError: something that cannot be expressed, or a session that does not fit.
+    """
+    check_expressible(plan, terms, costs)
+    method, limits = plan.arm.method, plan.limits
+    links, link = _classes([device.link for device in plan.devices])
+    classes, hardware = _classes([device.device_class for device in plan.devices])
+    cloud_terms, edge_terms = costs.forward_terms()
+    sessions = [
+        (index, device, number)
+        for index, device in enumerate(plan.devices)
+        for number in range(len(device.requests))
+    ]
+    rounds = max((len(row.payload_bytes) for row in outcomes.rows), default=1)
+    opens = _OpenSizes(plan, terms)
+    prompts = [
+        0
+        if method.cloud_prompt is None
+        else len(session_spec(plan, device, number, terms).prompt(method.cloud_prompt))
+        for _, device, number in sessions
+    ]
+    if method.cloud_prompt is not None:
+        longest = max(prompts, default=0) + plan.max_new_tokens
+        if longest > min(limits.max_context, limits.kv_tokens):
+            raise ConfigError(
+                f"workload: a session of {longest} tokens exceeds the cloud's context of"
+                f" {min(limits.max_context, limits.kv_tokens)}; shorten prompt or max_new_tokens"
+            )
+    models = [link_of(device, plan.arm.seed) for device in _one_of_each(links, plan)]
+    ways = [way for model in models for way in (model.down, model.up)]
+    most_rows = len(plan.devices) + 1
+    steered, streamed = method.steered, method.streamed
+    payloads = [size for row in outcomes.rows for size in row.payload_bytes]
+    return Fleet(
+        role=_ROLES[method.cloud],
+        branches=len(method.edge_branches),
+        ladder_rounds=rounds,
+        opened=int(any(device.arrivals_ns is not None for device in plan.devices)),
+        max_batch=limits.max_batch,
+        chunk_tokens=limits.chunk_tokens,
+        max_sessions=limits.max_sessions,
+        max_waiting=limits.max_waiting,
+        idle_timeout_ns=limits.idle_timeout_ns,
+        egress_bps=plan.egress_bps,
+        down_bucket=plan.padding.down_bytes,
+        up_bucket=plan.padding.up_bytes,
+        word=seed_word(plan.arm.seed),
+        cloud_terms=cloud_terms,
+        egress_wire=HTTP2_OVER_TLS.terms,
+        number=_integers(device.device for device in plan.devices),
+        link=_integers(link),
+        hardware=_integers(hardware),
+        first_session=_running_sum(len(device.requests) for device in plan.devices),
+        session_id=_integers(session_id(device.device, number) for _, device, number in sessions),
+        owner=_integers(index for index, _, _ in sessions),
+        due_ns=_integers(
+            (device.think_ns if device.arrivals_ns is None else device.arrivals_ns)[number]
+            for _, device, number in sessions
+        ),
+        prompt=_integers(prompts),
+        edge_prompt=_edge_prompts(plan, terms, sessions),
+        needs=_integers(prompt + plan.max_new_tokens for prompt in prompts),
+        open_bytes=_integers(
+            opens.of(device, number) if method.cloud_prompt else 0 for _, device, number in sessions
+        ),
+        first_row=_integers(outcomes.first_rows),
+        first_out=_running_sum(outcomes.lengths.tolist()),
+        length=_integers(outcomes.lengths),
+        token=_integers(row.token for row in outcomes.rows),
+        rounds=_integers(len(row.payload_bytes) - 1 for row in outcomes.rows),
+        first_payload=_running_sum(len(row.payload_bytes) for row in outcomes.rows),
+        payload_bytes=_integers(payloads),
+        line=_integers((way.rate_bps, way.propagation_ns, way.jitter_ns) for way in ways),
+        loss=_reals(way.loss for way in ways),
+        tcp=_integers(tcp for model in models for tcp in model.tcp_terms),
+        wire=_integers(model.transport.wire.terms for model in models),
+        setup_ns=_integers(model.setup_ns for model in models),
+        edge_terms=_integers(edge_terms[name] for name in classes),
+        decode_ns=_integers(
+            [
+                costs.edge_ns(EdgeDecode(0, 0, round_, b""), name) if steered else 0
+                for round_ in range(rounds)
+            ]
+            for name in classes
+        ),
+        steer_ns=_integers(
+            costs.edge_ns(EdgeSteer(0, 0, 0) if steered else EdgeChoose(0, 0), name)
+            for name in classes
+        ),
+        round_ns=_integers(
+            [costs.cloud_round_ns(round_, count) for count in range(most_rows)]
+            if steered
+            else [0] * 2
+            for round_ in range(rounds)
+        ),
+        choose_ns=_integers(
+            costs.cloud_choose_ns(count) if streamed else 0 for count in range(most_rows)
+        ),
+    )
+
+
+def books_of(plan: ArmPlan, fleet: Fleet, batches: int) -> Books:
+    """Return the books of a fleet that has not begun.
+
+    Args:
+        plan: the arm.
+        fleet: its fixed figures.
+        batches: how many forwards are kept between two readings.
+    """
+    devices, sessions = len(fleet.number), len(fleet.session_id)
+    tokens = sum(fleet.length[0:sessions])
+
+    def zeros(*shape: int) -> Any:  # noqa: ANN401 - an array stands for columns and tables
+        return np.zeros(shape, np.int64)
+
+    engine = zeros(ENGINE_FIGURES)
+    engine[FREE_TOKENS] = plan.limits.kv_tokens
+    flow = zeros(2 * devices, FLOW_FIGURES)
+    models = {}
+    for index, device in enumerate(plan.devices):
+        if device.link not in models:
+            model = link_of(device, plan.arm.seed)
+            models[device.link] = model.down_state.flow, model.up_state.flow
+        flow[2 * index, :SENT], flow[2 * index + 1, :SENT] = models[device.link]
+    candidates = 2 * min(plan.limits.max_batch, devices) + 1
+    events = sessions + devices + 4
+    return Books(
+        engine=engine,
+        queues=zeros(3, devices),
+        running=zeros(devices),
+        refining=zeros(devices),
+        merged=zeros(candidates),
+        pending_now=zeros(candidates),
+        heap_ns=zeros(events),
+        heap_order=zeros(events),
+        heap_what=zeros(events),
+        flow=flow,
+        connected_ns=zeros(devices) - 1,
+        meter=zeros(devices, MOVED_FIGURES),
+        session=_integers(first - 1 for first in fleet.first_session[0:devices]),
+        since_ns=zeros(devices),
+        waited_ns=zeros(devices),
+        forward_ns=zeros(devices),
+        forward_done_ns=zeros(devices),
+        steered_ns=zeros(devices),
+        way_ns=zeros(devices),
+        booked=zeros(devices),
+        transit_ns=zeros(devices),
+        pending=zeros(devices),
+        cached=zeros(devices),
+        taken=zeros(devices),
+        position=zeros(devices),
+        round=zeros(devices),
+        uplink_ns=zeros(devices),
+        ready_ns=zeros(devices),
+        compute_ns=zeros(devices),
+        sequence=zeros(devices),
+        rows=zeros(tokens, ROW_FIGURES),
+        arrival_ns=zeros(sessions) - 1,
+        finished_ns=zeros(sessions),
+        total=zeros(sessions, MOVED_FIGURES),
+        ended=zeros(sessions),
+        batches=zeros(batches),
+    )
+
+
+class _OpenSizes:
+    """Sizes of OPEN frames; bodies of the same prompt are encoded once."""
+
+    def __init__(self, plan: ArmPlan, terms: CodecTerms) -> None:
+        self._plan = plan
+        self._terms = terms
+        self._body_bytes: dict[int, int] = {}
+
+    def of(self, device: DevicePlan, number: int) -> int:
+        """Return the size of the frame that opens a device's n-th session."""
+        known = id(device.requests[number])
+        spec = session_spec(self._plan, device, number, self._terms)
+        if known not in self._body_bytes:
+            self._body_bytes[known] = len(encode_open(open_body(spec)))
+        return frame_bytes(spec.session, 0, 0, self._body_bytes[known], spec.bucket_bytes)
+
+
+def _edge_prompts(
+    plan: ArmPlan, terms: CodecTerms, sessions: list[tuple[int, DevicePlan, int]]
+) -> Any:  # noqa: ANN401 - a table
+    branches = plan.arm.method.edge_branches
+    found = np.zeros((len(sessions), 2), np.int64)
+    for row, (_, device, number) in enumerate(sessions):
+        spec = session_spec(plan, device, number, terms)
+        for branch, prompt in enumerate(branches):
+            found[row, branch] = len(spec.prompt(prompt))
+    return found
+
+
+def _classes(of_device: list[Any]) -> tuple[list[Any], list[int]]:
+    """Return what there is, in the order in which it comes, and the index of each device's."""
+    found: dict[Any, int] = {}
+    return_index = [found.setdefault(one, len(found)) for one in of_device]
+    return list(found), return_index
+
+
+def _one_of_each(links: list[LinkProfile], plan: ArmPlan) -> list[DevicePlan]:
+    """Return a device of each link class."""
+    first: dict[LinkProfile, DevicePlan] = {}
+    for device in plan.devices:
+        first.setdefault(device.link, device)
+    return [first[link] for link in links]
+
+
+def _integers(values: Any) -> Any:  # noqa: ANN401 - columns and tables of what is iterated over
+    return np.array(list(values), np.int64)
+
+
+def _reals(values: Any) -> Any:  # noqa: ANN401 - likewise
+    return np.array(list(values), np.float64)
+
+
+def _running_sum(values: Any) -> Any:  # noqa: ANN401 - a column of what is iterated over
+    return np.cumsum([0, *values], dtype=np.int64)
