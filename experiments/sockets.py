@@ -18,7 +18,7 @@ from actors.live.driver import run_live
 from actors.plan import ArmPlan, CodecTerms, codec_terms, engine_spec
 from actors.port import LocalHandle
 from actors.records import Recorder
-from actors.sockets.devices import CloudAddress, DeviceHost
+from actors.sockets.devices import CloudAddress, DeviceHost, knock
 from actors.sockets.protocol import welcome
 from actors.sockets.server import CloudServer, ServeLimits
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
@@ -229,6 +229,9 @@ def run_devices(
     workload = replace(workload, devices=tuple(workload.devices[index] for index in devices))
     _, make_edge, (_, edge_name) = host_makers(scenario)
     hosts = _Devices(make_edge(), str(cloud), edge_name)
+    arm = plan_arm(scenario, workload, scenario.arms[0])
+    # Before anything is written: whoever mistyped an address has no partial run.
+    knock(arm, codec_terms(arm, hosts.begin_arm(arm.arm)), cloud)
 
     def begin(plan: ArmPlan, terms: CodecTerms, recorder: Recorder) -> tuple[Drive, dict[str, str]]:
         _warm_edge(hosts.host, plan, terms.vocab_size)

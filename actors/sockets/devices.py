@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Event, Thread
+from typing import TypeAlias
 
 from actors.device import DeviceRun
 from actors.live.sessions import Hooks, Sessions, ShardNews
@@ -174,7 +175,8 @@ class ConnectedDevices:
             self._connected.set()
 
     async def _main(self) -> None:
-        connecting = [self._connect(each.device) for each in self._plan.devices]
+        ours = welcome(self._plan, self._terms)
+        connecting = [_connect(each.device, self._cloud, ours) for each in self._plan.devices]
         opened = await asyncio.gather(*connecting, return_exceptions=True)
         try:
             failures = [each for each in opened if isinstance(each, BaseException)]
@@ -197,43 +199,7 @@ class ConnectedDevices:
             with suppress(TimeoutError):
                 await asyncio.wait_for(closing, _GOODBYE_TIMEOUT_S)
 
-    async def _connect(
-        self, device: int
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Welcome]:
-        cloud = self._cloud
-        try:
-            async with asyncio.timeout(_HELLO_TIMEOUT_S):
-                reader, writer = await asyncio.open_connection(cloud.host, cloud.port)
-                try:
-                    nonce = decode_greeting(await _expect(reader, RecordKind.GREETING))
-                    hello = encode_hello(Hello(device=device), cloud.token, nonce)
-                    writer.write(encode_record(RecordKind.HELLO, hello))
-                    theirs = decode_welcome(await _expect(reader, RecordKind.WELCOME))
-                except BaseException:
-                    writer.close()
-                    raise
-        except TimeoutError as error:
-            raise ConfigError(
-                f"{cloud}: no answer for {_HELLO_TIMEOUT_S:g} s; is `costeer serve` there?"
-            ) from error
-        except asyncio.IncompleteReadError as error:
-            raise ConfigError(f"{cloud}: closed the connection without a word") from error
-        except RemoteProtocolError as error:
-            raise ConfigError(f"{cloud}: {error}") from error
-        except OSError as error:
-            raise ConfigError(
-                f"{cloud}: cannot be reached ({error.strerror or error}); start `costeer serve`"
-                " there first"
-            ) from error
-        differs = difference(welcome(self._plan, self._terms), theirs)
-        if differs is not None:
-            writer.close()
-            raise ConfigError(f"{cloud}: {differs}; give both sides the same scenario and arm")
-        return reader, writer, theirs
-
-    def _begin(
-        self, opened: Sequence[tuple[asyncio.StreamReader, asyncio.StreamWriter, Welcome]]
-    ) -> None:
+    def _begin(self, opened: Sequence[_Opened]) -> None:
         runs = []
         for one, (reader, writer, theirs) in zip(self._plan.devices, opened, strict=True):
             run = DeviceRun(one, MeteredSocket(), theirs.epoch)
@@ -328,6 +294,60 @@ class ConnectedDevices:
     def _fail(self, failure: BaseException | None) -> None:
         self._failure = self._failure or failure
         self._over.set()
+
+
+_Opened: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter, Welcome]
+
+
+async def _connect(device: int, cloud: CloudAddress, ours: Welcome) -> _Opened:
+    """Connect one device and agree on what is served."""
+    try:
+        async with asyncio.timeout(_HELLO_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(cloud.host, cloud.port)
+            try:
+                nonce = decode_greeting(await _expect(reader, RecordKind.GREETING))
+                hello = encode_hello(Hello(device=device), cloud.token, nonce)
+                writer.write(encode_record(RecordKind.HELLO, hello))
+                theirs = decode_welcome(await _expect(reader, RecordKind.WELCOME))
+            except BaseException:
+                writer.close()
+                raise
+    except TimeoutError as error:
+        raise ConfigError(
+            f"{cloud}: no answer for {_HELLO_TIMEOUT_S:g} s; is `costeer serve` there?"
+        ) from error
+    except asyncio.IncompleteReadError as error:
+        raise ConfigError(f"{cloud}: closed the connection without a word") from error
+    except RemoteProtocolError as error:
+        raise ConfigError(f"{cloud}: {error}") from error
+    except OSError as error:
+        raise ConfigError(
+            f"{cloud}: cannot be reached ({error.strerror or error}); start `costeer serve`"
+            " there first"
+        ) from error
+    differs = difference(ours, theirs)
+    if differs is not None:
+        writer.close()
+        raise ConfigError(f"{cloud}: {differs}; give both sides the same scenario and arm")
+    return reader, writer, theirs
+
+
+def knock(plan: ArmPlan, terms: CodecTerms, cloud: CloudAddress) -> None:
+    """Find out whether an arm's first device could connect, and leave again.
+
+    Raises:
+        ConfigError: nobody listens there, another arm is served, or the cloud refuses.
+    """
+
+    async def come_and_go() -> None:
+        device = plan.devices[0].device
+        _, writer, _ = await _connect(device, cloud, welcome(plan, terms))
+        writer.write(encode_record(RecordKind.BYE, b""))
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    asyncio.run(come_and_go())
 
 
 async def _expect(reader: asyncio.StreamReader, expected: RecordKind) -> bytes:

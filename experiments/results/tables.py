@@ -60,6 +60,12 @@ def methods_note(rows: Sequence[Row]) -> str:
             " facts seen: share of the profile's facts that the cloud finds in the prompt it is "
             "sent, and in the tokens it is told or chooses."
         )
+    failed = sum(row["requests_failed"] for row in whole_arms(rows))
+    if failed:
+        note += (
+            f" {failed} requests failed and are in no figure of time; requests.parquet has each"
+            " one's reason."
+        )
     return note
 
 

@@ -103,3 +103,11 @@ def test_origins_that_differ_are_told_apart(parts: dict[str, Run]) -> None:
     assert "cloud compute measured (live), calibrated (virtual)" in origins_line(both)
     assert origins_line(both, ("bytes",)) == "origins: bytes measured"
     assert origins_line([{**row, "origins": {}} for row in both]) == ""
+
+
+def test_requests_that_failed_are_told(parts: dict[str, Run]) -> None:
+    rows = next(iter(parts.values())).summary["arms"]
+    assert "failed" not in methods_table(rows)
+    hurt = [{**row, "requests_failed": 2} for row in rows]
+    told = " ".join(methods_table(hurt).split())
+    assert f"{2 * len(whole_arms(rows))} requests failed" in told
