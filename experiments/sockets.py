@@ -18,7 +18,8 @@ from actors.live.driver import run_live
 from actors.plan import ArmPlan, CodecTerms, codec_terms, engine_spec
 from actors.port import LocalHandle
 from actors.records import Recorder
-from actors.sockets.devices import CloudAddress, DeviceHost, knock
+from actors.sockets.connecting import CloudAddress, knock
+from actors.sockets.devices import DeviceHost
 from actors.sockets.protocol import welcome
 from actors.sockets.server import CloudServer, ServeLimits
 from actors.values.port import ArmSpec, CloudHost, EdgeHost

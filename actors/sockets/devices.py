@@ -15,53 +15,29 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Event, Thread
-from typing import TypeAlias
 
 from actors.device import DeviceRun
 from actors.live.sessions import Hooks, Sessions, ShardNews
 from actors.plan import ArmPlan, CodecTerms
+from actors.sockets.connecting import CloudAddress, Opened, connect, expect
 from actors.sockets.protocol import (
     HEADER_BYTES,
-    MAX_HANDSHAKE_BYTES,
-    MAX_RECORD_BYTES,
     DownRecord,
-    Hello,
     RecordKind,
-    Welcome,
-    decode_bye,
     decode_down,
-    decode_greeting,
-    decode_header,
-    decode_welcome,
-    difference,
-    encode_hello,
     encode_record,
     welcome,
 )
 from actors.sockets.worker import Worker
 from actors.values.port import EdgeHost
-from costeer.errors import ConfigError, FrameError, LocalProtocolError, RemoteProtocolError
+from costeer.errors import LocalProtocolError, RemoteProtocolError
 from costeer.machine import EdgeOp, FrameArrived, Release, Send
 from netsim.link import Delivery
 from netsim.wire import RAW_TCP, wire_cost
 
-_HELLO_TIMEOUT_S = 10.0
 _GOODBYE_TIMEOUT_S = 5.0
 _DOWN_EXTRA_BYTES = HEADER_BYTES + 28
 """What a DOWN record adds to its frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class CloudAddress:
-    """Where the cloud listens, and what it wants to hear."""
-
-    host: str
-    port: int
-    token: bytes
-
-    def __str__(self) -> str:
-        """Host and port."""
-        return f"{self.host}:{self.port}"
 
 
 class MeteredSocket:
@@ -176,7 +152,7 @@ class ConnectedDevices:
 
     async def _main(self) -> None:
         ours = welcome(self._plan, self._terms)
-        connecting = [_connect(each.device, self._cloud, ours) for each in self._plan.devices]
+        connecting = [connect(each.device, self._cloud, ours) for each in self._plan.devices]
         opened = await asyncio.gather(*connecting, return_exceptions=True)
         try:
             failures = [each for each in opened if isinstance(each, BaseException)]
@@ -199,7 +175,7 @@ class ConnectedDevices:
             with suppress(TimeoutError):
                 await asyncio.wait_for(closing, _GOODBYE_TIMEOUT_S)
 
-    def _begin(self, opened: Sequence[_Opened]) -> None:
+    def _begin(self, opened: Sequence[Opened]) -> None:
         runs = []
         for one, (reader, writer, theirs) in zip(self._plan.devices, opened, strict=True):
             run = DeviceRun(one, MeteredSocket(), theirs.epoch)
@@ -217,7 +193,7 @@ class ConnectedDevices:
         device = connection.run.plan.device
         try:
             while True:
-                body = await _expect(connection.reader, RecordKind.DOWN)
+                body = await expect(connection.reader, RecordKind.DOWN)
                 self._arrived(connection, decode_down(body))
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             raise RemoteProtocolError(
@@ -294,79 +270,6 @@ class ConnectedDevices:
     def _fail(self, failure: BaseException | None) -> None:
         self._failure = self._failure or failure
         self._over.set()
-
-
-_Opened: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter, Welcome]
-
-
-async def _connect(device: int, cloud: CloudAddress, ours: Welcome) -> _Opened:
-    """Connect one device and agree on what is served."""
-    try:
-        async with asyncio.timeout(_HELLO_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(cloud.host, cloud.port)
-            try:
-                nonce = decode_greeting(await _expect(reader, RecordKind.GREETING))
-                hello = encode_hello(Hello(device=device), cloud.token, nonce)
-                writer.write(encode_record(RecordKind.HELLO, hello))
-                theirs = decode_welcome(await _expect(reader, RecordKind.WELCOME))
-            except BaseException:
-                writer.close()
-                raise
-    except TimeoutError as error:
-        raise ConfigError(
-            f"{cloud}: no answer for {_HELLO_TIMEOUT_S:g} s; is `costeer serve` there?"
-        ) from error
-    except asyncio.IncompleteReadError as error:
-        raise ConfigError(f"{cloud}: closed the connection without a word") from error
-    except RemoteProtocolError as error:
-        raise ConfigError(f"{cloud}: {error}") from error
-    except OSError as error:
-        raise ConfigError(
-            f"{cloud}: cannot be reached ({error.strerror or error}); start `costeer serve`"
-            " there first"
-        ) from error
-    differs = difference(ours, theirs)
-    if differs is not None:
-        writer.close()
-        raise ConfigError(f"{cloud}: {differs}; give both sides the same scenario and arm")
-    return reader, writer, theirs
-
-
-def knock(plan: ArmPlan, terms: CodecTerms, cloud: CloudAddress) -> None:
-    """Find out whether an arm's first device could connect, and leave again.
-
-    Raises:
-        ConfigError: nobody listens there, another arm is served, or the cloud refuses.
-    """
-
-    async def come_and_go() -> None:
-        device = plan.devices[0].device
-        _, writer, _ = await _connect(device, cloud, welcome(plan, terms))
-        writer.write(encode_record(RecordKind.BYE, b""))
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-
-    asyncio.run(come_and_go())
-
-
-async def _expect(reader: asyncio.StreamReader, expected: RecordKind) -> bytes:
-    """Return the body of the next record.
-
-    Raises:
-        RemoteProtocolError: the peer says goodbye, or something else.
-    """
-    kind, size = decode_header(await reader.readexactly(HEADER_BYTES), _limit(expected))
-    body = await reader.readexactly(size)
-    if kind is RecordKind.BYE:
-        raise RemoteProtocolError(f"the cloud ends the connection: {decode_bye(body)}")
-    if kind is not expected:
-        raise FrameError(f"{kind.name} record where {expected.name} was expected")
-    return body
-
-
-def _limit(expected: RecordKind) -> int:
-    return MAX_RECORD_BYTES if expected is RecordKind.DOWN else MAX_HANDSHAKE_BYTES
 
 
 class DeviceHost:

@@ -55,7 +55,7 @@ def register(add: AddCommand) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the devices; print their tables or their summary."""
     scenario = read_scenario(arguments)
-    from actors.sockets.devices import CloudAddress
+    from actors.sockets.connecting import CloudAddress
     from experiments.progress import progress_for
     from experiments.sockets import choose_arm, choose_devices, read_token, run_devices
 

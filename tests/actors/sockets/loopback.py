@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from actors.cloud import CloudActor
 from actors.plan import ArmPlan, CodecTerms, engine_spec
 from actors.port import LocalHandle
-from actors.sockets.devices import CloudAddress, DeviceHost
+from actors.sockets.connecting import CloudAddress
+from actors.sockets.devices import DeviceHost
 from actors.sockets.protocol import (
     Hello,
     RecordKind,
