@@ -8,6 +8,7 @@ functions are called here, and a law of the tests holds the result equal to the 
 
 from __future__ import annotations
 
+from actors.fleet import columns as col
 from actors.fleet.layout import (
     BUSY,
     CHOSEN_AT,
@@ -66,25 +67,31 @@ def open_next(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -
         now_ns: when it became free.
         lane: in which the event that made it free was taken.
     """
-    session = books.session[device] + 1
-    if session == fleet.first_session[device + 1]:
+    session = books.device[device, col.SESSION] + 1
+    if session == fleet.of_device[device + 1, col.FIRST_SESSION]:
         return False
-    intended_ns = fleet.due_ns[session] if fleet.opened else now_ns + fleet.due_ns[session]
+    intended_ns = (
+        fleet.of_session[session, col.DUE_NS]
+        if fleet.opened
+        else now_ns + fleet.of_session[session, col.DUE_NS]
+    )
     begun_ns = max(now_ns, intended_ns)
-    books.session[device] = session
-    books.arrival_ns[session] = intended_ns
-    books.since_ns[device] = intended_ns
-    books.waited_ns[device] = begun_ns - intended_ns
-    books.way_ns[device] = 0
-    books.booked[device] = 0
+    books.device[device, col.SESSION] = session
+    books.request[session, col.ARRIVAL_NS] = intended_ns
+    books.device[device, col.SINCE_NS] = intended_ns
+    books.device[device, col.WAITED_NS] = begun_ns - intended_ns
+    books.device[device, col.WAY_NS] = 0
+    books.device[device, col.BOOKED] = 0
     if fleet.role != LOCAL:
-        arrival_ns = send_up(fleet, books, device, begun_ns, fleet.open_bytes[session])
+        arrival_ns = send_up(
+            fleet, books, device, begun_ns, fleet.of_session[session, col.OPEN_BYTES]
+        )
         lane = lane if begun_ns == now_ns else LANE_UP
         speak(fleet, books, device, begun_ns, arrival_ns, lane, OPEN)
     if fleet.branches:
         new = pairs = 0
         for branch in range(fleet.branches):
-            length = fleet.edge_prompt[session, branch]
+            length = fleet.of_session[session, col.EDGE_PROMPT + branch]
             new += length
             pairs += length * (length + 1) // 2
         extend(fleet, books, device, begun_ns, new, 0, pairs)
@@ -93,17 +100,17 @@ def open_next(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -
 
 def finish(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -> None:
     """End a device's request and begin the next one."""
-    session = books.session[device]
-    books.finished_ns[session] = now_ns
+    session = books.device[device, col.SESSION]
+    books.request[session, col.FINISHED_NS] = now_ns
     for figure in range(MOVED_FIGURES):
-        books.total[session, figure] += books.meter[device, figure]
+        books.request[session, col.TOTAL + figure] += books.meter[device, figure]
         books.meter[device, figure] = 0
     books.ended[books.engine[FINISHED]] = session
     books.engine[FINISHED] += 1
     while open_next(fleet, books, device, now_ns, lane) and fleet.role == LOCAL:
         now_ns = work_alone(fleet, books, device)
-        session = books.session[device]
-        books.finished_ns[session] = now_ns
+        session = books.device[device, col.SESSION]
+        books.request[session, col.FINISHED_NS] = now_ns
         books.ended[books.engine[FINISHED]] = session
         books.engine[FINISHED] += 1
 
@@ -116,15 +123,15 @@ def begin(fleet: Fleet, books: Books, device: int) -> None:
 
 def work_alone(fleet: Fleet, books: Books, device: int) -> int:
     """Choose all tokens of a request from the small model alone; return when that is done."""
-    session = books.session[device]
-    choose_ns = fleet.steer_ns[fleet.hardware[device]]
+    session = books.device[device, col.SESSION]
+    choose_ns = fleet.steer_ns[fleet.of_device[device, col.HARDWARE]]
     now_ns = 0
-    for position in range(fleet.length[session]):
-        row = fleet.first_out[session] + position
-        books.rows[row, STAGES] = books.waited_ns[device]
-        books.rows[row, _WAIT] = books.forward_ns[device]
+    for position in range(fleet.of_session[session, col.LENGTH]):
+        row = fleet.of_session[session, col.FIRST_OUT] + position
+        books.rows[row, STAGES] = books.device[device, col.WAITED_NS]
+        books.rows[row, _WAIT] = books.device[device, col.FORWARD_NS]
         books.rows[row, _STEER] = choose_ns
-        now_ns = books.forward_done_ns[device] + choose_ns
+        now_ns = books.device[device, col.FORWARD_DONE_NS] + choose_ns
         choose(fleet, books, device, row, now_ns)
         extend_by_one(fleet, books, device, position, now_ns)
     return now_ns
@@ -140,34 +147,34 @@ def take_logits(
 
     The stages of the cloud stand in the token's row already.
     """
-    session, hardware = books.session[device], fleet.hardware[device]
-    outcome = fleet.first_row[session] + position
-    payload_bytes = fleet.payload_bytes[fleet.first_payload[outcome] + round_]
-    number = fleet.session_id[session]
+    session, hardware = books.device[device, col.SESSION], fleet.of_device[device, col.HARDWARE]
+    outcome = fleet.of_session[session, col.FIRST_ROW] + position
+    payload_bytes = fleet.payload_bytes[fleet.of_outcome[outcome, col.FIRST_PAYLOAD] + round_]
+    number = fleet.of_session[session, col.SESSION_ID]
     size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
     arrival_ns = send_down(fleet, books, device, now_ns, size, payload_bytes)
     decoded_ns = arrival_ns + fleet.decode_ns[hardware, round_]
-    steering_ns = max(decoded_ns, books.forward_done_ns[device])
+    steering_ns = max(decoded_ns, books.device[device, col.FORWARD_DONE_NS])
     done_ns = steering_ns + fleet.steer_ns[hardware]
-    row = fleet.first_out[session] + position
+    row = fleet.of_session[session, col.FIRST_OUT] + position
     rows = books.rows
     if round_ == 0:
-        rows[row, STAGES] = books.waited_ns[device]
+        rows[row, STAGES] = books.device[device, col.WAITED_NS]
         rows[row, _DOWNLINK] = arrival_ns - now_ns
         rows[row, _DECODE] = decoded_ns - arrival_ns
         rows[row, _WAIT] = steering_ns - decoded_ns
         rows[row, _STEER] = done_ns - steering_ns
-        books.steered_ns[device] = done_ns
-        rows[row, BUSY] = max(0, books.forward_ns[device] - rows[row, _WAIT])
-    if round_ < fleet.rounds[outcome]:
+        books.device[device, col.STEERED_NS] = done_ns
+        rows[row, BUSY] = max(0, books.device[device, col.FORWARD_NS] - rows[row, _WAIT])
+    if round_ < fleet.of_outcome[outcome, col.ROUNDS]:
         size = frame_bytes(number, position, round_ + 1, 0, fleet.up_bucket)
         kind = MORE
         replied_ns = send_up(fleet, books, device, done_ns, size)
     else:
-        rows[row, _REFINEMENT] = done_ns - books.steered_ns[device]
+        rows[row, _REFINEMENT] = done_ns - books.device[device, col.STEERED_NS]
         choose(fleet, books, device, row, done_ns)
-        last = position + 1 == fleet.length[session]
-        body_bytes = 0 if last else number_bytes(fleet.token[outcome])
+        last = position + 1 == fleet.of_session[session, col.LENGTH]
+        body_bytes = 0 if last else number_bytes(fleet.of_outcome[outcome, col.TOKEN])
         kind = CLOSE if last else TOKEN
         size = frame_bytes(number, position, round_, body_bytes, fleet.up_bucket)
         replied_ns = send_up(fleet, books, device, done_ns, size)
@@ -186,27 +193,30 @@ def take_streamed(fleet: Fleet, books: Books, device: int, position: int, now_ns
     A token's bytes are what was sent until it was accepted, so they are booked when the next frame
     is sent, or after the last one.
     """
-    session = books.session[device]
-    token = fleet.token[fleet.first_row[session] + position]
-    first = fleet.first_out[session]
+    session = books.device[device, col.SESSION]
+    token = fleet.of_outcome[fleet.of_session[session, col.FIRST_ROW] + position, col.TOKEN]
+    first = fleet.of_session[session, col.FIRST_OUT]
     rows = books.rows
     while (
-        books.booked[device] < position and rows[first + books.booked[device], CHOSEN_AT] <= now_ns
+        books.device[device, col.BOOKED] < position
+        and rows[first + books.device[device, col.BOOKED], CHOSEN_AT] <= now_ns
     ):
         book(books, device, session, first)
-    size = frame_bytes(fleet.session_id[session], position, 0, number_bytes(token), 1)
+    size = frame_bytes(
+        fleet.of_session[session, col.SESSION_ID], position, 0, number_bytes(token), 1
+    )
     # What overtook an earlier token is kept until that one is there.
     accepted_ns = send_down(fleet, books, device, now_ns, size, 0)
     row = first + position
     if position:
         accepted_ns = max(accepted_ns, rows[row - 1, CHOSEN_AT])
     transit_ns = accepted_ns - now_ns
-    rows[row, STAGES] = books.waited_ns[device]
-    rows[row, _DOWNLINK] = transit_ns - books.way_ns[device]
-    books.way_ns[device] = transit_ns
+    rows[row, STAGES] = books.device[device, col.WAITED_NS]
+    rows[row, _DOWNLINK] = transit_ns - books.device[device, col.WAY_NS]
+    books.device[device, col.WAY_NS] = transit_ns
     close(books, device, row, accepted_ns)
-    if position + 1 == fleet.length[session]:
-        while books.booked[device] <= position:
+    if position + 1 == fleet.of_session[session, col.LENGTH]:
+        while books.device[device, col.BOOKED] <= position:
             book(books, device, session, first)
         finish(fleet, books, device, accepted_ns, LANE_DOWN)
 
@@ -214,29 +224,29 @@ def take_streamed(fleet: Fleet, books: Books, device: int, position: int, now_ns
 def choose(fleet: Fleet, books: Books, device: int, row: int, now_ns: int) -> None:
     """Write a chosen token down, with the bytes since the last one."""
     close(books, device, row, now_ns)
-    session = books.session[device]
-    books.booked[device] = row - fleet.first_out[session]
-    book(books, device, session, fleet.first_out[session])
+    session = books.device[device, col.SESSION]
+    books.device[device, col.BOOKED] = row - fleet.of_session[session, col.FIRST_OUT]
+    book(books, device, session, fleet.of_session[session, col.FIRST_OUT])
 
 
 def close(books: Books, device: int, row: int, now_ns: int) -> None:
     """Cut a token's stages to its latency; the next one counts from here."""
-    latency_ns = now_ns - books.since_ns[device]
+    latency_ns = now_ns - books.device[device, col.SINCE_NS]
     books.rows[row, CHOSEN_AT] = now_ns
     books.rows[row, LATENCY] = latency_ns
     walk_back(latency_ns, books.rows[row, STAGES:STAGES_END])
-    books.since_ns[device] = now_ns
-    books.waited_ns[device] = 0
+    books.device[device, col.SINCE_NS] = now_ns
+    books.device[device, col.WAITED_NS] = 0
 
 
 def book(books: Books, device: int, session: int, first: int) -> None:
     """Book what was moved with the next token that has no bytes yet."""
-    row = first + books.booked[device]
-    books.booked[device] += 1
+    row = first + books.device[device, col.BOOKED]
+    books.device[device, col.BOOKED] += 1
     for figure in range(MOVED_FIGURES):
         moved = books.meter[device, figure]
         books.rows[row, MOVED + figure] = moved
-        books.total[session, figure] += moved
+        books.request[session, col.TOTAL + figure] += moved
         books.meter[device, figure] = 0
 
 
@@ -245,10 +255,10 @@ def book(books: Books, device: int, session: int, first: int) -> None:
 
 def extend_by_one(fleet: Fleet, books: Books, device: int, position: int, now_ns: int) -> None:
     """Give the small model the token of a position."""
-    session, rows = books.session[device], fleet.branches
+    session, rows = books.device[device, col.SESSION], fleet.branches
     held = rows * position
     for branch in range(rows):
-        held += fleet.edge_prompt[session, branch]
+        held += fleet.of_session[session, col.EDGE_PROMPT + branch]
     extend(fleet, books, device, now_ns, rows, held, held + rows)
 
 
@@ -256,7 +266,7 @@ def extend(
     fleet: Fleet, books: Books, device: int, now_ns: int, new: int, held: int, pairs: int
 ) -> None:
     """Begin a forward of the small model; see ``batch_ns``."""
-    terms, at = fleet.edge_terms, fleet.hardware[device]
+    terms, at = fleet.edge_terms, fleet.of_device[device, col.HARDWARE]
     duration_ns = batch_ns(
         fleet.branches,
         new,
@@ -273,8 +283,8 @@ def extend(
             terms[at, 7],
         ),
     )
-    books.forward_ns[device] = duration_ns
-    books.forward_done_ns[device] = now_ns + duration_ns
+    books.device[device, col.FORWARD_NS] = duration_ns
+    books.device[device, col.FORWARD_DONE_NS] = now_ns + duration_ns
 
 
 # --------------------------------------------------------------------------- the network
@@ -285,10 +295,12 @@ def speak(
 ) -> None:
     """Have a device's frame arrive at the cloud."""
     if kind != CLOSE:
-        books.transit_ns[device] = arrival_ns - sent_ns
+        books.device[device, col.TRANSIT_NS] = arrival_ns - sent_ns
     number = books.flow[2 * device + UP, SENT]
-    order = order_of(lane if arrival_ns == sent_ns else LANE_UP, fleet.number[device], number)
-    push(books, arrival_ns, order, kind, books.session[device])
+    order = order_of(
+        lane if arrival_ns == sent_ns else LANE_UP, fleet.of_device[device, col.NUMBER], number
+    )
+    push(books, arrival_ns, order, kind, books.device[device, col.SESSION])
 
 
 def send_up(fleet: Fleet, books: Books, device: int, now_ns: int, size: int) -> int:
@@ -325,11 +337,11 @@ def transmit(
     fleet: Fleet, books: Books, device: int, way: int, now_ns: int, size: int
 ) -> tuple[int, int, int, int]:
     """Send a frame over the device's link: (arrival_ns, wire_bytes, packets, ack_bytes)."""
-    link = fleet.link[device]
+    link = fleet.of_device[device, col.LINK]
     if fleet.setup_ns[link]:
-        if books.connected_ns[device] < 0:
-            books.connected_ns[device] = now_ns + fleet.setup_ns[link]
-        now_ns = max(now_ns, books.connected_ns[device])
+        if books.device[device, col.CONNECTED_NS] < 0:
+            books.device[device, col.CONNECTED_NS] = now_ns + fleet.setup_ns[link]
+        now_ns = max(now_ns, books.device[device, col.CONNECTED_NS])
     line = 2 * link + way
     at = 2 * device + way
     flow, tcp, wire = books.flow, fleet.tcp, fleet.wire
@@ -337,11 +349,11 @@ def transmit(
     delay_ns = fleet.line[line, 1]
     jitter_ns = fleet.line[line, 2]
     if jitter_ns:
-        key = device_key(fleet.word, _JITTER[way], fleet.number[device])
+        key = device_key(fleet.word, _JITTER[way], fleet.of_device[device, col.NUMBER])
         delay_ns += int(exponential_with(key, counter) * jitter_ns)
     uniform = 0.0
     if fleet.loss[line] > 0.0:
-        key = device_key(fleet.word, _LOSS[way], fleet.number[device])
+        key = device_key(fleet.word, _LOSS[way], fleet.of_device[device, col.NUMBER])
         uniform = uniform_with(key, counter)
     arrival_ns, wire_bytes, packets, ack_bytes, _, _, room_bytes, state = carry(
         now_ns,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from actors.costs import Costs
+from actors.fleet import columns as col
 from actors.fleet import engine
 from actors.fleet.layout import (
     BATCHES,
@@ -76,6 +77,7 @@ class FleetDriver:
         self._advance = compiler(engine.advance)
         self._batches: list[int] = []
         self._told = 0
+        self._begun = False
 
     def run(self, stopped: Callable[[], bool] = never) -> ArmRun:
         """Run to the end, or until stopped: then the rows so far are kept and marked.
@@ -87,18 +89,35 @@ class FleetDriver:
             ConfigError: a session that the cloud would drop or refuse.
             LocalProtocolError: a session did not end.
         """
-        books, recorder = self._books, self._recorder
-        # Hashes wrap, in compiled code as here.
-        with np.errstate(over="ignore"):
-            self._begin_all(self._fleet, books)
+        more = self.simulate()
+        self._tell()
+        while more and not stopped():
+            if self._books.engine[EVENTS] == 0:
+                raise LocalProtocolError("fleet: the heap ran dry before every session's end")
+            more = self.simulate()
             self._tell()
-            while not recorder.all_finished and not stopped():
-                if books.engine[EVENTS] == 0:
-                    raise LocalProtocolError("fleet: the heap ran dry before every session's end")
-                self._advance(self._fleet, books, _PIECE_EVENTS)
-                self._tell()
-                self._check()
         return self._close()
+
+    def simulate(self) -> bool:
+        """Advance by a piece, from the beginning on; return whether sessions are left.
+
+        What it comes to stays in the arrays until ``run`` hands it on.
+
+        Raises:
+            ConfigError: a session that the cloud would drop or refuse.
+        """
+        books = self._books
+        # Hashes wrap, in compiled code as in Python.
+        with np.errstate(over="ignore"):
+            if self._begun:
+                self._advance(self._fleet, books, _PIECE_EVENTS)
+            else:
+                self._begin_all(self._fleet, books)
+        self._begun = True
+        self._batches += np.asarray(books.batches[0 : books.engine[BATCHES]]).tolist()
+        books.engine[BATCHES] = 0
+        self._check()
+        return bool(books.engine[FINISHED] < self._fleet.sessions)
 
     def _check(self) -> None:
         fault = self._books.engine[FAULT]
@@ -111,37 +130,39 @@ class FleetDriver:
             raise ConfigError("cloud: too many sessions wait for memory; choose fewer devices")
 
     def _tell(self) -> None:
-        """Hand on the sessions that have ended and the batches since the last time."""
+        """Hand on the sessions that have ended since the last time."""
         books = self._books
         ended = books.engine[FINISHED]
         for at in range(self._told, ended):
             self._tell_session(books.ended[at])
         self._told = ended
-        self._batches += np.asarray(books.batches[0 : books.engine[BATCHES]]).tolist()
-        books.engine[BATCHES] = 0
 
     def _tell_session(self, session: int) -> None:
-        length = self._fleet.length[session]
+        length = self._fleet.of_session[session, col.LENGTH]
         tokens = self._tell_tokens(session, length)
         reason = "eos" if tokens[-1] in self._plan.eos else "length"
-        moved = self._meter(self._books.total, session, 0)
+        moved = ByteMeter(*_figures(self._books.request, session)[col.TOTAL :])
         self._recorder.request(
-            self._request(session, self._books.finished_ns[session], tokens, reason, moved)
+            self._request(
+                session, self._books.request[session, col.FINISHED_NS], tokens, reason, moved
+            )
         )
 
     def _tell_tokens(self, session: int, count: int) -> tuple[int, ...]:
         fleet, books = self._fleet, self._books
-        device = self._plan.devices[fleet.owner[session]]
-        number = int(session - fleet.first_session[fleet.owner[session]])
-        first, outcomes = fleet.first_out[session], self._outcomes.rows
+        device = self._plan.devices[fleet.of_session[session, col.OWNER]]
+        number = int(
+            session - fleet.of_device[fleet.of_session[session, col.OWNER], col.FIRST_SESSION]
+        )
+        first, outcomes = fleet.of_session[session, col.FIRST_OUT], self._outcomes.rows
         steered, streamed = self._plan.arm.method.steered, self._plan.arm.method.streamed
         tokens = []
         for position in range(count):
             figures = _figures(books.rows, int(first + position))
-            outcome = outcomes[fleet.first_row[session] + position]
+            outcome = outcomes[fleet.of_session[session, col.FIRST_ROW] + position]
             tokens.append(outcome.token)
             record = TokenRecord(
-                session=int(fleet.session_id[session]),
+                session=int(fleet.of_session[session, col.SESSION_ID]),
                 position=position,
                 token=outcome.token,
                 latency_ns=figures[LATENCY],
@@ -159,16 +180,18 @@ class FleetDriver:
         self, session: int, end_ns: int, tokens: tuple[int, ...], reason: str, moved: ByteMeter
     ) -> RequestRow:
         fleet = self._fleet
-        device = self._plan.devices[fleet.owner[session]]
-        number = int(session - fleet.first_session[fleet.owner[session]])
+        device = self._plan.devices[fleet.of_session[session, col.OWNER]]
+        number = int(
+            session - fleet.of_device[fleet.of_session[session, col.OWNER], col.FIRST_SESSION]
+        )
         return RequestRow(
             device=device.device,
             request=number,
-            session=int(fleet.session_id[session]),
+            session=int(fleet.of_session[session, col.SESSION_ID]),
             prompt_id=device.requests[number].prompt_id,
             link_class=device.link_class,
             device_class=device.device_class,
-            arrival_ns=int(self._books.arrival_ns[session]),
+            arrival_ns=int(self._books.request[session, col.ARRIVAL_NS]),
             finished_ns=int(end_ns),
             tokens=tokens,
             reason=reason,
@@ -180,8 +203,12 @@ class FleetDriver:
         books, complete = self._books, self._recorder.all_finished
         end_ns = int(books.engine[NOW])
         if complete:
-            sessions = len(self._fleet.session_id)
-            end_ns = int(max(books.finished_ns[0:sessions], default=0))
+            end_ns = int(
+                max(
+                    (books.request[one, col.FINISHED_NS] for one in range(self._fleet.sessions)),
+                    default=0,
+                )
+            )
         else:
             self._censor(end_ns)
         run = self._recorder.close(end_ns, complete=complete)
@@ -192,14 +219,10 @@ class FleetDriver:
     def _censor(self, end_ns: int) -> None:
         """Book the requests that had come by the end of a run that was stopped."""
         ended = {int(self._books.ended[at]) for at in range(self._books.engine[FINISHED])}
-        for session in range(len(self._fleet.session_id)):
-            arrived = 0 <= self._books.arrival_ns[session] <= end_ns
+        for session in range(self._fleet.sessions):
+            arrived = 0 <= self._books.request[session, col.ARRIVAL_NS] <= end_ns
             if arrived and session not in ended:
                 self._recorder.request(self._request(session, end_ns, (), CENSORED, ByteMeter()))
-
-    @staticmethod
-    def _meter(table: Any, row: int, first: int) -> ByteMeter:  # noqa: ANN401 - an array
-        return ByteMeter(*_figures(table, row)[first:])
 
 
 def _figures(table: Any, row: int) -> list[int]:  # noqa: ANN401 - an array

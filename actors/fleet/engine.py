@@ -7,6 +7,7 @@ takes a prefix of each: what it merges is bounded by the batch, not by the fleet
 
 from __future__ import annotations
 
+from actors.fleet import columns as col
 from actors.fleet.devices import begin, take_logits, take_streamed, write_cloud
 from actors.fleet.layout import (
     ADMITTED,
@@ -52,14 +53,14 @@ from netsim.hardware.roofline import batch_ns
 
 def begin_all(fleet: Fleet, books: Books) -> None:
     """Begin the first request of every device."""
-    for device in range(len(fleet.number)):
+    for device in range(fleet.devices):
         begin(fleet, books, device)
 
 
 def advance(fleet: Fleet, books: Books, events: int) -> None:
     """Take so many events at most; fewer where every request has ended or a fault was found."""
     engine = books.engine
-    sessions = len(fleet.session_id)
+    sessions = fleet.sessions
     for _ in range(events):
         if engine[FINISHED] == sessions or engine[FAULT] != NO_FAULT or engine[EVENTS] == 0:
             return
@@ -87,26 +88,28 @@ def advance(fleet: Fleet, books: Books, events: int) -> None:
 
 def hear(fleet: Fleet, books: Books, kind: int, session: int, now_ns: int) -> None:
     """Take a device's frame."""
-    device = fleet.owner[session]
+    device = fleet.of_session[session, col.OWNER]
     if kind == TOKEN:
-        books.position[device] += 1
-        books.round[device] = 0
-        books.pending[device] = 1
+        books.device[device, col.POSITION] += 1
+        books.device[device, col.ROUND] = 0
+        books.device[device, col.PENDING] = 1
     elif kind == MORE:
-        books.round[device] += 1
+        books.device[device, col.ROUND] += 1
         books.refining[books.engine[REFINING]] = device
         books.engine[REFINING] += 1
-    books.uplink_ns[device] = books.transit_ns[device]
-    books.ready_ns[device] = now_ns
-    books.compute_ns[device] = 0
+    books.device[device, col.UPLINK_NS] = books.device[device, col.TRANSIT_NS]
+    books.device[device, col.READY_NS] = now_ns
+    books.device[device, col.COMPUTE_NS] = 0
     if kind == TOKEN:
         get_ready(books, device)
     elif kind == OPEN:
-        books.position[device] = 0
-        books.round[device] = 0
-        books.pending[device] = fleet.prompt[session]
-        books.cached[device] = 0
-        fits = admit(fleet.needs[session : session + 1], books.engine[FREE_TOKENS], 1)
+        books.device[device, col.POSITION] = 0
+        books.device[device, col.ROUND] = 0
+        books.device[device, col.PENDING] = fleet.of_session[session, col.PROMPT]
+        books.device[device, col.CACHED] = 0
+        fits = admit(
+            fleet.of_session[session, col.NEEDS : col.NEEDS + 1], books.engine[FREE_TOKENS], 1
+        )
         room = books.engine[ADMITTED] < fleet.max_sessions
         at_once = books.engine[COUNTS + WAITING] == 0 and fits and room
         if not at_once and books.engine[COUNTS + WAITING] >= fleet.max_waiting:
@@ -120,19 +123,19 @@ def let_in(fleet: Fleet, books: Books) -> None:
     engine = books.engine
     while engine[COUNTS + WAITING]:
         device = books.queues[WAITING, engine[HEADS + WAITING]]
-        session = books.session[device]
-        needs = fleet.needs[session : session + 1]
+        session = books.device[device, col.SESSION]
+        needs = fleet.of_session[session, col.NEEDS : col.NEEDS + 1]
         if admit(needs, engine[FREE_TOKENS], fleet.max_sessions - engine[ADMITTED]) == 0:
             return
         take_first(books, WAITING)
-        engine[FREE_TOKENS] -= fleet.needs[session]
+        engine[FREE_TOKENS] -= fleet.of_session[session, col.NEEDS]
         engine[ADMITTED] += 1
         get_ready(books, device)
 
 
 def free(fleet: Fleet, books: Books, session: int) -> None:
     """Take back what a session reserved."""
-    books.engine[FREE_TOKENS] += fleet.needs[session]
+    books.engine[FREE_TOKENS] += fleet.of_session[session, col.NEEDS]
     books.engine[ADMITTED] -= 1
     let_in(fleet, books)
 
@@ -142,19 +145,19 @@ def free(fleet: Fleet, books: Books, session: int) -> None:
 
 def get_ready(books: Books, device: int) -> None:
     """Put a device's session behind all that are ready."""
-    books.sequence[device] = books.engine[NEXT_SEQUENCE]
+    books.device[device, col.SEQUENCE] = books.engine[NEXT_SEQUENCE]
     books.engine[NEXT_SEQUENCE] += 1
-    append(books, DECODING if books.pending[device] == 1 else PROMPTS, device)
+    append(books, DECODING if books.device[device, col.PENDING] == 1 else PROMPTS, device)
 
 
 def keep_first(books: Books, device: int) -> None:
     """Put a session whose prompt was begun before all that are ready."""
     books.engine[FIRST_SEQUENCE] -= 1
-    books.sequence[device] = books.engine[FIRST_SEQUENCE]
-    queue = DECODING if books.pending[device] == 1 else PROMPTS
+    books.device[device, col.SEQUENCE] = books.engine[FIRST_SEQUENCE]
+    queue = DECODING if books.device[device, col.PENDING] == 1 else PROMPTS
     head = books.engine[HEADS + queue] - 1
     if head < 0:
-        head = len(books.sequence) - 1
+        head = len(books.running) - 1
     books.queues[queue, head] = device
     books.engine[HEADS + queue] = head
     books.engine[COUNTS + queue] += 1
@@ -163,13 +166,13 @@ def keep_first(books: Books, device: int) -> None:
 def append(books: Books, queue: int, device: int) -> None:
     """Put a device at the end of a queue."""
     at = books.engine[HEADS + queue] + books.engine[COUNTS + queue]
-    books.queues[queue, at % len(books.sequence)] = device
+    books.queues[queue, at % len(books.running)] = device
     books.engine[COUNTS + queue] += 1
 
 
 def take_first(books: Books, queue: int) -> None:
     """Take the first device from a queue."""
-    books.engine[HEADS + queue] = (books.engine[HEADS + queue] + 1) % len(books.sequence)
+    books.engine[HEADS + queue] = (books.engine[HEADS + queue] + 1) % len(books.running)
     books.engine[COUNTS + queue] -= 1
 
 
@@ -187,13 +190,13 @@ def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
         take = takes[index]
         if take:
             device = books.merged[index]
-            take_first(books, DECODING if books.pending[device] == 1 else PROMPTS)
-            books.taken[device] = take
+            take_first(books, DECODING if books.device[device, col.PENDING] == 1 else PROMPTS)
+            books.device[device, col.TAKEN] = take
             books.running[rows] = device
             rows += 1
             new += take
-            held += books.cached[device]
-            pairs += take * books.cached[device] + take * (take + 1) // 2
+            held += books.device[device, col.CACHED]
+            pairs += take * books.device[device, col.CACHED] + take * (take + 1) // 2
     engine[RUNNING] = rows
     if rows:
         books.batches[engine[BATCHES]] = rows
@@ -207,7 +210,7 @@ def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
 def merge(fleet: Fleet, books: Books) -> int:
     """Lay out what a step may take, in the order in which it became ready; return how many."""
     engine, queues = books.engine, books.queues
-    size = len(books.sequence)
+    size = len(books.running)
     decoding = min(engine[COUNTS + DECODING], fleet.max_batch)
     prompts = min(engine[COUNTS + PROMPTS], fleet.max_batch)
     one = two = 0
@@ -216,7 +219,7 @@ def merge(fleet: Fleet, books: Books) -> int:
         if one < decoding and two < prompts:
             first = queues[DECODING, (engine[HEADS + DECODING] + one) % size]
             other = queues[PROMPTS, (engine[HEADS + PROMPTS] + two) % size]
-            from_one = books.sequence[first] < books.sequence[other]
+            from_one = books.device[first, col.SEQUENCE] < books.device[other, col.SEQUENCE]
         if from_one:
             device = queues[DECODING, (engine[HEADS + DECODING] + one) % size]
             one += 1
@@ -224,7 +227,7 @@ def merge(fleet: Fleet, books: Books) -> int:
             device = queues[PROMPTS, (engine[HEADS + PROMPTS] + two) % size]
             two += 1
         books.merged[one + two - 1] = device
-        books.pending_now[one + two - 1] = books.pending[device]
+        books.pending_now[one + two - 1] = books.device[device, col.PENDING]
     return one + two
 
 
@@ -242,10 +245,10 @@ def end_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
     rows, done = engine[RUNNING], 0
     for index in range(rows):
         device = running[index]
-        books.cached[device] += books.taken[device]
-        books.pending[device] -= books.taken[device]
-        books.compute_ns[device] += engine[STEP_NS]
-        if books.pending[device] == 0:
+        books.device[device, col.CACHED] += books.device[device, col.TAKEN]
+        books.device[device, col.PENDING] -= books.device[device, col.TAKEN]
+        books.device[device, col.COMPUTE_NS] += engine[STEP_NS]
+        if books.device[device, col.PENDING] == 0:
             running[done] = device
             done += 1
         else:
@@ -274,7 +277,7 @@ def start_select(fleet: Fleet, books: Books, now_ns: int) -> None:
         for round_ in range(fleet.ladder_rounds):
             count = 0
             for index in range(rows):
-                count += books.round[books.running[index]] == round_
+                count += books.device[books.running[index], col.ROUND] == round_
             duration_ns += fleet.round_ns[round_, count]
     start_op(books, now_ns, duration_ns, SELECT_DONE)
 
@@ -286,24 +289,26 @@ def end_select(fleet: Fleet, books: Books, now_ns: int) -> None:
     select_ns = engine[STEP_NS]
     for index in range(engine[RUNNING]):
         device = books.running[index]
-        position, session = books.position[device], books.session[device]
-        compute_ns = books.compute_ns[device]
-        queue_ns = now_ns - books.ready_ns[device] - compute_ns - select_ns
-        row = fleet.first_out[session] + position
-        if books.round[device] == 0:
-            write_cloud(books, row, books.uplink_ns[device], queue_ns, compute_ns, select_ns)
+        position, session = books.device[device, col.POSITION], books.device[device, col.SESSION]
+        compute_ns = books.device[device, col.COMPUTE_NS]
+        queue_ns = now_ns - books.device[device, col.READY_NS] - compute_ns - select_ns
+        row = fleet.of_session[session, col.FIRST_OUT] + position
+        if books.device[device, col.ROUND] == 0:
+            write_cloud(
+                books, row, books.device[device, col.UPLINK_NS], queue_ns, compute_ns, select_ns
+            )
         if fleet.role != STREAMED:
-            take_logits(fleet, books, device, position, books.round[device], now_ns)
+            take_logits(fleet, books, device, position, books.device[device, col.ROUND], now_ns)
             continue
-        last = position + 1 == fleet.length[session]
+        last = position + 1 == fleet.of_session[session, col.LENGTH]
         take_streamed(fleet, books, device, position, now_ns)
         if last:
             free(fleet, books, session)
         else:
-            books.position[device] = position + 1
-            books.pending[device] = 1
-            books.uplink_ns[device] = 0
-            books.ready_ns[device] = now_ns
-            books.compute_ns[device] = 0
+            books.device[device, col.POSITION] = position + 1
+            books.device[device, col.PENDING] = 1
+            books.device[device, col.UPLINK_NS] = 0
+            books.device[device, col.READY_NS] = now_ns
+            books.device[device, col.COMPUTE_NS] = 0
             get_ready(books, device)
     engine[RUNNING] = 0

@@ -101,6 +101,8 @@ class Fleet(NamedTuple):
     """What does not change while a fleet runs.
 
     Args:
+        devices: D.
+        sessions: S.
         role: what the cloud does: ``LOCAL``, ``STEERED`` or ``STREAMED``.
         branches: of the small model.
         ladder_rounds: of the tables below, the first answer included.
@@ -116,23 +118,9 @@ class Fleet(NamedTuple):
         word: what ``device_key`` needs of the seed.
         cloud_terms: what rules the cloud's forwards.
         egress_wire: what rules bytes at the egress.
-        number: id of each device (D).
-        link: link class of each device (D).
-        hardware: device class of each device (D).
-        first_session: of each device, and one more (D + 1).
-        session_id: of each session (S).
-        owner: index of each session's device (S).
-        due_ns: of each session: when it comes (open loop) or after what pause (S).
-        prompt: tokens that the cloud is sent (S).
-        edge_prompt: tokens of the first and second branch (S, 2).
-        needs: KV tokens that the session reserves (S).
-        open_bytes: of its OPEN frame (S).
-        first_row: where its outcomes begin (S).
-        first_out: where its rows are written (S).
-        length: tokens that it has (S).
-        token: of each outcome (R).
-        rounds: of each outcome: MOREs (R).
-        first_payload: where its payloads begin (R).
+        of_device: what is fixed of each device, see ``columns``, and one row more (D + 1, 4).
+        of_session: what is fixed of each session (S, 11).
+        of_outcome: what is fixed of each outcome (R, 3).
         payload_bytes: of each.
         line: rate_bps, propagation_ns, jitter_ns of each direction (2 · links, 3).
         loss: of each direction (2 · links).
@@ -146,6 +134,8 @@ class Fleet(NamedTuple):
         choose_ns: the cloud's choices, by rows.
     """
 
+    devices: int
+    sessions: int
     role: int
     branches: int
     ladder_rounds: int
@@ -161,23 +151,9 @@ class Fleet(NamedTuple):
     word: np.uint64
     cloud_terms: ForwardTerms
     egress_wire: tuple[int, int, int, int, int, int, int, int]
-    number: Column
-    link: Column
-    hardware: Column
-    first_session: Column
-    session_id: Column
-    owner: Column
-    due_ns: Column
-    prompt: Column
-    edge_prompt: Table
-    needs: Column
-    open_bytes: Column
-    first_row: Column
-    first_out: Column
-    length: Column
-    token: Column
-    rounds: Column
-    first_payload: Column
+    of_device: Table
+    of_session: Table
+    of_outcome: Table
     payload_bytes: Column
     line: Table
     loss: Shares
@@ -205,30 +181,10 @@ class Books(NamedTuple):
         heap_order: their order within the nanosecond.
         heap_what: kind and session.
         flow: ``netsim.tcp.STATE``, frames sent and room of each direction (2 · D, 10).
-        connected_ns: when the connection is there; -1 before the first frame (D).
         meter: bytes not booked yet (D, 7).
-        session: the one that the device is in (D).
-        since_ns: when its last token was chosen (D).
-        waited_ns: of its request behind an earlier one (D).
-        forward_ns: how long the small model's forward takes (D).
-        forward_done_ns: when it ends (D).
-        steered_ns: when round 0 was steered (D).
-        way_ns: of the streamed token before, how long it was under way (D).
-        booked: streamed tokens whose bytes are booked (D).
-        transit_ns: of the frame that goes up (D).
-        pending: tokens not in the cloud's cache (D).
-        cached: tokens there (D).
-        taken: pending tokens in the forward under way (D).
-        position: of the token to be chosen next, at the cloud (D).
-        round: the newest round (D).
-        uplink_ns: transit of the frame that is served (D).
-        ready_ns: when it arrived (D).
-        compute_ns: forwards since then (D).
-        sequence: place among the ready (D).
+        device: what changes of each device, see ``columns`` (D, 19).
         rows: what is written down of each token (tokens, 21).
-        arrival_ns: of each request (S); -1 before it came.
-        finished_ns: of each request (S).
-        total: bytes of each request (S, 7).
+        request: what changes of each session, see ``columns`` (S, 9).
         ended: sessions in the order in which their ends became known.
         batches: rows of the forwards since they were read last.
     """
@@ -243,30 +199,10 @@ class Books(NamedTuple):
     heap_order: Column
     heap_what: Column
     flow: Table
-    connected_ns: Column
     meter: Table
-    session: Column
-    since_ns: Column
-    waited_ns: Column
-    forward_ns: Column
-    forward_done_ns: Column
-    steered_ns: Column
-    way_ns: Column
-    booked: Column
-    transit_ns: Column
-    pending: Column
-    cached: Column
-    taken: Column
-    position: Column
-    round: Column
-    uplink_ns: Column
-    ready_ns: Column
-    compute_ns: Column
-    sequence: Column
+    device: Table
     rows: Table
-    arrival_ns: Column
-    finished_ns: Column
-    total: Table
+    request: Table
     ended: Column
     batches: Column
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from actors.costs import Costs
 from actors.device import link_of
+from actors.fleet import columns as col
 from actors.fleet.layout import (
     ENGINE_FIGURES,
     FLOW_FIGURES,
@@ -97,6 +98,8 @@ def fleet_of(plan: ArmPlan, terms: CodecTerms, costs: Costs, outcomes: Outcomes)
     steered, streamed = method.steered, method.streamed
     payloads = [size for row in outcomes.rows for size in row.payload_bytes]
     return Fleet(
+        devices=len(plan.devices),
+        sessions=len(sessions),
         role=_ROLES[method.cloud],
         branches=len(method.edge_branches),
         ladder_rounds=rounds,
@@ -112,28 +115,35 @@ def fleet_of(plan: ArmPlan, terms: CodecTerms, costs: Costs, outcomes: Outcomes)
         word=seed_word(plan.arm.seed),
         cloud_terms=cloud_terms,
         egress_wire=HTTP2_OVER_TLS.terms,
-        number=_integers(device.device for device in plan.devices),
-        link=_integers(link),
-        hardware=_integers(hardware),
-        first_session=_running_sum(len(device.requests) for device in plan.devices),
-        session_id=_integers(session_id(device.device, number) for _, device, number in sessions),
-        owner=_integers(index for index, _, _ in sessions),
-        due_ns=_integers(
-            (device.think_ns if device.arrivals_ns is None else device.arrivals_ns)[number]
-            for _, device, number in sessions
+        of_device=_columns(
+            [*(device.device for device in plan.devices), 0],
+            [*link, 0],
+            [*hardware, 0],
+            _running_sum(len(device.requests) for device in plan.devices),
         ),
-        prompt=_integers(prompts),
-        edge_prompt=_edge_prompts(plan, terms, sessions),
-        needs=_integers(prompt + plan.max_new_tokens for prompt in prompts),
-        open_bytes=_integers(
-            opens.of(device, number) if method.cloud_prompt else 0 for _, device, number in sessions
+        of_session=_columns(
+            [session_id(device.device, number) for _, device, number in sessions],
+            [index for index, _, _ in sessions],
+            [
+                (device.think_ns if device.arrivals_ns is None else device.arrivals_ns)[number]
+                for _, device, number in sessions
+            ],
+            prompts,
+            [prompt + plan.max_new_tokens for prompt in prompts],
+            [
+                opens.of(device, number) if method.cloud_prompt else 0
+                for _, device, number in sessions
+            ],
+            outcomes.first_rows,
+            _running_sum(outcomes.lengths)[:-1],
+            outcomes.lengths,
+            *_edge_prompts(plan, terms, sessions).T,
         ),
-        first_row=_integers(outcomes.first_rows),
-        first_out=_running_sum(outcomes.lengths.tolist()),
-        length=_integers(outcomes.lengths),
-        token=_integers(row.token for row in outcomes.rows),
-        rounds=_integers(len(row.payload_bytes) - 1 for row in outcomes.rows),
-        first_payload=_running_sum(len(row.payload_bytes) for row in outcomes.rows),
+        of_outcome=_columns(
+            [row.token for row in outcomes.rows],
+            [len(row.payload_bytes) - 1 for row in outcomes.rows],
+            _running_sum(len(row.payload_bytes) for row in outcomes.rows)[:-1],
+        ),
         payload_bytes=_integers(payloads),
         line=_integers((way.rate_bps, way.propagation_ns, way.jitter_ns) for way in ways),
         loss=_reals(way.loss for way in ways),
@@ -172,8 +182,8 @@ def books_of(plan: ArmPlan, fleet: Fleet, batches: int) -> Books:
         fleet: its fixed figures.
         batches: how many forwards are kept between two readings.
     """
-    devices, sessions = len(fleet.number), len(fleet.session_id)
-    tokens = sum(fleet.length[0:sessions])
+    devices, sessions = fleet.devices, fleet.sessions
+    tokens = sum(fleet.of_session[session, col.LENGTH] for session in range(sessions))
 
     def zeros(*shape: int) -> Any:  # noqa: ANN401 - an array stands for columns and tables
         return np.zeros(shape, np.int64)
@@ -187,6 +197,13 @@ def books_of(plan: ArmPlan, fleet: Fleet, batches: int) -> Books:
             model = link_of(device, plan.arm.seed)
             models[device.link] = model.down_state.flow, model.up_state.flow
         flow[2 * index, :SENT], flow[2 * index + 1, :SENT] = models[device.link]
+    device_figures = zeros(devices, col.DEVICE_FIGURES)
+    device_figures[:, col.CONNECTED_NS] = -1
+    device_figures[:, col.SESSION] = [
+        fleet.of_device[device, col.FIRST_SESSION] - 1 for device in range(devices)
+    ]
+    request = zeros(sessions, col.TOTAL + MOVED_FIGURES)
+    request[:, col.ARRIVAL_NS] = -1
     candidates = 2 * min(plan.limits.max_batch, devices) + 1
     events = sessions + devices + 4
     return Books(
@@ -200,30 +217,10 @@ def books_of(plan: ArmPlan, fleet: Fleet, batches: int) -> Books:
         heap_order=zeros(events),
         heap_what=zeros(events),
         flow=flow,
-        connected_ns=zeros(devices) - 1,
         meter=zeros(devices, MOVED_FIGURES),
-        session=_integers(first - 1 for first in fleet.first_session[0:devices]),
-        since_ns=zeros(devices),
-        waited_ns=zeros(devices),
-        forward_ns=zeros(devices),
-        forward_done_ns=zeros(devices),
-        steered_ns=zeros(devices),
-        way_ns=zeros(devices),
-        booked=zeros(devices),
-        transit_ns=zeros(devices),
-        pending=zeros(devices),
-        cached=zeros(devices),
-        taken=zeros(devices),
-        position=zeros(devices),
-        round=zeros(devices),
-        uplink_ns=zeros(devices),
-        ready_ns=zeros(devices),
-        compute_ns=zeros(devices),
-        sequence=zeros(devices),
+        device=device_figures,
         rows=zeros(tokens, ROW_FIGURES),
-        arrival_ns=zeros(sessions) - 1,
-        finished_ns=zeros(sessions),
-        total=zeros(sessions, MOVED_FIGURES),
+        request=request,
         ended=zeros(sessions),
         batches=zeros(batches),
     )
@@ -275,6 +272,10 @@ def _one_of_each(links: list[LinkProfile], plan: ArmPlan) -> list[DevicePlan]:
 
 def _integers(values: Any) -> Any:  # noqa: ANN401 - columns and tables of what is iterated over
     return np.array(list(values), np.int64)
+
+
+def _columns(*columns: Any) -> Any:  # noqa: ANN401 - a table of what is iterated over
+    return np.stack([np.asarray(column, np.int64) for column in columns], axis=1)
 
 
 def _reals(values: Any) -> Any:  # noqa: ANN401 - likewise

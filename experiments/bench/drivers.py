@@ -17,13 +17,16 @@ from typing import Any
 
 from actors.cloud import CloudActor
 from actors.edge import EdgeActor
+from actors.fleet.driver import FleetDriver
+from actors.fleet.machine_code import kept_compiler
+from actors.fleet.outcomes import Outcomes
 from actors.live.driver import run_live
 from actors.plan import ArmPlan, CodecTerms, codec_terms
 from actors.port import LocalHandle
 from actors.records import Recorder
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
 from actors.virtual import VirtualDriver
-from experiments.hosting import host_makers
+from experiments.hosting import host_makers, null_config
 from experiments.planning import Workload, plan_arm, plan_costs, plan_workload
 from experiments.scenario import Scenario
 
@@ -34,6 +37,8 @@ _ROUNDS = 3
 
 _OVERHEAD_TARGET_S = 100e-6
 _SHARE_TARGET = 0.8
+_FLEET_DEVICES, _FLEET_TOKENS = 10_000, 20
+_FLEET_TARGET_S = 1e-6
 
 
 def run(repeats: int = 20) -> list[dict[str, Any]]:
@@ -42,20 +47,23 @@ def run(repeats: int = 20) -> list[dict[str, Any]]:
     Where a row has a `target`, it is of the share if there is one, else of the median.
     """
     rows = [_overhead(method, max(3, repeats // 4)) for method in ("costeer", "llm_without")]
+    rows += [_fleet(method, max(3, repeats // 4)) for method in ("costeer", "llm_without")]
     for way in ("virtual", "live"):
         rows += _against_bare_loop(way)
     return rows
 
 
-def _scenario(values: str, method: str, new_tokens: int) -> Scenario:
+def _scenario(
+    values: str, method: str, new_tokens: int, devices: int = _DEVICES, link: str = "ideal"
+) -> Scenario:
     return Scenario.model_validate(
         {
             "name": "bench",
             "values": values,
             "fleet": {
-                "devices": _DEVICES,
+                "devices": devices,
                 "arrivals": {"kind": "closed", "think_s": 0.0},
-                "classes": [{"share": 1, "link": "ideal", "hardware": "orin-nano"}],
+                "classes": [{"share": 1, "link": link, "hardware": "orin-nano"}],
             },
             "arms": [
                 {"method": method, "codec": "top64-bf16-naive"}
@@ -90,7 +98,7 @@ class _Setting:
             plan_costs(self.scenario, self.terms),
             LocalHandle(self.cloud),
             edges,
-            self._recorder(),
+            self.recorder(),
         )
         return len(driver.run().tokens)
 
@@ -98,11 +106,11 @@ class _Setting:
         cloud = LocalHandle(CloudActor(lambda: self.cloud))
         edge = LocalHandle(EdgeActor(lambda: self.edge))
         run = run_live(
-            self.plan, self.terms, cloud, [edge], self._recorder(), lambda _: time.sleep(_POLL_S)
+            self.plan, self.terms, cloud, [edge], self.recorder(), lambda _: time.sleep(_POLL_S)
         )
         return len(run.tokens)
 
-    def _recorder(self) -> Recorder:
+    def recorder(self) -> Recorder:
         return Recorder(_DEVICES, lambda _tokens, _requests: None)
 
 
@@ -141,6 +149,39 @@ def _overhead(method: str, repeats: int) -> dict[str, Any]:
         "repeats": repeats,
         "median_s": median(taken),
         "target": _OVERHEAD_TARGET_S,
+    }
+
+
+def _fleet(method: str, repeats: int) -> dict[str, Any]:
+    """The compiled way's rules, without making rows of what they come to."""
+    scenario = _scenario("null", method, _FLEET_TOKENS, _FLEET_DEVICES, "lte")
+    setting = _Setting(scenario)
+    costs = plan_costs(scenario, setting.terms)
+    outcomes = Outcomes.constant(
+        null_config(scenario), _FLEET_DEVICES, _FLEET_TOKENS, setting.plan.eos
+    )
+    taken = []
+    for _ in range(repeats + 1):
+        driver = FleetDriver(
+            setting.plan,
+            setting.terms,
+            costs,
+            outcomes,
+            setting.recorder(),
+            compiler=kept_compiler(),
+        )
+        began_s = time.process_time()
+        while driver.simulate():
+            pass
+        taken.append((time.process_time() - began_s) / (_FLEET_DEVICES * _FLEET_TOKENS))
+    per_token_s = median(taken[1:])  # the first one may have compiled
+    return {
+        "bench": "fleet driver, CPU per token",
+        "case": f"{method}, {_FLEET_DEVICES:,} devices on lte, null values, rows not made",
+        "repeats": repeats,
+        "median_s": per_token_s,
+        "tokens_per_s": 1 / per_token_s,
+        "target": _FLEET_TARGET_S,
     }
 
 
