@@ -70,6 +70,7 @@ def test_two_processes_choose_what_one_simulates(
     there, here = load(tmp_path / "run"), load(simulated)
     assert there.summary["output_digest"] == here.summary["output_digest"]
     assert set(there.tokens.way) == {"sockets"}
+    assert set(there.requests.link_class) == {"as it is"}
     assert (tmp_path / "run" / "report.html").exists()
     assert device(token, address, tmp_path / "late", "--arm", "costeer") == 2
     assert "cannot be reached" in capsys.readouterr().err
