@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from actors.calibrate import CloudPoints, Grid, measure_cloud, sample_payload
 from actors.live.cloud import LiveCloud, LiveCloudReport
 from actors.live.frames import DownFrame, UpFrame
+from actors.sight import CloudLook
 from actors.values.port import ArmSpec, CloudHost
 from costeer.cloud import EngineSpec
 from costeer.errors import LocalProtocolError
@@ -49,6 +50,10 @@ class CloudActor:
     def pull(self, shard: int) -> list[DownFrame]:
         """Wait a moment for frames for a shard."""
         return self._serving().pull(shard)
+
+    def live_look(self) -> CloudLook:
+        """Return how the engine stands."""
+        return self._serving().look()
 
     def live_end(self) -> LiveCloudReport:
         """Stop serving and say what was done."""

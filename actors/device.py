@@ -145,7 +145,8 @@ class DeviceRun:
 
     def close(self, reason: str, now_ns: int, *, failed: bool = False) -> RequestRow:
         """Book the end of the session."""
-        self._total.add(self.access.take())
+        closing = self.access.take()
+        self._total.add(closing)
         self.machine = None
         plan = self.plan
         return RequestRow(
@@ -161,6 +162,7 @@ class DeviceRun:
             reason=reason,
             failed=failed,
             moved=self._total,
+            closing=closing,
         )
 
     def censor(self, now_ns: int) -> list[RequestRow]:

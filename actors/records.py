@@ -8,9 +8,10 @@ direction's acknowledgements), plus packets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 
+from actors.sight import Sight
 from costeer.cloud import EngineCounters
 from costeer.machine import TokenRecord
 
@@ -75,6 +76,7 @@ class RequestRow:
         reason: ``eos``, ``length``, an error's text, or ``censored``.
         failed: ended by an error.
         moved: all bytes of the session.
+        closing: those of them that came after its last token.
     """
 
     device: int
@@ -89,6 +91,7 @@ class RequestRow:
     reason: str
     failed: bool
     moved: ByteMeter
+    closing: ByteMeter = field(default_factory=ByteMeter)
 
 
 @dataclass(slots=True)
@@ -120,6 +123,28 @@ class ArmRun:
         self.requests.sort(key=lambda row: (row.device, row.request))
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What came since the last time, for whoever watches an arm while it runs.
+
+    Args:
+        tokens: rows of tokens.
+        requests: rows of requests that ended.
+        sight: what the driver saw.
+    """
+
+    tokens: Sequence[TokenRow]
+    requests: Sequence[RequestRow]
+    sight: Sight
+
+    def moved(self) -> Iterator[tuple[int, ByteMeter]]:
+        """Yield (device, bytes): over all news of an arm, every byte once."""
+        for token in self.tokens:
+            yield token.device, token.moved
+        for request in self.requests:
+            yield request.device, request.closing
+
+
 Commit = Callable[[list[TokenRow], list[RequestRow]], None]
 """Takes rows that are final, in small pieces, so that a run that dies has lost little."""
 
@@ -140,6 +165,8 @@ class Recorder:
         piece_requests: int = 8,
         tell: Callable[[int], None] | None = None,
         tell_every: int = 64,
+        watch: Callable[[News], None] | None = None,
+        watch_every: int = 256,
     ) -> None:
         """Begin an arm.
 
@@ -150,6 +177,8 @@ class Recorder:
             piece_requests: requests after which a piece is full likewise.
             tell: told how many tokens more there are, now and then.
             tell_every: tokens between two times.
+            watch: told of the rows themselves, now and then.
+            watch_every: tokens between two times; ``show`` does not wait for them.
         """
         self._tell = tell
         self._tell_every = tell_every
@@ -157,6 +186,11 @@ class Recorder:
         self._commit = commit
         self._piece_tokens = piece_tokens
         self._piece_requests = piece_requests
+        self._watch = watch
+        self._watch_every = watch_every
+        self._look: Callable[[], Sight] = Sight
+        self._shown_tokens = 0
+        self._shown_requests = 0
         self._run = ArmRun()
         self._told_tokens = 0
         self._committed_tokens = 0
@@ -177,6 +211,26 @@ class Recorder:
         """All rows so far, in canonical order once the arm is closed."""
         return self._run
 
+    @property
+    def watched(self) -> bool:
+        """Whether somebody watches, so that a driver need not look for nobody."""
+        return self._watch is not None
+
+    def attend(self, look: Callable[[], Sight]) -> None:
+        """Take what tells how a driver stands; called whenever news is shown."""
+        self._look = look
+
+    def show(self) -> None:
+        """Show the news to whoever watches."""
+        if self._watch is None:
+            return
+        run = self._run
+        tokens = run.tokens[self._shown_tokens :]
+        requests = run.requests[self._shown_requests :]
+        self._shown_tokens += len(tokens)
+        self._shown_requests += len(requests)
+        self._watch(News(tokens, requests, self._look()))
+
     def token(self, row: TokenRow) -> None:
         """Take a token."""
         self._run.tokens.append(row)
@@ -185,6 +239,8 @@ class Recorder:
             self._hand_on()
         if count - self._told_tokens >= self._tell_every:
             self._tell_more()
+        if self._watch is not None and count - self._shown_tokens >= self._watch_every:
+            self.show()
 
     def request(self, row: RequestRow) -> None:
         """Take a request that ended."""
@@ -195,6 +251,7 @@ class Recorder:
     def close(self, end_ns: int, *, complete: bool) -> ArmRun:
         """Hand on what is left and return all rows, in canonical order."""
         self._tell_more()
+        self.show()
         self._hand_on()
         self._run.end_ns = end_ns
         self._run.complete = complete

@@ -24,6 +24,7 @@ from actors.network import Network
 from actors.plan import ArmPlan, CodecTerms, engine_spec
 from actors.port import Handle, gather, never
 from actors.records import ArmRun, Recorder
+from actors.sight import Lookout, Sight
 from costeer.cloud import CloudEngine
 from costeer.edge import EdgeSession
 from costeer.errors import LocalProtocolError
@@ -144,6 +145,7 @@ class VirtualDriver:
         self._recorder = recorder
         self._heap: EventHeap[Handler] = EventHeap()
         self._engine = CloudEngine(engine_spec(plan, terms))
+        self._lookout = Lookout(self._engine, plan.limits)
         self._network = Network(plan)
         self._network_looks = 0
         self._network_look_ns: int | None = None
@@ -161,6 +163,7 @@ class VirtualDriver:
         }
         self._steps = 0
         self._now_ns = 0
+        recorder.attend(self._sight)
 
     def run(self, stopped: Callable[[], bool] = never) -> ArmRun:
         """Run to the end, or until stopped: then the rows so far are kept and marked.
@@ -203,6 +206,11 @@ class VirtualDriver:
         run.engine = self._engine.counters
         run.egress_busy_ns = self._network.egress_busy_ns
         return run
+
+    def _sight(self) -> Sight:
+        if self._cloud is None:
+            return Sight(self._now_ns)
+        return Sight(self._now_ns, self._lookout.look(self._network.egress_busy_ns))
 
     # ------------------------------------------------------------------ requests
 

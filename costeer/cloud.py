@@ -98,6 +98,11 @@ class CloudEngine:
         return self._memory.admitted + len(self._memory.waiting)
 
     @property
+    def waiting_sessions(self) -> int:
+        """Sessions that wait for memory."""
+        return len(self._memory.waiting)
+
+    @property
     def reserved_tokens(self) -> int:
         """KV tokens reserved by open sessions."""
         return self._memory.reserved_tokens

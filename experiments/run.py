@@ -9,12 +9,13 @@ marked incomplete; arms that had ended before keep their digests and are complet
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from actors.metrics import ArmMetrics, Exporter, Metrics
 from actors.plan import ArmPlan, CodecTerms, codec_terms
 from actors.records import ArmRun, Recorder, RequestRow, TokenRow
 from actors.sink import RunSink
@@ -49,7 +50,13 @@ class RunOutcome:
     summary: dict[str, Any]
 
 
-def run_scenario(scenario: Scenario, out_dir: Path, address: str, progress: Progress) -> RunOutcome:
+def run_scenario(
+    scenario: Scenario,
+    out_dir: Path,
+    address: str,
+    progress: Progress,
+    metrics_at: tuple[str, int] | None = None,
+) -> RunOutcome:
     """Run a scenario from its hosts to its report.
 
     Args:
@@ -57,15 +64,23 @@ def run_scenario(scenario: Scenario, out_dir: Path, address: str, progress: Prog
         out_dir: a directory that does not hold a run yet.
         address: ``none``, ``local``, ``auto`` or HOST:PORT.
         progress: told of arms and tokens.
+        metrics_at: (host, port) to serve metrics at while it runs; None for none.
 
     Raises:
-        ConfigError: something in the scenario cannot be had.
+        ConfigError: something in the scenario cannot be had, or nothing can listen there.
         Exception: what a host raised, Ctrl-C too; after what there is was written.
     """
     check_out_dir(out_dir)
     workload = plan_workload(scenario)
-    with open_laboratory(scenario, address) as laboratory:
-        outcome = run_in(laboratory, scenario, workload, out_dir, progress)
+    metrics = Metrics(scenario=scenario.name, way=scenario.way, values=scenario.values)
+    with ExitStack() as stack:
+        if metrics_at is not None:
+            exporter = stack.enter_context(Exporter(metrics, *metrics_at))
+            progress.note(f"metrics: http://{exporter.host}:{exporter.port}/metrics")
+        laboratory = stack.enter_context(open_laboratory(scenario, address))
+        watched = metrics if metrics_at is not None else None
+        way = scenario_way(laboratory, scenario)
+        outcome = run_arms(laboratory, way, scenario, workload, out_dir, progress, watched)
     write_report(outcome.run_dir)
     return outcome
 
@@ -103,6 +118,7 @@ def run_arms(
     workload: Workload,
     out_dir: Path,
     progress: Progress,
+    metrics: Metrics | None = None,
 ) -> RunOutcome:
     """Run a scenario's arms in a given way; no report is written.
 
@@ -113,6 +129,7 @@ def run_arms(
         workload: its prompts and devices.
         out_dir: a directory that does not hold a run yet.
         progress: told of arms and tokens.
+        metrics: count the rows while they come; None for nobody.
 
     Raises:
         ConfigError: an arm cannot be run; found out before the first begins.
@@ -136,6 +153,7 @@ def run_arms(
                     commit,
                     tell=progress.advance,
                     tell_every=_TELL_EVERY_TOKENS,
+                    watch=ArmMetrics(metrics, plan, keys["codec"]) if metrics else None,
                 )
                 drive, origins = way.begin(plan, terms, recorder)
                 origins = _origins(scenario) | origins

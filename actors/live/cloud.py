@@ -16,6 +16,7 @@ from threading import Condition, Thread
 
 from actors.device import CloudEgress
 from actors.live.frames import DownFrame, UpFrame
+from actors.sight import CloudLook, Lookout
 from actors.values.port import CloudHost
 from costeer.cloud import CloudEngine, EngineCounters, EngineSpec
 from costeer.errors import LocalProtocolError
@@ -67,6 +68,7 @@ class LiveCloud:
         """
         self._host = host
         self._engine = CloudEngine(spec)
+        self._lookout = Lookout(self._engine, spec.limits)
         self._egress = CloudEgress(egress_bps)
         self._clock_ns = clock_ns
         self._changed = Condition()
@@ -115,6 +117,10 @@ class LiveCloud:
                     return left
                 until_ns = min(waiting[0][0], deadline_ns) if waiting else deadline_ns
                 self._changed.wait((until_ns - now_ns) / 1e9)
+
+    def look(self) -> CloudLook:
+        """Return how the engine stands."""
+        return self._lookout.look(self._egress.busy_ns)
 
     def stop(self) -> LiveCloudReport:
         """End the engine's thread and say what it did."""

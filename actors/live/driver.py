@@ -10,6 +10,7 @@ from actors.live.sessions import ShardNews
 from actors.plan import ArmPlan, CodecTerms, engine_spec
 from actors.port import Handle, Pending, never
 from actors.records import ArmRun, Recorder
+from actors.sight import CloudLook, Sight
 
 POLL_S = 0.2
 
@@ -49,7 +50,9 @@ def run_live(
             shard.call("live_begin", mine, terms, index, cloud)
             begun.append(shard)
         while not (recorder.all_finished or stopped() or books.failure):
+            looking = cloud.submit("live_look") if cloud is not None and recorder.watched else None
             books.take([shard.submit("live_poll") for shard in shards])
+            books.show(looking)
             if not (recorder.all_finished or books.failure):
                 wait_s(POLL_S)
     except KeyboardInterrupt:
@@ -61,6 +64,8 @@ def run_live(
     books.take([shard.submit("live_end") for shard in begun])
     report = LiveCloudReport()
     if cloud is not None and cloud_begun:
+        if recorder.watched:
+            books.show(cloud.submit("live_look"))
         report = books.cloud_report(cloud.submit("live_end"))
     run = books.close(complete=complete and books.failure is None)
     if books.failure is not None:
@@ -77,6 +82,9 @@ class _Books:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._end_ns = 0
+        self._shown_lateness = 0
+        self._look: CloudLook | None = None
+        recorder.attend(self._sight)
         self.lateness_ns: list[int] = []
         self.failure: BaseException | None = None
 
@@ -92,6 +100,20 @@ class _Books:
                 self.lateness_ns.extend(news.lateness_ns)
                 self._end_ns = max(self._end_ns, news.now_ns)
                 self.failure = self.failure or news.failure
+
+    def show(self, looking: Pending | None) -> None:
+        """Show whoever watches what came, and how the cloud stands."""
+        if looking is not None:
+            found = self._result(looking)
+            self._look = found if isinstance(found, CloudLook) else None
+        self._recorder.show()
+
+    def _sight(self) -> Sight:
+        lateness_ns = tuple(self.lateness_ns[self._shown_lateness :])
+        self._shown_lateness += len(lateness_ns)
+        # A look is shown once: its batches are those since the look before.
+        look, self._look = self._look, None
+        return Sight(self._end_ns, look, lateness_ns)
 
     def cloud_report(self, pending: Pending) -> LiveCloudReport:
         """Take what the cloud says at its end; nothing if it failed."""

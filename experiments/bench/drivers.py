@@ -15,15 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import Any
 
+from prometheus_client import generate_latest
+
 from actors.cloud import CloudActor
 from actors.edge import EdgeActor
 from actors.fleet.driver import FleetDriver
 from actors.fleet.machine_code import kept_compiler
 from actors.fleet.outcomes import Outcomes
 from actors.live.driver import run_live
+from actors.metrics import ArmMetrics, Metrics
 from actors.plan import ArmPlan, CodecTerms, codec_terms
 from actors.port import LocalHandle
-from actors.records import Recorder
+from actors.records import News, Recorder
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
 from actors.virtual import VirtualDriver
 from experiments.hosting import host_makers, null_config
@@ -39,6 +42,8 @@ _OVERHEAD_TARGET_S = 100e-6
 _SHARE_TARGET = 0.8
 _FLEET_DEVICES, _FLEET_TOKENS = 10_000, 20
 _FLEET_TARGET_S = 1e-6
+_EXPORTER_SHARE = 0.02
+"""Of the run's CPU time; its row's target is that share as a time per token."""
 
 
 def run(repeats: int = 20) -> list[dict[str, Any]]:
@@ -48,6 +53,7 @@ def run(repeats: int = 20) -> list[dict[str, Any]]:
     """
     rows = [_overhead(method, max(3, repeats // 4)) for method in ("costeer", "llm_without")]
     rows += [_fleet(method, max(3, repeats // 4)) for method in ("costeer", "llm_without")]
+    rows.append(_exporter(max(3, repeats // 4)))
     for way in ("virtual", "live"):
         rows += _against_bare_loop(way)
     return rows
@@ -91,6 +97,14 @@ class _Setting:
         return codec_terms(self.plan, self.cloud.begin_arm(self.plan.arm))
 
     def run_virtual(self) -> int:
+        return self._run_virtual(self.recorder())
+
+    def run_watched(self, watch: Callable[[News], None]) -> int:
+        return self._run_virtual(
+            Recorder(_DEVICES, lambda _tokens, _requests: None, watch=watch, watch_every=256)
+        )
+
+    def _run_virtual(self, recorder: Recorder) -> int:
         edges = [LocalHandle(self.edge)] if self.plan.arm.method.edge_branches else []
         driver = VirtualDriver(
             self.plan,
@@ -98,7 +112,7 @@ class _Setting:
             plan_costs(self.scenario, self.terms),
             LocalHandle(self.cloud),
             edges,
-            self.recorder(),
+            recorder,
         )
         return len(driver.run().tokens)
 
@@ -182,6 +196,35 @@ def _fleet(method: str, repeats: int) -> dict[str, Any]:
         "median_s": per_token_s,
         "tokens_per_s": 1 / per_token_s,
         "target": _FLEET_TARGET_S,
+    }
+
+
+def _exporter(repeats: int) -> dict[str, Any]:
+    """What the metrics of a run cost beside the run, in CPU time, a scrape a second included."""
+    setting = _Setting(_scenario("models", "costeer", 24))
+    rows = setting.run_watched(lambda _: None)
+    run_s, counting_s = [], []
+    for _ in range(repeats):
+        setting.begin()
+        news: list[News] = []
+        began_s = time.process_time()
+        rows = setting.run_watched(news.append)
+        run_s.append(time.process_time() - began_s)
+        metrics = Metrics(scenario="bench", way="virtual", values="models")
+        count = ArmMetrics(metrics, setting.plan, setting.terms.name)
+        began_s = time.process_time()
+        for each in news:
+            count(each)
+        for _ in range(max(1, round(run_s[-1]))):
+            generate_latest(metrics.registry)
+        counting_s.append(time.process_time() - began_s)
+    return {
+        "bench": "metrics, CPU per token",
+        "case": f"{_DEVICES} devices, shipped pair, a scrape a second",
+        "repeats": repeats,
+        "median_s": median(counting_s) / rows,
+        "share_of_run": median(counting_s) / median(run_s),
+        "target": _EXPORTER_SHARE * median(run_s) / rows,
     }
 
 

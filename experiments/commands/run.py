@@ -9,6 +9,7 @@ from experiments.commands.options import (
     add_json,
     add_run,
     add_scenario,
+    port,
     print_outcome,
     read_scenario,
     run_directory,
@@ -22,6 +23,18 @@ def register(add: AddCommand) -> None:
     add_scenario(parser)
     add_run(parser)
     add_json(parser)
+    parser.add_argument(
+        "--metrics-port",
+        metavar="PORT",
+        type=port,
+        help="serve Prometheus metrics there while it runs (0: any free port)",
+    )
+    parser.add_argument(
+        "--metrics-host",
+        metavar="HOST",
+        default="127.0.0.1",
+        help="where the metrics listen; 0.0.0.0 opens them to all (default: 127.0.0.1)",
+    )
     parser.set_defaults(execute=execute)
 
 
@@ -33,6 +46,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
     out_dir = run_directory(arguments.out, scenario.name)
     with telling_of_partial_run(out_dir):
-        outcome = run_scenario(scenario, out_dir, arguments.address, progress_for())
+        number = arguments.metrics_port
+        metrics_at = None if number is None else (arguments.metrics_host, number)
+        outcome = run_scenario(scenario, out_dir, arguments.address, progress_for(), metrics_at)
     print_outcome(outcome.run_dir, outcome.summary, as_json=arguments.json)
     return 0

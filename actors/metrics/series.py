@@ -1,0 +1,154 @@
+"""The numbers of one run, and how they are read: a collector of a registry of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from threading import Lock
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+
+from actors.metrics.families import BY_NAME, FAMILIES, SIMULATED, WALL, Family
+
+MOST_VALUES = 16
+"""Different values of one label."""
+OTHER = "other"
+
+Key: TypeAlias = tuple[str, ...]
+
+
+class _Histogram:
+    """Counts per bucket, and the sum of what was observed."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = np.array(bounds)
+        self.counts = np.zeros(len(bounds) + 1, np.int64)
+        self.total = 0.0
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        # side="left": a value on a bound belongs to the bucket below it (le).
+        found = np.searchsorted(self.bounds, values, side="left")
+        self.counts += np.bincount(found, minlength=len(self.counts))
+        self.total += float(values.sum())
+
+    def buckets(self) -> list[tuple[str, float]]:
+        names = [*(str(float(bound)) for bound in self.bounds), "+Inf"]
+        return list(zip(names, (float(n) for n in self.counts.cumsum()), strict=True))
+
+
+class Metrics:
+    """One run's figures; a collector of its registry. Counting is done under its ``lock``."""
+
+    def __init__(self, *, scenario: str, way: str, values: str) -> None:
+        """Begin with nothing counted.
+
+        Args:
+            scenario: its name.
+            way: ``virtual`` or another simulated one, ``live``, or what serves real computers.
+            values: where logits come from.
+        """
+        self._prefix = SIMULATED if way in {"virtual", "fleet"} else WALL
+        self.lock = Lock()
+        self._numbers: dict[str, dict[Key, float]] = {family.name: {} for family in FAMILIES}
+        self._histograms: dict[str, dict[Key, _Histogram]] = {
+            family.name: {} for family in FAMILIES if family.kind == "histogram"
+        }
+        self._counts: dict[str, dict[Key, int]] = {
+            family.name: {} for family in FAMILIES if family.kind == "summary"
+        }
+        self._seen: dict[str, set[str]] = {}
+        self.set("run_info", 1.0, scenario, way, values)
+        for name in ("batch_rows", "driver_lateness_seconds"):
+            self._histograms[name][()] = _Histogram(BY_NAME[name].bounds)
+        for family in FAMILIES:
+            if not family.labels and family.kind in {"counter", "gauge"}:
+                self._numbers[family.name][()] = 0.0
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(self)
+
+    # ------------------------------------------------------------------ reading
+
+    def describe(self) -> list[Metric]:
+        """Name the families; nothing is collected at registration."""
+        return [
+            Metric(self._prefix_of(each) + each.name, each.help, each.kind) for each in FAMILIES
+        ]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all families as they are now."""
+        with self.lock:
+            made = [self._made(family) for family in FAMILIES]
+        yield from made
+
+    def _prefix_of(self, family: Family) -> str:
+        return self._prefix if family.timed else WALL
+
+    def _made(self, family: Family) -> Metric:
+        name = self._prefix_of(family) + family.name
+        if family.kind == "histogram":
+            histogram = HistogramMetricFamily(name, family.help, labels=family.labels)
+            for key, found in self._histograms[family.name].items():
+                histogram.add_metric(key, found.buckets(), found.total)
+            return histogram
+        values = self._numbers[family.name]
+        if family.kind == "summary":
+            summary = SummaryMetricFamily(name, family.help, labels=family.labels)
+            for key, value in values.items():
+                summary.add_metric(key, self._counts[family.name][key], value)
+            return summary
+        make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+        plain: Any = make(name, family.help, labels=family.labels)
+        for key, value in values.items():
+            plain.add_metric(key, value)
+        return plain  # type: ignore[no-any-return] # both are metrics
+
+    # ------------------------------------------------------------------ counting, under the lock
+
+    def _key(self, name: str, values: Sequence[str]) -> Key:
+        return tuple(
+            self._bounded(label, value)
+            for label, value in zip(BY_NAME[name].labels, values, strict=True)
+        )
+
+    def _bounded(self, label: str, value: str) -> str:
+        seen = self._seen.setdefault(label, set())
+        if value not in seen:
+            if len(seen) == MOST_VALUES:
+                return OTHER
+            seen.add(value)
+        return value
+
+    def set(self, name: str, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        self._numbers[name][self._key(name, labels)] = float(value)
+
+    def add(self, name: str, value: float, *labels: str) -> None:
+        """Add to a counter."""
+        key, numbers = self._key(name, labels), self._numbers[name]
+        numbers[key] = numbers.get(key, 0.0) + float(value)
+
+    def spend(self, name: str, value: float, times: int, *labels: str) -> None:
+        """Add to a summary what came together, and how many they were."""
+        key = self._key(name, labels)
+        self.add(name, value, *labels)
+        counts = self._counts[name]
+        counts[key] = counts.get(key, 0) + times
+
+    def observe(self, name: str, values: NDArray[np.float64], *labels: str) -> None:
+        """Put values into a histogram."""
+        if len(values):
+            key, found = self._key(name, labels), self._histograms[name]
+            if key not in found:
+                found[key] = _Histogram(BY_NAME[name].bounds)
+            found[key].add(values)
