@@ -11,21 +11,25 @@ from actors.costs import Costs
 from actors.fleet import columns as col
 from actors.fleet import engine
 from actors.fleet.layout import (
+    ADMITTED,
     BATCHES,
     BUSY,
     CHOSEN_AT,
+    COUNTS,
     EGRESS_BUSY,
     EVENTS,
     FAULT,
     FINISHED,
+    FREE_TOKENS,
     LATENCY,
     MOVED,
+    MOVED_FIGURES,
     NO_FAULT,
     NOW,
-    ROW_FIGURES,
     SILENT,
     STAGES,
     STAGES_END,
+    WAITING,
     Books,
     Fleet,
 )
@@ -34,8 +38,10 @@ from actors.fleet.tables import books_of, fleet_of
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import never
 from actors.records import CENSORED, ArmRun, ByteMeter, Recorder, RequestRow, TokenRow
+from actors.sight import CloudLook, Sight
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.machine import TokenRecord
+from costeer.methods import CloudRole
 from netsim.compiled import compiled
 
 _PIECE_EVENTS = 100_000
@@ -78,6 +84,8 @@ class FleetDriver:
         self._batches: list[int] = []
         self._told = 0
         self._begun = False
+        self._seen_batches = 0
+        recorder.attend(self._sight)
 
     def run(self, stopped: Callable[[], bool] = never) -> ArmRun:
         """Run to the end, or until stopped: then the rows so far are kept and marked.
@@ -119,6 +127,27 @@ class FleetDriver:
         self._check()
         return bool(books.engine[FINISHED] < self._fleet.sessions)
 
+    def _sight(self) -> Sight:
+        engine, plan = self._books.engine, self._plan
+        now_ns = int(engine[NOW])
+        if plan.arm.method.cloud is CloudRole.ABSENT:
+            return Sight(now_ns)
+        batches = tuple(self._batches[self._seen_batches :])
+        self._seen_batches += len(batches)
+        capacity = plan.limits.kv_tokens
+        look = CloudLook(
+            running=int(engine[ADMITTED]),
+            waiting=int(engine[COUNTS + WAITING]),
+            kv_tokens=capacity - int(engine[FREE_TOKENS]),
+            kv_capacity=capacity,
+            batches=batches,
+            egress_busy_ns=int(engine[EGRESS_BUSY]),
+            dropped_frames=0,
+            refused_sessions=0,
+            timed_out_sessions=0,
+        )
+        return Sight(now_ns, look)
+
     def _check(self) -> None:
         fault = self._books.engine[FAULT]
         if fault == SILENT:
@@ -139,16 +168,13 @@ class FleetDriver:
 
     def _tell_session(self, session: int) -> None:
         length = self._fleet.of_session[session, col.LENGTH]
-        tokens = self._tell_tokens(session, length)
+        tokens, closing = self._tell_tokens(session, length)
         reason = "eos" if tokens[-1] in self._plan.eos else "length"
-        moved = ByteMeter(*_figures(self._books.request, session)[col.TOTAL :])
-        self._recorder.request(
-            self._request(
-                session, self._books.request[session, col.FINISHED_NS], tokens, reason, moved
-            )
-        )
+        end_ns = self._books.request[session, col.FINISHED_NS]
+        self._recorder.request(self._request(session, end_ns, tokens, reason, closing))
 
-    def _tell_tokens(self, session: int, count: int) -> tuple[int, ...]:
+    def _tell_tokens(self, session: int, count: int) -> tuple[tuple[int, ...], list[int]]:
+        """Hand on a session's tokens; return their ids and what was moved after the last."""
         fleet, books = self._fleet, self._books
         device = self._plan.devices[fleet.of_session[session, col.OWNER]]
         number = int(
@@ -156,6 +182,7 @@ class FleetDriver:
         )
         first, outcomes = fleet.of_session[session, col.FIRST_OUT], self._outcomes.rows
         steered, streamed = self._plan.arm.method.steered, self._plan.arm.method.streamed
+        left = _figures(books.request, session)[col.TOTAL :]
         tokens = []
         for position in range(count):
             figures = _figures(books.rows, int(first + position))
@@ -172,12 +199,13 @@ class FleetDriver:
                 certified=outcome.certified,
                 margin=0.0 if streamed else outcome.margin,
             )
-            moved = ByteMeter(*figures[MOVED:ROW_FIGURES])
+            left = [one - other for one, other in zip(left, figures[MOVED:], strict=True)]
+            moved = ByteMeter(*figures[MOVED:])
             self._recorder.token(TokenRow(device.device, number, figures[CHOSEN_AT], record, moved))
-        return tuple(tokens)
+        return tuple(tokens), left
 
     def _request(
-        self, session: int, end_ns: int, tokens: tuple[int, ...], reason: str, moved: ByteMeter
+        self, session: int, end_ns: int, tokens: tuple[int, ...], reason: str, closing: list[int]
     ) -> RequestRow:
         fleet = self._fleet
         device = self._plan.devices[fleet.of_session[session, col.OWNER]]
@@ -196,7 +224,8 @@ class FleetDriver:
             tokens=tokens,
             reason=reason,
             failed=False,
-            moved=moved,
+            moved=ByteMeter(*_figures(self._books.request, session)[col.TOTAL :]),
+            closing=ByteMeter(*closing),
         )
 
     def _close(self) -> ArmRun:
@@ -222,7 +251,8 @@ class FleetDriver:
         for session in range(self._fleet.sessions):
             arrived = 0 <= self._books.request[session, col.ARRIVAL_NS] <= end_ns
             if arrived and session not in ended:
-                self._recorder.request(self._request(session, end_ns, (), CENSORED, ByteMeter()))
+                nothing = [0] * MOVED_FIGURES
+                self._recorder.request(self._request(session, end_ns, (), CENSORED, nothing))
 
 
 def _figures(table: Any, row: int) -> list[int]:  # noqa: ANN401 - an array

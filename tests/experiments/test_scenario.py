@@ -56,7 +56,7 @@ def complaint(path: Path | str, *overrides: str) -> str:
 
 
 def test_the_shipped_scenarios() -> None:
-    assert shipped_scenarios() == ["demo", "full-vocabulary", "live", "overhead", "tiny"]
+    assert shipped_scenarios() == ["crowd", "demo", "full-vocabulary", "live", "overhead", "tiny"]
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())
@@ -248,7 +248,7 @@ def test_what_is_not_text_is_an_error(tmp_path: Path) -> None:
 
 def test_a_scenario_that_is_not_there() -> None:
     assert "did you mean 'demo'?" in complaint("dmeo")
-    assert "shipped are demo, full-vocabulary" in complaint("zzz")
+    assert "shipped are crowd, demo, full-vocabulary" in complaint("zzz")
     assert complaint("nowhere/x.yaml") == (
         "nowhere/x.yaml: no such file or directory; give a scenario's file"
     )
