@@ -45,6 +45,7 @@ class ArmMetrics:
         self._last_request = {each.device: len(each.requests) - 1 for each in plan.devices}
         self._states = {"waiting": len(plan.devices), "decoding": 0, "done": 0}
         self._cloud = (0, 0, 0, 0)
+        self._now_ns = 0
         with metrics.lock:
             metrics.set("expected_tokens", plan.expected_tokens)
 
@@ -104,7 +105,9 @@ class ArmMetrics:
             metrics.set("devices", devices, state)
         sight = news.sight
         metrics.observe("driver_lateness_seconds", np.array(sight.lateness_ns) * _NS)
-        metrics.set("clock_seconds", sight.now_ns * _NS)
+        # A sight from before the first event of an arm has no time of its own.
+        metrics.add("clock_seconds", max(0, sight.now_ns - self._now_ns) * _NS)
+        self._now_ns = max(self._now_ns, sight.now_ns)
         look = sight.cloud
         if look is None:
             return

@@ -77,7 +77,7 @@ FAMILIES = (
         ("method", "stage"),
         timed=True,
     ),
-    Family("clock_seconds", "gauge", "The run's own clock, from the arm's start.", timed=True),
+    Family("clock_seconds", "counter", "The run's own time, all its arms together.", timed=True),
     Family(
         "egress_busy_seconds", "counter", "How long the cloud's egress was sending.", timed=True
     ),

@@ -48,9 +48,19 @@ class FakeRun(ModuleType):
         self.asked: dict[str, Any] = {}
 
     def run_scenario(
-        self, scenario: object, out_dir: Path, address: str, progress: object
+        self,
+        scenario: object,
+        out_dir: Path,
+        address: str,
+        progress: object,
+        metrics_at: tuple[str, int] | None,
     ) -> FakeOutcome:
-        self.asked = {"scenario": scenario, "out_dir": out_dir, "address": address}
+        self.asked = {
+            "scenario": scenario,
+            "out_dir": out_dir,
+            "address": address,
+            "metrics_at": metrics_at,
+        }
         assert isinstance(progress, LineProgress)
         if self.writes:
             out_dir.mkdir()
@@ -155,7 +165,8 @@ def test_run_hands_over_what_was_asked(
 ) -> None:
     out = tmp_path / "run"
     argv = ["run", "overhead", "--out", str(out), "--seed", "5", "--address", "none", "--json"]
-    assert cli.main([*argv, "--set", "fleet.devices=2"]) == 0
+    assert cli.main([*argv, "--set", "fleet.devices=2", "--metrics-port", "9464"]) == 0
+    assert fake_run.asked["metrics_at"] == ("127.0.0.1", 9464)
     assert (fake_run.asked["out_dir"], fake_run.asked["address"]) == (out, "none")
     assert fake_run.asked["scenario"].seed == 5
     assert fake_run.asked["scenario"].fleet.devices == 2
