@@ -61,7 +61,7 @@ def _register_privacy(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate_pair(arguments: argparse.Namespace) -> int:
     """Decode, score and print."""
-    from experiments.scenario.model import SHIPPED_MODELS
+    from experiments.scenario.models import SHIPPED_MODELS
 
     llm = arguments.llm or SHIPPED_MODELS / "llm"
     slms = arguments.slm or [SHIPPED_MODELS / "slm"]

@@ -1,20 +1,12 @@
 """A scenario: what a person asks for, read from YAML and checked before anything runs."""
 
+from experiments.scenario.arms import ArmConfig, WorkloadConfig
+from experiments.scenario.cloud import CloudConfig, TimingConfig
+from experiments.scenario.fleet import ClosedArrivals, DeviceClass, FleetConfig, PoissonArrivals
 from experiments.scenario.loading import dump_scenario, load_scenario, shipped_scenarios
-from experiments.scenario.model import (
-    ArmConfig,
-    ClosedArrivals,
-    CloudConfig,
-    DeviceClass,
-    FleetConfig,
-    GeneratedValues,
-    HfModel,
-    ModelsConfig,
-    PoissonArrivals,
-    Scenario,
-    TimingConfig,
-    WorkloadConfig,
-)
+from experiments.scenario.model import Scenario
+from experiments.scenario.models import HfModel, ModelsConfig
+from experiments.scenario.values import GeneratedValues
 
 __all__ = [
     "ArmConfig",

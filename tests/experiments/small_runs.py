@@ -13,7 +13,7 @@ from experiments.planning import plan_workload
 from experiments.progress import NoProgress, Progress
 from experiments.run import RunOutcome, run_in
 from experiments.scenario import Scenario
-from experiments.scenario.model import SHIPPED_MODELS
+from experiments.scenario.models import SHIPPED_MODELS
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 

@@ -29,7 +29,7 @@ from experiments.progress import NoProgress
 from experiments.results import load
 from experiments.run import run_in
 from experiments.scenario import Scenario, load_scenario
-from experiments.scenario.model import SHIPPED_MODELS
+from experiments.scenario.models import SHIPPED_MODELS
 
 GOLDEN = Path(__file__).with_name("tiny.json")
 

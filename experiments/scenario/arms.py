@@ -1,0 +1,86 @@
+"""The methods compared, and what is asked of them."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from costeer.codec.config import AnyCodecConfig, CodecConfig
+from costeer.errors import ConfigError
+from costeer.methods import Method, method_named
+from costeer.padding import PaddingConfig
+from costeer.refinement import RefineConfig
+from costeer.sampling import SamplingConfig
+from costeer.steering import StrengthConfig
+from experiments.scenario.section import Section
+
+
+class ArmConfig(Section):
+    """One method with its settings; every arm runs the same fleet and the same prompts."""
+
+    method: str
+    """Name of the method."""
+    strength: StrengthConfig | None = None
+    """How strongly Δ steers (a bare number is c); steered methods have the paper's by default."""
+    codec: AnyCodecConfig | None = None
+    """How logits go down; dense fp16 by default. Steered methods alone."""
+    refine: RefineConfig | None = None
+    """What a device does when a choice is not certified. Steered methods alone."""
+    padding: PaddingConfig | None = None
+    """Buckets that frame sizes are filled up to; none by default. Steered methods alone."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How tokens are chosen; greedy by default."""
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            method_named(name)
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("method: ")) from error
+        return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, given: Any) -> Any:  # noqa: ANN401 - pydantic hands over what was written
+        if not isinstance(given, dict):
+            return given
+        try:
+            method = method_named(given.get("method", ""))
+        except ConfigError:
+            return given  # the field says what is wrong with it
+        if not method.steered:
+            return given
+        filled = {key: value for key, value in given.items() if value is not None}
+        filled.setdefault("strength", {"T": method.default_strength})
+        filled.setdefault("codec", CodecConfig())
+        filled.setdefault("refine", RefineConfig())
+        return filled
+
+    @model_validator(mode="after")
+    def _fits_method(self) -> Self:
+        if not self.settings.steered:
+            for name in ("strength", "codec", "refine", "padding"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} has no effect on {self.method}: leave it out")
+        return self
+
+    @property
+    def settings(self) -> Method:
+        """Who sees what, who chooses, what crosses."""
+        return method_named(self.method)
+
+
+class WorkloadConfig(Section):
+    """What users ask for."""
+
+    prompts: str = "held-out"
+    """`held-out` or `dev` (rows for looking and choosing), `test`, `test-templates`, or the path
+    of a JSONL file."""
+    limit: int | None = Field(default=None, ge=1)
+    """Use only so many rows, from the first; all of them by default."""
+    max_new_tokens: int = Field(default=64, ge=1, le=1_000_000)
+    """Tokens of an answer, at most."""
+    ignore_eos: bool = False
+    """Run every answer to `max_new_tokens`."""

@@ -1,0 +1,66 @@
+"""The large model's side, and what simulated forwards are charged as."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from experiments.scenario.section import HardwareName, Section, ShapeName
+from netsim.sharing import Discipline
+
+
+class CloudConfig(Section):
+    """The large model's side."""
+
+    replicas: int = Field(default=1, ge=1)
+    """Copies of the large model."""
+    hardware: HardwareName = "h100"
+    """Name of the device that the large model is charged as."""
+    max_batch: int = Field(default=64, ge=1, le=65_536)
+    """Rows of one forward."""
+    chunk_tokens: int = Field(default=512, ge=1)
+    """Prompt tokens of one forward, over all its rows."""
+    kv_bytes: int | Literal["auto"] = "auto"
+    """Memory for keys and values, bytes; `auto` is what the hardware has left beside the model."""
+    kv_tokens: int | None = Field(default=None, ge=1)
+    """The same in tokens; replaces `kv_bytes`."""
+    idle_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
+    """Silence after which a session is dropped, seconds."""
+    egress_mbps: float = Field(default=10_000.0, gt=0, le=1e6)
+    """Rate of the cloud's way out, shared by all devices, Mbit/s."""
+    egress_sharing: Discipline = Discipline.FIFO
+    """How they share it: `fifo` (frame by frame) or `ps` (at the same time, max-min fairly)."""
+
+    @field_validator("replicas")
+    @classmethod
+    def _one_replica(cls, replicas: int) -> int:
+        if replicas != 1:
+            raise ValueError(f"{replicas} replicas are not built yet; give 1")
+        return replicas
+
+    @field_validator("kv_bytes")
+    @classmethod
+    def _some_memory(cls, kv_bytes: int | str) -> int | str:
+        if isinstance(kv_bytes, int) and kv_bytes < 1:
+            raise ValueError(f"{kv_bytes} bytes hold no token; give more, or auto")
+        return kv_bytes
+
+    @model_validator(mode="after")
+    def _memory_said_once(self) -> Self:
+        if self.kv_tokens is not None and self.kv_bytes != "auto":
+            raise ValueError("kv_bytes and kv_tokens say the same thing; give one of them")
+        return self
+
+
+class TimingConfig(Section):
+    """What simulated forwards are charged as, whatever really computed the values."""
+
+    cloud_model: ShapeName = "qwen2.5-7b"
+    """Name of the model that a cloud forward is charged as."""
+    edge_model: ShapeName = "qwen2.5-1.5b"
+    """Name of the model that a device's forward is charged as."""
+    calibration: Path | None = None
+    """File written by `costeer calibrate`: all operations are charged by it, whatever hardware is
+    named."""
