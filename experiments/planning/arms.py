@@ -1,0 +1,150 @@
+"""From an arm of a scenario to what the drivers run, and what it is charged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actors.costs import Costs
+from actors.plan import ArmPlan, CodecTerms, codec_terms
+from actors.values.port import ArmSpec
+from costeer.cloud import EngineLimits
+from costeer.codec.config import CodecConfig
+from costeer.errors import ConfigError
+from costeer.methods import Prompt
+from costeer.padding import NO_PADDING
+from costeer.refinement import RefineConfig
+from costeer.sampling import Sampling
+from experiments.calibration import PairCalibration
+from experiments.planning.workload import Workload, plan_workload
+from experiments.scenario import ArmConfig, Scenario
+from netsim.hardware import CostModel, Roofline, hardware_named, shape_named
+
+_NS = 1e9
+_MBPS = 1_000_000
+_MAX_SESSIONS = 1_000_000
+
+
+def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPlan:
+    """Return one arm of the scenario."""
+    method = config.settings
+    sampling = config.sampling
+    arm = ArmSpec(
+        method=method,
+        strength=config.strength.c if config.strength is not None else 0.0,
+        codec=config.codec or CodecConfig(),
+        sampling=Sampling(sampling.temperature, sampling.top_p, sampling.tail),
+        seed=scenario.seed,
+    )
+    cloud = scenario.cloud
+    return ArmPlan(
+        arm=arm,
+        devices=workload.devices,
+        max_new_tokens=scenario.workload.max_new_tokens,
+        eos=workload.eos,
+        refine=config.refine or RefineConfig(),
+        padding=config.padding or NO_PADDING,
+        limits=EngineLimits(
+            max_batch=cloud.max_batch,
+            chunk_tokens=cloud.chunk_tokens,
+            kv_tokens=_kv_tokens(scenario, workload, method.cloud_prompt),
+            max_context=workload.max_context,
+            max_sessions=_MAX_SESSIONS,
+            max_waiting=_MAX_SESSIONS,
+            idle_timeout_ns=int(cloud.idle_timeout_s * _NS),
+        ),
+        egress_bps=int(cloud.egress_mbps * _MBPS),
+        egress_discipline=cloud.egress_sharing,
+    )
+
+
+def _kv_tokens(scenario: Scenario, workload: Workload, prompt: Prompt | None) -> int:
+    """Tokens of KV memory; checked against the longest session, which would never be admitted."""
+    cloud = scenario.cloud
+    model = Roofline(hardware_named(cloud.hardware), shape_named(scenario.timing.cloud_model))
+    if cloud.kv_tokens is not None:
+        tokens = cloud.kv_tokens
+    elif cloud.kv_bytes == "auto":
+        tokens = model.kv_capacity_tokens()
+    else:
+        tokens = cloud.kv_bytes // model.kv_bytes_per_token
+    if prompt is not None:
+        longest = (
+            max(
+                len(request.public if prompt is Prompt.PUBLIC else request.personal)
+                for device in workload.devices
+                for request in device.requests
+            )
+            if workload.devices
+            else 0
+        )
+        needs = longest + scenario.workload.max_new_tokens
+        if needs > tokens:
+            raise ConfigError(
+                f"cloud: memory for {tokens} tokens cannot hold one session of {needs};"
+                " raise cloud.kv_tokens or cloud.kv_bytes, or shorten the workload"
+            )
+    return tokens
+
+
+def plan_costs(
+    scenario: Scenario, terms: CodecTerms, calibration: PairCalibration | None = None
+) -> Costs:
+    """Return what operations are charged.
+
+    Args:
+        scenario: names hardware and models.
+        terms: the arm's codec.
+        calibration: measured costs, instead of the scenario's file or the roofline.
+
+    Raises:
+        ConfigError: the calibration file cannot be read.
+    """
+    timing = scenario.timing
+    if calibration is None and timing.calibration is not None:
+        calibration = read_calibration(timing.calibration)
+    classes = {each.hardware for each in scenario.fleet.classes}
+    if calibration is not None:
+        edges: dict[str, CostModel] = dict.fromkeys(classes, calibration.edge)
+        return Costs(calibration.cloud, edges, terms.ladder)
+    shape = shape_named(timing.edge_model)
+    return Costs(
+        Roofline(hardware_named(scenario.cloud.hardware), shape_named(timing.cloud_model)),
+        {name: Roofline(hardware_named(name), shape) for name in classes},
+        terms.ladder,
+    )
+
+
+def read_calibration(path: Path) -> PairCalibration:
+    """Read what ``costeer calibrate`` wrote.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise ConfigError(
+            f"timing.calibration: {path}: {reason}; make it with `costeer calibrate`"
+        ) from error
+    return PairCalibration.from_json(text, str(path))
+
+
+def check_plan(scenario: Scenario) -> Workload:
+    """Find out whether a scenario can be run, without starting a host; return its workload.
+
+    Raises:
+        ConfigError: its workload, an arm, or the costs of a simulated one cannot be had.
+    """
+    workload = plan_workload(scenario)
+    for config in scenario.arms:
+        plan = plan_arm(scenario, workload, config)
+        terms = codec_terms(plan, workload.vocab_size)
+        if scenario.way == "live":
+            continue
+        costs = plan_costs(scenario, terms)
+        if scenario.way == "fleet":
+            from actors.fleet.tables import check_expressible  # noqa: PLC0415 - brings numpy in
+
+            check_expressible(plan, terms, costs)
+    return workload
