@@ -9,7 +9,8 @@ from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spe
 from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
 from costeer.edge import EdgeSession
 from costeer.machine import TokenRecord
-from netsim.link import Delivery, Egress, Link
+from netsim.egress import Egress
+from netsim.link import Delivery, Link
 from netsim.profiles import link_for
 from netsim.wire import wire_cost
 

@@ -17,7 +17,8 @@ from functools import partial
 
 from actors.device import AccessLink, CloudEgress
 from actors.plan import ArmPlan, DevicePlan
-from netsim.link import UNLIMITED, Delivery, Direction, Egress
+from netsim.egress import Egress
+from netsim.link import UNLIMITED, Delivery, Direction
 from netsim.sharing import Discipline, SharedLinks
 
 Deliver = Callable[[int], None]

@@ -18,7 +18,8 @@ from types import MappingProxyType
 import numpy as np
 
 from netsim.errors import NetsimError
-from netsim.random import Floats, Integers, Stream, exp_array, normals
+from netsim.maths import exp_array
+from netsim.random import Floats, Integers, Stream, normals
 
 _MOST_DEVIATIONS = 2.5
 

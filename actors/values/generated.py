@@ -30,11 +30,10 @@ import numpy as np
 import numpy.typing as npt
 
 from costeer.errors import ConfigError
+from netsim.maths import normal_quantile, normal_quantile_array
 from netsim.random import (
     Stream,
     hash_u64,
-    normal_quantile,
-    normal_quantile_array,
     open_uniform_at,
     stream_key,
     u64,

@@ -1,5 +1,5 @@
 import math
-from statistics import NormalDist, fmean
+from statistics import fmean
 from typing import Any
 
 import numba
@@ -40,19 +40,6 @@ def test_long_arrays_are_drawn_in_blocks_that_do_not_show() -> None:
         part_N = rnd.gumbel_array(1, 2, 3, counters_N[start : start + 5])
         assert part_N.tolist() == whole_N[start : start + 5].tolist()
     assert rnd.normal_array(1, 2, 3, counters_N[:0]).shape == (0,)
-
-
-@given(x=st.floats(1e-300, 1e300))
-def test_log_is_the_logarithm(x: float) -> None:
-    assert rnd.log(x) == pytest.approx(math.log(x), rel=3e-16, abs=1e-300)
-    assert float(rnd.log_array(np.array([x]))[0]) == rnd.log(x)
-
-
-@given(p=st.floats(1e-16, 1.0, exclude_max=True))
-def test_normal_quantile_is_the_quantile(p: float) -> None:
-    expected = NormalDist().inv_cdf(p)
-    assert rnd.normal_quantile(p) == pytest.approx(expected, rel=1e-13, abs=1e-15)
-    assert float(rnd.normal_quantile_array(np.array([p]))[0]) == rnd.normal_quantile(p)
 
 
 @given(seed=words, stream=streams, device=devices, counter=words)
@@ -139,13 +126,6 @@ def test_hash_compiles_and_agrees() -> None:
     key = rnd.stream_key(7, 2, 99)
     for counter in (0, 1, 2**40):
         assert int(compiled(np.uint64(key), np.uint64(counter))) == rnd.u64_at(key, counter)
-
-
-def test_exp_is_right_to_two_ulps_and_the_powers_of_e() -> None:
-    x_N = np.concatenate([np.linspace(-700, 700, 20_001), np.linspace(-1, 1, 20_001)])
-    exact_N = np.array([math.exp(x) for x in x_N])
-    assert np.max(np.abs(rnd.exp_array(x_N) - exact_N) / np.spacing(exact_N)) <= 2
-    assert rnd.exp_array(np.zeros(1))[0] == 1.0
 
 
 @given(seed=st.integers(0, 2**64), counter=st.integers(0, 2**20))

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsim.compiled import compiled
+from netsim.egress import Egress
 from netsim.errors import NetsimError
 from netsim.heap import EventHeap, EventKind
-from netsim.link import Direction, Egress, Link, serialise_ns, sojourn_ns
+from netsim.link import Direction, Link, serialise_ns, sojourn_ns
 from netsim.tcp import (
     MILLI,
     State,
