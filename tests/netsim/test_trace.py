@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from netsim.compiled import compiled
@@ -20,6 +20,7 @@ from tests.netsim.traces import passed_bits, traces
 
 MS = 1_000_000
 SECOND = 1_000_000_000
+CENTURY_NS = 100 * 365 * 86_400 * SECOND
 traffic = st.lists(
     st.tuples(st.integers(0, 10**9), st.integers(0, 100_000)), min_size=1, max_size=10
 )
@@ -47,7 +48,9 @@ class TestTheInverse:
         self, trace: RateTrace, start_ns: int, bits: int
     ) -> None:
         arrays = cast("Any", trace.arrays)
-        assert compiled(passed_ns)(start_ns, bits, arrays) == passed_ns(start_ns, bits, trace.line)
+        passed = passed_ns(start_ns, bits, trace.line)
+        assume(passed < CENTURY_NS)  # as far as the rule is exact in 64 bits
+        assert compiled(passed_ns)(start_ns, bits, arrays) == passed
         end_ns = start_ns + bits
         assert compiled(work_between)(start_ns, end_ns, arrays) == work_between(
             start_ns, end_ns, trace.line
