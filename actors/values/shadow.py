@@ -93,7 +93,7 @@ class ShadowStep:
 class _Pending:
     """What is known of a step before its choice: the row and the payloads' bytes."""
 
-    row_V: F32 | None = None  # noqa: N815 - shape suffix
+    row_V: F32 | None = None
     payload_bytes: dict[int, int] = field(default_factory=dict)
 
 

@@ -36,12 +36,12 @@ class SparseLogits:
     exceeds floor + `floor_error`.
     """
 
-    ids_K: Ids  # noqa: N815 - shape suffix
-    logits_K: F32  # noqa: N815 - shape suffix
+    ids_K: Ids
+    logits_K: F32
     floor: float
     logsumexp: float
     vocab_size: int
-    errors_K: F64 | None = None  # noqa: N815 - shape suffix
+    errors_K: F64 | None = None
     floor_error: float = 0.0
 
     @property

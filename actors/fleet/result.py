@@ -1,0 +1,287 @@
+"""What a cell of a compiled fleet came to: sums, histograms and bins, mergeable in cell order.
+
+Rules
+-----
+* All is integers, and merging adds (or takes the least, the most), so what a fleet came to does not
+  depend on how many workers its cells ran on.
+* A request counts if it was intended at or after the warm-up's end and before the cell's; its
+  tokens, bytes and stages count with it, as far as they happened before the cell's end.
+* Whatever had come and had not ended by then is censored. Backlog is what of it waited: for the
+  device in front of it, or for the cloud's memory.
+* Digests are sums, modulo 2**64, of a hash of each record, so no order is told from another. The
+  output digest's records are (session, position, token); the digest's hold in addition when the
+  token was chosen, its latency, stages, hidden work, rounds and whether it is certified, and there
+  is one of each counted request that ended: (session, arrival, end, tokens).
+
+Legend: C classes of devices, H histograms, B buckets, K figures, N bins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from actors.fleet.histogram import BUCKETS, NONE_YET, Histogram
+from costeer.errors import LocalProtocolError
+from costeer.machine import STAGES
+
+Integers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
+HISTOGRAMS = ("latency", "itl", "ttft", "tpot", "e2e", "stall", *STAGES)
+"""Of each class: a token's latency; that of every token after the first; then of each request that
+ended, at the device: TTFT (of each that has a token), TPOT, E2E, and how long a reader stands
+waiting; then a token's stages."""
+
+CLASS_FIGURES = (
+    "tokens",
+    "certified",
+    "refined",
+    "rounds",
+    "payload_bytes_down",
+    "frame_bytes_down",
+    "wire_bytes_down",
+    "packets_down",
+    "frame_bytes_up",
+    "wire_bytes_up",
+    "packets_up",
+    "busy_edge_ns",
+    "edge_forward_ns",
+    "edge_logits_ns",
+    "arrived",
+    "finished",
+    "failed",
+    "censored",
+    *(f"first_{stage}_ns" for stage in STAGES),
+)
+"""Sums of each class: tokens, those certified, those that were asked more for, and how often; bytes
+as in ``actors.records.ByteMeter``; work of the small model that was hidden, all of its forwards,
+and the device's work on logits; requests; and the stages of first tokens."""
+
+CLASS_EDGES = ("first_arrival_ns", "last_token_ns")
+"""Of each class: the first intended arrival (``NONE_YET`` without one), the last chosen token."""
+
+CLOUD_FIGURES = (
+    "forwards",
+    "rows",
+    "forward_ns",
+    "select_ns",
+    "egress_busy_ns",
+    "egress_bytes",
+    "waited_sessions",
+    "refused_sessions",
+    "timed_out_sessions",
+    "preempted_sessions",
+    "dropped_frames",
+    "backlog",
+)
+"""Sums of the cloud, from its beginning to its end."""
+
+CLOUD_PEAKS = ("kv_tokens", "waiting", "running")
+"""The most of each at one time; over several cells the sum of each one's most."""
+
+SERIES = (
+    "forwards",
+    "rows",
+    "forward_ns",
+    "waiting",
+    "running",
+    "kv_tokens",
+    "egress_busy_ns",
+    "egress_bytes",
+    "tokens",
+    "arrived",
+    "finished",
+)
+"""Sums of each bin of simulated time: forwards that began, their rows and durations; sessions that
+waited for memory, sessions that held some, and KV tokens held, summed over the steps that began (so
+divided by ``forwards`` a mean); the cloud's way out; tokens chosen; requests that arrived and that
+ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What happened when, in bins of simulated time.
+
+    Args:
+        bin_ns: width of a bin.
+        sums_NK: by bin and figure, see ``SERIES``.
+    """
+
+    bin_ns: int
+    sums_NK: Integers
+
+    def figure(self, name: str) -> Integers:
+        """Return one figure of every bin."""
+        column: Integers = self.sums_NK[:, SERIES.index(name)]
+        return column
+
+    def widened(self, bin_ns: int) -> Series:
+        """Return the same in wider bins.
+
+        Raises:
+            LocalProtocolError: not a multiple of the present width.
+        """
+        if bin_ns % self.bin_ns:
+            raise LocalProtocolError(f"series: bins of {bin_ns} ns hold no bins of {self.bin_ns}")
+        each = bin_ns // self.bin_ns
+        sums_NK = np.pad(self.sums_NK, ((0, -len(self.sums_NK) % each), (0, 0)))
+        return Series(bin_ns, sums_NK.reshape(-1, each, len(SERIES)).sum(axis=1))
+
+    def merged(self, other: Series) -> Series:
+        """Return both, bin by bin; the wider bins rule."""
+        bin_ns = max(self.bin_ns, other.bin_ns)
+        one, two = self.widened(bin_ns).sums_NK, other.widened(bin_ns).sums_NK
+        count = max(len(one), len(two))
+        sums_NK = np.zeros((count, len(SERIES)), np.int64)
+        sums_NK[: len(one)] += one
+        sums_NK[: len(two)] += two
+        return Series(bin_ns, sums_NK)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Full records of some sessions, as rows of integers; ``actors.fleet.rows`` reads them.
+
+    Args:
+        tokens: one row per token.
+        requests: one row per session that ended.
+    """
+
+    tokens: Integers
+    requests: Integers
+
+    def merged(self, other: Sample) -> Sample:
+        """Return the records of both."""
+        return Sample(
+            np.concatenate((self.tokens, other.tokens)),
+            np.concatenate((self.requests, other.requests)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """What one cell came to, or several that were merged.
+
+    Args:
+        cells: how many.
+        end_ns: the last instant: of the cell that ended last.
+        complete: whether every request has ended.
+        overloaded: cells that were stopped because their backlog would have grown for ever.
+        by_class_CK: see ``CLASS_FIGURES``.
+        first_arrival_ns_C: see ``CLASS_EDGES``.
+        last_token_ns_C: ...
+        counts_CHB: see ``HISTOGRAMS``.
+        totals_CH: their sums.
+        least_CH: their least values.
+        most_CH: their largest values.
+        cloud_K: see ``CLOUD_FIGURES``.
+        peaks_K: see ``CLOUD_PEAKS``.
+        batches: rows of each forward.
+        series: what happened when.
+        sample: some sessions in full.
+        output_word: see the module's rules.
+        digest_word: ...
+    """
+
+    cells: int
+    end_ns: int
+    complete: bool
+    overloaded: int
+    by_class_CK: Integers
+    first_arrival_ns_C: Integers
+    last_token_ns_C: Integers
+    counts_CHB: Integers
+    totals_CH: Integers
+    least_CH: Integers
+    most_CH: Integers
+    cloud_K: Integers
+    peaks_K: Integers
+    batches: Histogram
+    series: Series
+    sample: Sample = field(repr=False)
+    output_word: int
+    digest_word: int
+
+    def figure(self, name: str, of: int | None = None) -> int:
+        """Return a figure of one class, or its sum over all; see ``CLASS_FIGURES``."""
+        column = self.by_class_CK[:, CLASS_FIGURES.index(name)]
+        return int(column.sum() if of is None else column[of])
+
+    def cloud(self, name: str) -> int:
+        """Return a figure of the cloud; see ``CLOUD_FIGURES``."""
+        return int(self.cloud_K[CLOUD_FIGURES.index(name)])
+
+    def peak(self, name: str) -> int:
+        """Return the most of something; see ``CLOUD_PEAKS``."""
+        return int(self.peaks_K[CLOUD_PEAKS.index(name)])
+
+    def histogram(self, name: str, of: int | None = None) -> Histogram:
+        """Return a histogram of one class, or of all; see ``HISTOGRAMS``."""
+        at = HISTOGRAMS.index(name)
+        chosen = slice(None) if of is None else slice(of, of + 1)
+        return Histogram(
+            self.counts_CHB[chosen, at].sum(axis=0),
+            sum(int(each) for each in self.totals_CH[chosen, at]),
+            int(self.least_CH[chosen, at].min(initial=NONE_YET)),
+            int(self.most_CH[chosen, at].max(initial=0)),
+        )
+
+    @property
+    def output_digest(self) -> str:
+        """What was said, as a fingerprint."""
+        return f"{self.output_word:016x}"
+
+    @property
+    def digest(self) -> str:
+        """What was said, when and what it weighed, as a fingerprint: records and all sums."""
+        sha = hashlib.sha256(b"costeer cells 1")
+        sha.update(struct.pack("<QQq", self.output_word, self.digest_word, self.end_ns))
+        for table in (self.by_class_CK, self.cloud_K, self.peaks_K):
+            sha.update(np.ascontiguousarray(table, "<i8").tobytes())
+        return sha.hexdigest()
+
+    def merged(self, other: CellResult) -> CellResult:
+        """Return what both came to. Cells are merged in their order, for the sample's sake.
+
+        Raises:
+            LocalProtocolError: their classes are not the same.
+        """
+        if self.by_class_CK.shape != other.by_class_CK.shape:
+            raise LocalProtocolError(
+                f"cells of {len(self.by_class_CK)} and {len(other.by_class_CK)} classes cannot be"
+                " merged; give every cell all classes of the fleet"
+            )
+        return CellResult(
+            cells=self.cells + other.cells,
+            end_ns=max(self.end_ns, other.end_ns),
+            complete=self.complete and other.complete,
+            overloaded=self.overloaded + other.overloaded,
+            by_class_CK=self.by_class_CK + other.by_class_CK,
+            first_arrival_ns_C=np.minimum(self.first_arrival_ns_C, other.first_arrival_ns_C),
+            last_token_ns_C=np.maximum(self.last_token_ns_C, other.last_token_ns_C),
+            counts_CHB=self.counts_CHB + other.counts_CHB,
+            totals_CH=self.totals_CH + other.totals_CH,
+            least_CH=np.minimum(self.least_CH, other.least_CH),
+            most_CH=np.maximum(self.most_CH, other.most_CH),
+            cloud_K=self.cloud_K + other.cloud_K,
+            peaks_K=self.peaks_K + other.peaks_K,
+            batches=self.batches.merged(other.batches),
+            series=self.series.merged(other.series),
+            sample=self.sample.merged(other.sample),
+            output_word=(self.output_word + other.output_word) % (1 << 64),
+            digest_word=(self.digest_word + other.digest_word) % (1 << 64),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """What the arrays take."""
+        arrays = [getattr(self, each.name) for each in fields(self)]
+        return sum(each.nbytes for each in arrays if isinstance(each, np.ndarray))
+
+
+def shape_of_counts(classes: int) -> tuple[int, int, int]:
+    """Return the shape of the histograms' counts for so many classes."""
+    return classes, len(HISTOGRAMS), BUCKETS
