@@ -8,11 +8,11 @@ from actors.values.port import ArmSpec
 from costeer.cloud import EngineLimits, EngineSpec
 from costeer.codec.config import AdaptiveConfig, AnyCodecConfig, CodecConfig, StepConfig
 from costeer.codec.core import build_codec
-from costeer.edge import SessionSpec
 from costeer.errors import ConfigError
 from costeer.learning import LearnerSpec, naive_bytes, packed_bytes
 from costeer.padding import NO_PADDING, PaddingConfig
 from costeer.refinement import Ladder, RefineConfig
+from costeer.session import SessionSpec
 from netsim.profiles import LinkProfile
 from netsim.sharing import Discipline
 

@@ -40,7 +40,6 @@ from costeer.learning import KLearner
 from costeer.machine import (
     CloudForward,
     CloudOp,
-    CloudRow,
     CloudSelect,
     CloudTrace,
     Command,
@@ -59,7 +58,6 @@ from costeer.machine import (
 from costeer.messages import (
     Frame,
     FrameKind,
-    Open,
     Role,
     decode_frame,
     decode_open,
@@ -69,8 +67,9 @@ from costeer.messages import (
     encode_token,
     filled,
 )
-from costeer.schedule import plan_step
+from costeer.opening import check_open
 from costeer.serving import EngineCounters, EngineLimits, EngineSpec, Memory, Session, State
+from costeer.steps import Steps
 
 __all__ = ["CloudEngine", "EngineCounters", "EngineLimits", "EngineSpec"]
 
@@ -84,9 +83,7 @@ class CloudEngine:
         self._sessions: dict[int, Session] = {}
         self._over: dict[int, int] = {}
         self._memory = Memory(spec.limits)
-        self._ready: list[Session] = []
-        self._refining: list[Session] = []
-        self._running: list[Session] = []
+        self._steps = Steps()
         self._step: CloudOp | None = None
         self._armed = False
         self._learner = KLearner(spec.learner) if spec.learner is not None else None
@@ -131,7 +128,7 @@ class CloudEngine:
 
     def _arm(self, commands: list[Command], now_ns: int) -> list[Command]:
         """Ask for a step after all arrivals of this instant, if there is work and none runs."""
-        if self._step is None and not self._armed and (self._ready or self._refining):
+        if self._step is None and not self._armed and self._steps.wanted:
             self._armed = True
             commands.append(SetTimer(now_ns, Timer.STEP))
         return commands
@@ -181,7 +178,7 @@ class CloudEngine:
             commands += self._release(old)
         try:
             body = decode_open(frame.body)
-            self._check_open(body)
+            check_open(body, self._spec, self._memory)
         except RemoteProtocolError as error:
             self.counters.refused_sessions += 1
             self._over[frame.session] = frame.epoch
@@ -210,27 +207,6 @@ class CloudEngine:
         self._admit()
         return [*commands, SetTimer(due_ns, Timer.IDLE, frame.session)]
 
-    def _check_open(self, body: Open) -> None:
-        limits = self._spec.limits
-        context = min(limits.max_context, limits.kv_tokens)
-        needs_tokens = len(body.prompt) + body.max_new_tokens
-        if needs_tokens > context:
-            raise RemoteProtocolError(
-                f"prompt of {len(body.prompt)} + {body.max_new_tokens} new tokens exceeds the"
-                f" context of {context}; shorten either"
-            )
-        if len(body.chosen) >= body.max_new_tokens:
-            raise RemoteProtocolError("OPEN: all tokens of this session are already chosen")
-        if max(body.prompt + body.chosen) >= self._spec.vocab_size:
-            raise RemoteProtocolError(f"OPEN: an id is not below {self._spec.vocab_size}")
-        if body.role is Role.LOGITS and body.codec_fingerprint != self._spec.codec_fingerprint:
-            raise RemoteProtocolError(
-                f"codec {body.codec_fingerprint:#010x} asked, {self._spec.codec_fingerprint:#010x}"
-                " spoken here; give both sides the same codec configuration"
-            )
-        if not self._memory.has_room(needs_tokens):
-            raise RemoteProtocolError(f"{limits.max_waiting} sessions wait already; try later")
-
     def _on_close(self, frame: Frame) -> list[Command]:
         session = self._sessions.get(frame.session)
         if frame.epoch <= self._over.get(frame.session, -1) or (
@@ -255,8 +231,8 @@ class CloudEngine:
             if not session.ladder.has(frame.round):
                 raise RemoteProtocolError(f"MORE: round {frame.round} is beyond the ladder")
             session.round = frame.round
-            self._begin(session, State.REFINING, event.transit_ns, now_ns)
-            self._refining.append(session)
+            self._begin(session, event.transit_ns, now_ns)
+            self._steps.refine(session)
             return []
         token = decode_token(frame.body)
         if token >= self._spec.vocab_size:
@@ -272,66 +248,32 @@ class CloudEngine:
 
     def _on_step(self) -> list[Command]:
         self._armed = False
-        limits = self._spec.limits
-        takes = plan_step(
-            [len(session.pending) for session in self._ready],
-            limits.max_batch,
-            limits.chunk_tokens,
-        )
-        rows = []
-        left = []
-        for session, take in zip(self._ready, takes, strict=True):
-            if not take:
-                left.append(session)
-                continue
-            session.taken = take
-            session.state = State.RUNNING
-            self._running.append(session)
-            rows.append(CloudRow(session.session, session.pending[:take], session.cached))
-        self._ready = left
+        rows = self._steps.begin_forward(self._spec.limits)
         if not rows:
             return self._select([])
         self.counters.batches.append(len(rows))
-        self._step = CloudForward(tuple(rows))
+        self._step = CloudForward(rows)
         return [Compute(self._step)]
 
     def _on_forward(self, event: ComputeDone) -> list[Command]:
-        commands: list[Command] = []
-        done = []
-        begun = []
-        running, self._running = self._running, []
-        for session in running:
-            session.cached += session.taken
-            session.pending = session.pending[session.taken :]
-            session.compute_ns += event.duration_ns
-            if session.state is State.CLOSING:
-                commands += self._free(session)
-            elif session.pending:
-                session.state = State.READY
-                begun.append(session)
-            else:
-                done.append(session)
-        self._ready = begun + self._ready
+        done, closing = self._steps.end_forward(event.duration_ns)
+        commands = [command for session in closing for command in self._free(session)]
         return commands + self._select(done)
 
     def _select(self, done: list[Session]) -> list[Command]:
         """Encode or choose for the rows that are done, and for those that were asked for MORE."""
-        self._running = done + self._refining
-        self._refining = []
-        if not self._running:
+        running = self._steps.begin_select(done)
+        if not running:
             return []
-        for session in self._running:
-            session.state = State.RUNNING
+        for session in running:
             if self._learner is not None and session.round == 0:
                 session.ladder = self._learner.ladder(session.round_trip_bytes)
         encode = tuple(
             EncodeItem(one.session, one.position, *one.ladder.ranks(one.round))
-            for one in self._running
+            for one in running
             if one.role is Role.LOGITS
         )
-        choose = tuple(
-            (one.session, one.position) for one in self._running if one.role is Role.STREAM
-        )
+        choose = tuple((one.session, one.position) for one in running if one.role is Role.STREAM)
         self._step = CloudSelect(encode, choose)
         return [Compute(self._step)]
 
@@ -346,8 +288,7 @@ class CloudEngine:
         payloads = iter(value.payloads)
         tokens = iter(value.tokens)
         commands: list[Command] = []
-        running, self._running = self._running, []
-        for session in running:
+        for session in self._steps.end_select():
             answer = next(tokens) if session.role is Role.STREAM else next(payloads)
             if session.state is State.CLOSING:
                 commands += self._free(session)
@@ -382,19 +323,17 @@ class CloudEngine:
         session.position += 1
         session.round = 0
         session.pending = (token,)
-        self._begin(session, State.READY, uplink_ns, now_ns)
-        self._ready.append(session)
+        self._begin(session, uplink_ns, now_ns)
+        self._steps.make_ready(session)
 
-    def _begin(self, session: Session, state: State, uplink_ns: int, now_ns: int) -> None:
-        session.state = state
+    def _begin(self, session: Session, uplink_ns: int, now_ns: int) -> None:
         session.uplink_ns = uplink_ns
         session.ready_ns = now_ns
         session.compute_ns = 0
 
     def _admit(self) -> None:
         for session in self._memory.admit():
-            session.state = State.READY
-            self._ready.append(session)
+            self._steps.make_ready(session)
 
     def _on_idle(self, session_id: int, now_ns: int) -> list[Command]:
         session = self._sessions.get(session_id)
@@ -425,15 +364,13 @@ class CloudEngine:
         return self._free(session)
 
     def _free(self, session: Session) -> list[Command]:
-        state, session.state = session.state, State.RELEASED
-        if state is State.WAITING:
+        if session.state is State.WAITING:
+            session.state = State.RELEASED
             self._memory.waiting.remove(session)
             self._admit()
             return []
-        if state is State.READY:
-            self._ready.remove(session)
-        elif state is State.REFINING:
-            self._refining.remove(session)
+        self._steps.forget(session)
+        session.state = State.RELEASED
         self._memory.free(session)
         self._admit()
         return [Release(session.session)]

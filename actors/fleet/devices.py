@@ -39,7 +39,7 @@ from actors.fleet.layout import (
     order_of,
     push,
 )
-from costeer.edge import walk_back
+from costeer.critical_path import walk_back
 from costeer.messages import frame_bytes, number_bytes
 from netsim.hardware.roofline import batch_ns
 from netsim.link import carry, serialise_ns

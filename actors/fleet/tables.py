@@ -24,11 +24,11 @@ from actors.fleet.layout import (
 )
 from actors.fleet.outcomes import Outcomes
 from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spec
-from costeer.edge import open_body
 from costeer.errors import ConfigError
 from costeer.machine import EdgeChoose, EdgeDecode, EdgeSteer
 from costeer.messages import encode_open, frame_bytes
 from costeer.methods import CloudRole
+from costeer.session import open_body
 from netsim.link import UNLIMITED
 from netsim.profiles import LinkProfile
 from netsim.random import seed_word

@@ -19,7 +19,7 @@ from heapq import heappop, heappush
 from hypothesis import strategies as st
 
 from costeer.cloud import CloudEngine, EngineLimits, EngineSpec
-from costeer.edge import EdgeSession, SessionSpec
+from costeer.edge import EdgeSession
 from costeer.learning import LearnerSpec
 from costeer.machine import (
     STAGES,
@@ -47,6 +47,7 @@ from costeer.machine import (
 from costeer.methods import METHODS, CloudRole
 from costeer.refinement import Ladder, RefineConfig
 from costeer.serving import Session
+from costeer.session import SessionSpec
 from tests.costeer.invariants import validate
 from tests.costeer.toy import EOS, FINGERPRINT, PRIVATE, VOCAB, ToyCloud, ToyEdge
 
@@ -335,7 +336,9 @@ class World:
         self.opened += [
             session for session in engine._sessions.values() if session not in self.opened
         ]
-        self.admitted += [session for session in engine._ready if session not in self.admitted]
+        self.admitted += [
+            session for session in engine._steps.ready if session not in self.admitted
+        ]
         for command in commands:
             self._do_cloud(engine, command)
 

@@ -17,19 +17,19 @@ def validate(engine: CloudEngine) -> None:
     """Check everything that must hold of an engine between two events."""
     bounds = engine._spec.limits
     live = list(engine._sessions.values())
-    closing = [session for session in engine._running if session.state is State.CLOSING]
+    closing = [session for session in engine._steps.running if session.state is State.CLOSING]
     by_state = defaultdict(set)
     for session in live + closing:
         by_state[session.state].add(session)
     for state, kept in (
         (State.WAITING, list(engine._memory.waiting)),
-        (State.READY, engine._ready),
-        (State.REFINING, engine._refining),
+        (State.READY, engine._steps.ready),
+        (State.REFINING, engine._steps.refining),
     ):
         assert by_state[state] == set(kept)
         assert len(kept) == len(set(kept))
-    assert by_state[State.RUNNING] | by_state[State.CLOSING] == set(engine._running)
-    assert len(engine._running) == len(set(engine._running))
+    assert by_state[State.RUNNING] | by_state[State.CLOSING] == set(engine._steps.running)
+    assert len(engine._steps.running) == len(set(engine._steps.running))
     assert State.RELEASED not in by_state
     assert not {session.state for session in live} & {State.CLOSING}
 
@@ -49,14 +49,14 @@ def validate(engine: CloudEngine) -> None:
         assert session.state is not State.AWAY or session.role is Role.LOGITS
 
     step = engine._step
-    assert (step is not None) == bool(engine._running)
+    assert (step is not None) == bool(engine._steps.running)
     assert step is None or not engine._armed
-    if step is None and (engine._ready or engine._refining):
+    if step is None and (engine._steps.ready or engine._steps.refining):
         assert engine._armed, "work is lying about and no step was asked for"
     if isinstance(step, CloudForward):
         assert len(step.rows) <= bounds.max_batch
-        assert [row.session for row in step.rows] == [one.session for one in engine._running]
-        prompts = [one.taken for one in engine._running if len(one.pending) > 1]
+        assert [row.session for row in step.rows] == [one.session for one in engine._steps.running]
+        prompts = [one.taken for one in engine._steps.running if len(one.pending) > 1]
         assert sum(prompts) <= bounds.chunk_tokens
     half_done = [one for one in admitted if one.cached and len(one.pending) > 1]
     assert len(half_done) <= 1

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costeer.certificate import Choice
-from costeer.edge import EdgeSession, SessionSpec, critical_path
+from costeer.critical_path import critical_path
+from costeer.edge import EdgeSession
 from costeer.errors import CodecError, ConfigError, LocalProtocolError
 from costeer.machine import (
     STAGES,
@@ -47,6 +48,7 @@ from costeer.messages import (
 )
 from costeer.methods import METHODS, method_named
 from costeer.refinement import Ladder, RefineConfig
+from costeer.session import SessionSpec
 
 OpT = TypeVar("OpT", bound=EdgeOp)
 SESSION = 7

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costeer.edge import critical_path, walk_back
+from costeer.critical_path import critical_path, walk_back
 from costeer.machine import STAGES
 from costeer.messages import Frame, FrameKind, filled, frame_bytes
 

@@ -28,7 +28,7 @@ from costeer.machine import (
 from costeer.methods import CloudRole
 
 if TYPE_CHECKING:
-    from costeer.edge import SessionSpec
+    from costeer.session import SessionSpec
 
 VOCAB = 40
 PRIVATE = range(32, VOCAB)

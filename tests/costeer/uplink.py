@@ -19,7 +19,7 @@ from costeer.methods import CloudRole, Method
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from costeer.edge import SessionSpec
+    from costeer.session import SessionSpec
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,38 @@
+"""What the cloud asks of an OPEN before it lets the session in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from costeer.errors import RemoteProtocolError
+from costeer.messages import Open, Role
+
+if TYPE_CHECKING:
+    from costeer.serving import EngineSpec, Memory
+
+
+def check_open(body: Open, spec: EngineSpec, memory: Memory) -> None:
+    """Check that a session can be served to its end.
+
+    Raises:
+        RemoteProtocolError: it cannot.
+    """
+    limits = spec.limits
+    context = min(limits.max_context, limits.kv_tokens)
+    needs_tokens = len(body.prompt) + body.max_new_tokens
+    if needs_tokens > context:
+        raise RemoteProtocolError(
+            f"prompt of {len(body.prompt)} + {body.max_new_tokens} new tokens exceeds the"
+            f" context of {context}; shorten either"
+        )
+    if len(body.chosen) >= body.max_new_tokens:
+        raise RemoteProtocolError("OPEN: all tokens of this session are already chosen")
+    if max(body.prompt + body.chosen) >= spec.vocab_size:
+        raise RemoteProtocolError(f"OPEN: an id is not below {spec.vocab_size}")
+    if body.role is not Role.STREAM and body.codec_fingerprint != spec.codec_fingerprint:
+        raise RemoteProtocolError(
+            f"codec {body.codec_fingerprint:#010x} asked, {spec.codec_fingerprint:#010x}"
+            " spoken here; give both sides the same codec configuration"
+        )
+    if not memory.has_room(needs_tokens):
+        raise RemoteProtocolError(f"{limits.max_waiting} sessions wait already; try later")

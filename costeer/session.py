@@ -1,0 +1,72 @@
+"""What one session is to do, and what it asks of the cloud when it opens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from costeer.errors import LocalProtocolError
+from costeer.messages import Open, Role
+from costeer.methods import CloudRole, Method, Prompt
+
+if TYPE_CHECKING:
+    from costeer.refinement import Ladder
+
+_ROLES = {CloudRole.LOGITS: Role.LOGITS, CloudRole.STREAM: Role.STREAM}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """What one session is to do.
+
+    Args:
+        session: id, unique in the run.
+        method: who sees what and who chooses.
+        public: prompt ids without the private context.
+        personal: prompt ids with it.
+        max_new_tokens: the most tokens to generate, resumed ones included.
+        eos: ids that end a text.
+        codec_fingerprint: of the codec that LOGITS come in.
+        ladder: ranks per refinement round.
+        round_trip_bytes: what the device's link could carry in a round trip; 0 where no starting k
+            learns.
+        bucket_bytes: frame sizes are multiples of this.
+        epoch: 0, and one more after each resumption.
+        chosen: tokens that an earlier epoch chose.
+    """
+
+    session: int
+    method: Method
+    public: tuple[int, ...]
+    personal: tuple[int, ...]
+    max_new_tokens: int
+    eos: frozenset[int]
+    codec_fingerprint: int
+    ladder: Ladder
+    epoch: int = 0
+    chosen: tuple[int, ...] = ()
+    round_trip_bytes: int = 0
+    bucket_bytes: int = 1
+
+    def prompt(self, which: Prompt) -> tuple[int, ...]:
+        """Return one of the two prompts."""
+        return self.public if which is Prompt.PUBLIC else self.personal
+
+
+def open_body(spec: SessionSpec) -> Open:
+    """Return what a session asks of the cloud.
+
+    Raises:
+        LocalProtocolError: it asks nothing of a cloud.
+    """
+    method = spec.method
+    if method.cloud_prompt is None:
+        raise LocalProtocolError(f"{method.name} opens no session at a cloud")
+    return Open(
+        role=_ROLES[method.cloud],
+        max_new_tokens=spec.max_new_tokens,
+        codec_fingerprint=spec.codec_fingerprint if method.steered else 0,
+        prompt=spec.prompt(method.cloud_prompt),
+        chosen=spec.chosen,
+        round_trip_bytes=spec.round_trip_bytes if method.steered else 0,
+    )

@@ -1,0 +1,109 @@
+"""The sessions that have something to do at the cloud, and the step that some of them are in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from costeer.machine import CloudRow
+from costeer.schedule import plan_step
+from costeer.serving import Session, State
+
+if TYPE_CHECKING:
+    from costeer.serving import EngineLimits
+
+
+class Steps:
+    """Queues of sessions, in the order in which they became so.
+
+    Attributes:
+        ready: sessions with tokens that are not in the cache.
+        refining: sessions that were asked for more of their logits.
+        running: the sessions of the step under way; none runs while it is empty.
+    """
+
+    __slots__ = ("ready", "refining", "running")
+
+    def __init__(self) -> None:
+        """Begin with nothing to do."""
+        self.ready: list[Session] = []
+        self.refining: list[Session] = []
+        self.running: list[Session] = []
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is something to do."""
+        return bool(self.ready or self.refining)
+
+    def begin_forward(self, limits: EngineLimits) -> tuple[CloudRow, ...]:
+        """Take ready sessions into a step; return their rows, none if none is ready."""
+        takes = plan_step(
+            [len(session.pending) for session in self.ready],
+            limits.max_batch,
+            limits.chunk_tokens,
+        )
+        rows = []
+        left = []
+        for session, take in zip(self.ready, takes, strict=True):
+            if not take:
+                left.append(session)
+                continue
+            session.taken = take
+            session.state = State.RUNNING
+            self.running.append(session)
+            rows.append(CloudRow(session.session, session.pending[:take], session.cached))
+        self.ready = left
+        return tuple(rows)
+
+    def end_forward(self, duration_ns: int) -> tuple[list[Session], list[Session]]:
+        """Book a forward; what is not at its prompt's end goes to the front of the ready ones.
+
+        Returns:
+            The sessions whose newest logits are there, and those that were closed meanwhile.
+        """
+        done: list[Session] = []
+        begun: list[Session] = []
+        closing: list[Session] = []
+        running, self.running = self.running, []
+        for session in running:
+            session.cached += session.taken
+            session.pending = session.pending[session.taken :]
+            session.compute_ns += duration_ns
+            if session.state is State.CLOSING:
+                closing.append(session)
+            elif session.pending:
+                session.state = State.READY
+                begun.append(session)
+            else:
+                done.append(session)
+        self.ready = begun + self.ready
+        return done, closing
+
+    def begin_select(self, done: list[Session]) -> list[Session]:
+        """Take those whose forward is done, and all that were asked for MORE, into a step."""
+        self.running = done + self.refining
+        self.refining = []
+        for session in self.running:
+            session.state = State.RUNNING
+        return self.running
+
+    def end_select(self) -> list[Session]:
+        """End the step; return the sessions that were in it."""
+        running, self.running = self.running, []
+        return running
+
+    def make_ready(self, session: Session) -> None:
+        """Queue a session for a forward."""
+        session.state = State.READY
+        self.ready.append(session)
+
+    def refine(self, session: Session) -> None:
+        """Queue a session for a select."""
+        session.state = State.REFINING
+        self.refining.append(session)
+
+    def forget(self, session: Session) -> None:
+        """Take a session that is over out of its queue."""
+        if session.state is State.READY:
+            self.ready.remove(session)
+        elif session.state is State.REFINING:
+            self.refining.remove(session)
