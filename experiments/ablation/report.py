@@ -8,14 +8,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from actors.sink import write_atomically
 from costeer.machine import STAGES
@@ -31,7 +29,6 @@ from experiments.ablation.drawing import Picture, short_labels, varied
 from experiments.ablation.findings import findings
 from experiments.ablation.store import CONFIG, INDEX
 from experiments.ablation.tables import (
-    latex_table,
     link_columns,
     link_name,
     links_of,
@@ -41,12 +38,9 @@ from experiments.ablation.tables import (
 )
 from experiments.report.pages import environment
 from experiments.report.plots import stages_figure
-from experiments.results.grid import Column, grouped, markdown_table
+from experiments.results.formats import latex_table
+from experiments.results.grid import Column, markdown_table
 from experiments.results.summary import ALL
-
-_ID = re.compile(r"""(\bid="|\bxlink:href="\#|\burl\(\#)""")
-_DECLARATION = re.compile(r"^.*?(?=<svg)", re.DOTALL)
-_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +207,6 @@ def _tables(means: pd.DataFrame) -> list[Shown]:
 
 def _render(path: Path, index: dict[str, Any], means: pd.DataFrame, shown: Sequence[Shown]) -> str:
     pages = environment("experiments.ablation")
-    pages.filters["inline_svg"] = _inline
-    pages.filters["grouped"] = grouped
     origins = {
         name.removeprefix("origin_"): sorted(set(means[name].dropna()))
         for name in means.columns
@@ -229,11 +221,3 @@ def _render(path: Path, index: dict[str, Any], means: pd.DataFrame, shown: Seque
         shown=shown,
         config=(path / CONFIG).read_text(encoding="utf-8") if (path / CONFIG).exists() else "",
     )
-
-
-def _inline(block: Shown) -> Markup:
-    """Return a figure for use inside HTML: its ids get its name before them, to stay unique."""
-    svg = _METADATA.sub("", _DECLARATION.sub("", block.svg))
-    svg = _ID.sub(lambda match: f"{match[1]}{block.name}-", svg)
-    svg = svg.replace("<svg ", f'<svg role="img" aria-labelledby="{block.name}-caption" ', 1)
-    return Markup(svg)  # noqa: S704 - made by this project's own figures, text as outlines

@@ -1,15 +1,14 @@
-"""The tables of an ablation: columns first, then text, Markdown or LaTeX (booktabs)."""
+"""The tables of an ablation: their columns."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import pandas as pd
 
 from costeer.tail import TAILS
 from experiments.ablation.collection import ROUNDS, axes_of, over_links
-from experiments.results.grid import Column, grouped, number, significant
+from experiments.results.grid import Column, number, significant
 from experiments.results.summary import ALL
 
 _MS = 1e3
@@ -153,72 +152,3 @@ def _beside(text: str, half: float) -> str:
 
 
 # --------------------------------------------------------------------------- LaTeX
-
-_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "#": r"\#",
-    "_": r"\_",
-    "$": r"\$",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "–": "--",
-    "Δ": r"$\Delta$",
-    "σ": r"$\sigma$",
-    "µ": r"\textmu{}",
-    "×": r"$\times$",
-}
-
-
-def latex_table(columns: Sequence[Column], caption: str, label: str) -> str:
-    """Return the table as LaTeX for booktabs; groups and units stand in header rows.
-
-    Args:
-        columns: the columns; those aligned left come first.
-        caption: its caption, plain text.
-        label: after ``tab:``.
-    """
-    groups = grouped(columns)
-    head = []
-    if any(column.group for column in columns):
-        cells, rules, at = [], [], 1
-        for group in groups:
-            title = _escaped(group[0].group)
-            cells.append(rf"\multicolumn{{{len(group)}}}{{c}}{{{title}}}" if title else "")
-            if title:
-                rules.append(rf"\cmidrule(lr){{{at}-{at + len(group) - 1}}}")
-            at += len(group)
-        head += [" & ".join(cells) + r" \\", "".join(rules)]
-    head.append(_latex_row([column.title for column in columns]))
-    if any(column.unit for column in columns):
-        head.append(_latex_row([column.unit for column in columns]))
-    body = [_latex_row(cells) for cells in zip(*(column.cells for column in columns), strict=True)]
-    spec = "".join("l" if column.left else "r" for column in columns)
-    lines = [
-        r"% needs \usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering\small",
-        rf"\caption{{{_escaped(caption)}}}",
-        rf"\label{{tab:{label}}}",
-        rf"\begin{{tabular}}{{{spec}}}",
-        r"\toprule",
-        *head,
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(_escaped(cell) for cell in cells) + r" \\"
-
-
-def _escaped(text: str) -> str:
-    return "".join(_ESCAPES.get(letter, letter) for letter in text)

@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -189,6 +189,21 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
+
+
+def formats(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """What reads a list of formats, separated by commas."""
+
+    def read(text: str) -> tuple[str, ...]:
+        wanted = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+        strange = [each for each in wanted if each not in known]
+        if strange:
+            raise argparse.ArgumentTypeError(
+                f"{strange[0]!r} is no format; there are {', '.join(known)}"
+            )
+        return wanted
+
+    return read
 
 
 def port(text: str) -> int:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
 import yaml
-from markupsafe import Markup
 
 from actors.sink import write_atomically
+from experiments.report.blocks import FigureBlock, Section, TableBlock
 from experiments.report.pages import environment
-from experiments.report.sections import FigureBlock, Section, sections_of
+from experiments.report.sections import sections_of
 from experiments.report.sentences import summary_sentences
-from experiments.results.grid import grouped
+from experiments.results.formats import table_as
 from experiments.results.labels import whole_arms
 from experiments.results.run import Run, load_parts
-
-_ID = re.compile(r"""(\bid="|\bxlink:href="\#|\burl\(\#)""")
-_DECLARATION = re.compile(r"^.*?(?=<svg)", re.DOTALL)
-_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 
 
 def write_report(run_dir: Path | str, parts: Mapping[str, Run] | None = None) -> Path:
@@ -44,6 +40,38 @@ def write_report(run_dir: Path | str, parts: Mapping[str, Run] | None = None) ->
     return write_atomically(path / "report.html", render(_title(path, shown), shown, sections))
 
 
+def write_tables(run_dir: Path | str, suffix: str) -> list[Path]:
+    """Write every table of the report as a file under ``tables/``; return the paths.
+
+    ``csv`` adds ``summary.csv``: the rows of ``summary.json``, flattened and unrounded.
+
+    Args:
+        run_dir: a run directory, or one that holds several as its folders.
+        suffix: one of ``TABLE_FORMATS``.
+
+    Raises:
+        ConfigError: nothing here is a run.
+    """
+    path = Path(run_dir)
+    parts = load_parts(path)
+    folder = path / "tables"
+    folder.mkdir(exist_ok=True)
+    written = [
+        write_atomically(
+            folder / f"{block.name}.{suffix}",
+            table_as(suffix, block.columns, block.caption, block.name),
+        )
+        for section in sections_of(parts)
+        for block in section.blocks
+        if isinstance(block, TableBlock)
+    ]
+    if suffix == "csv":
+        rows = [{"part": name, **row} for name, run in parts.items() for row in run.arms]
+        flat = pd.json_normalize(rows, sep=".")
+        written.append(write_atomically(folder / "summary.csv", flat.to_csv(index=False)))
+    return written
+
+
 def render(title: str, parts: Mapping[str, Run], sections: list[Section]) -> str:
     """Return the report's HTML.
 
@@ -53,9 +81,6 @@ def render(title: str, parts: Mapping[str, Run], sections: list[Section]) -> str
         sections: what it shows.
     """
     pages = environment("experiments.report")
-    pages.filters["inline_svg"] = _inline
-    pages.filters["kind"] = lambda block: type(block).__name__
-    pages.filters["grouped"] = grouped
     pages.filters["yaml"] = lambda value: yaml.safe_dump(value, sort_keys=False)
     # The part with the most arms tells most about the method.
     main = max(parts.values(), key=lambda run: len(whole_arms(run.arms)))
@@ -71,11 +96,3 @@ def render(title: str, parts: Mapping[str, Run], sections: list[Section]) -> str
 def _title(path: Path, parts: Mapping[str, Run]) -> str:
     named = parts[""].manifest.get("name") if "" in parts else None
     return str(named or path.resolve().name)
-
-
-def _inline(figure: FigureBlock) -> Markup:
-    """Return a figure for use inside HTML: its ids get its name before them, to stay unique."""
-    svg = _METADATA.sub("", _DECLARATION.sub("", figure.svg))
-    svg = _ID.sub(lambda match: f"{match[1]}{figure.name}-", svg)
-    svg = svg.replace("<svg ", f'<svg role="img" aria-labelledby="{figure.name}-caption" ', 1)
-    return Markup(svg)  # noqa: S704 - made by this project's own figures, text as outlines

@@ -12,7 +12,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -21,14 +20,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from costeer.machine import STAGES
 from experiments.report.style import GREY, PALE, RC, STAGE_COLOURS, WIDTH_IN, Look, looks
-from experiments.results.frames import ID
 from experiments.results.grid import significant
 from experiments.results.labels import Row, whole_arms
 from experiments.results.tables import STAGE_TITLES
 
 _MS = 1e3
-_NS_PER_MS = 1e6
-_LINE_POINTS = 400
 _TICKS = (
     (4.0, (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)),
     (20.0, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)),
@@ -37,7 +33,6 @@ _TICKS = (
 )
 _CROWDED = 0.6
 _ROW_IN = 0.27
-_MANY_CLASSES = 4
 _LIGHT = {"#F0E442", "#8FD6BF", "#E69F00", "#56B4E9", "#CC79A7"}
 
 
@@ -49,6 +44,27 @@ def svg(draw: Callable[[Figure], None], height_in: float) -> str:
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()
+
+
+def plain_log(axes: Axes) -> None:
+    """Label a log x axis in plain numbers, the more of them the shorter it is."""
+    low, high = axes.get_xlim()
+    subs = next(subs for span, subs in _TICKS if high / low < span)
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _tick(value: float) -> str:
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g} {letter}"
+    return f"{value:g}"
+
+
+def line_handles(styled: Sequence[Look]) -> list[Line2D]:
+    """Return what a legend shows of lines."""
+    return [Line2D([], [], color=look.colour, ls=look.dash, label=look.label) for look in styled]
 
 
 # --------------------------------------------------------------------------- stages
@@ -110,121 +126,6 @@ def _stack(axes: Axes, parts: dict[str, Any], form: str, full: float) -> None:
         base = base + values
 
 
-# --------------------------------------------------------------------------- latency
-
-
-def itl_figure(tokens: pd.DataFrame, requests: pd.DataFrame, rows: Sequence[Row]) -> str:
-    """Return the distribution of inter-token latency: a panel per link class, a line per arm.
-
-    Args:
-        tokens: the run's tokens.
-        requests: the run's requests.
-        rows: summary rows, for names and colours.
-    """
-    arms = whole_arms(rows)
-    said = tokens[tokens["position"] > 0].merge(requests[[*ID, "link_class"]], on=ID, how="left")
-    classes = sorted(said["link_class"].dropna().unique())
-    panels = classes if 1 < len(classes) <= _MANY_CLASSES else [None]
-    styled = looks(arms)
-    name_of_axis = "inter-token latency" if len(panels) < _MANY_CLASSES else "ITL"
-    floor_ms = _floor_ms([values for _, values in said.groupby("arm")["latency_ns"]])
-
-    def draw(figure: Figure) -> None:
-        grid = figure.subplots(1, len(panels), sharey=True, sharex=True, squeeze=False)[0]
-        for axes, name in zip(grid, panels, strict=True):
-            here = said if name is None else said[said["link_class"] == name]
-            for row, look in zip(arms, styled, strict=True):
-                _cdf(axes, here[here["arm"] == row["arm"]]["latency_ns"], look, floor_ms)
-            if name is not None:
-                axes.set_title(name)
-            _latency_axes(axes)
-            # On every panel: a figure-wide label would lie under the legend.
-            axes.set_xlabel(f"{name_of_axis}, ms (log scale)")
-        grid[0].set_ylabel("share of tokens, %")
-        figure.legend(handles=_lines(styled), loc="outside lower center", ncols=6)
-
-    return svg(draw, 2.75)
-
-
-def live_figure(
-    live: tuple[pd.DataFrame, Sequence[Row]], virtual: tuple[pd.DataFrame, Sequence[Row]]
-) -> str:
-    """Return inter-token latency as it was lived and as it was predicted, one line each.
-
-    Args:
-        live: tokens and summary rows of the live run.
-        virtual: the same of its prediction.
-    """
-    pairs = ((live, "live", "-"), (virtual, "virtual", (0, (2, 1.2))))
-    drawn: list[tuple[pd.Series, Look]] = []
-    for (tokens, rows), way, dash in pairs:
-        arms = whole_arms(rows)
-        later = tokens[tokens["position"] > 0]
-        drawn += [
-            (
-                later[later["arm"] == row["arm"]]["latency_ns"],
-                Look(f"{look.label}, {way}", look.colour, dash),
-            )
-            for row, look in zip(arms, looks(arms), strict=True)
-        ]
-
-    floor_ms = _floor_ms([values for values, _ in drawn])
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        for values, look in drawn:
-            _cdf(axes, values, look, floor_ms)
-        _latency_axes(axes)
-        axes.set_xlabel("inter-token latency at the device, ms (log scale)")
-        axes.set_ylabel("share of tokens, %")
-        axes.legend(handles=_lines([look for _, look in drawn]), loc="lower right")
-
-    return svg(draw, 2.6)
-
-
-def _floor_ms(arms_ns: Sequence[pd.Series]) -> float:
-    """Return where the axis begins: tokens that came in one burst are 0 apart, which has no log."""
-    tenths = [np.percentile(values, 10) / _NS_PER_MS for values in arms_ns if len(values)]
-    return min((0.5 * value for value in tenths if value > 0), default=1e-3)
-
-
-def _cdf(axes: Axes, values_ns: pd.Series, look: Look, floor_ms: float) -> None:
-    if not len(values_ns):
-        return
-    shares = np.linspace(0, 100, min(len(values_ns), _LINE_POINTS))
-    ms = np.percentile(values_ns.to_numpy(dtype=np.float64), shares) / _NS_PER_MS
-    # Dashes over whole lines: equal distributions stay visible both.
-    order = 2.0 if look.dash == "-" else 3.0
-    axes.plot(np.maximum(ms, floor_ms), shares, color=look.colour, ls=look.dash, zorder=order)
-
-
-def _latency_axes(axes: Axes) -> None:
-    axes.set_xscale("log")
-    axes.set_ylim(0, 101)
-    axes.set_yticks([0, 25, 50, 75, 95], ["0", "25", "50", "75", "95"])
-    _plain_log(axes)
-
-
-def _plain_log(axes: Axes) -> None:
-    """Label a log axis in plain numbers, the more of them the shorter it is."""
-    low, high = axes.get_xlim()
-    subs = next(subs for span, subs in _TICKS if high / low < span)
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _tick(value: float) -> str:
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g} {letter}"
-    return f"{value:g}"
-
-
-def _lines(styled: Sequence[Look]) -> list[Line2D]:
-    return [Line2D([], [], color=look.colour, ls=look.dash, label=look.label) for look in styled]
-
-
 # --------------------------------------------------------------------------- bytes
 
 
@@ -253,7 +154,7 @@ def bytes_figure(rows: Sequence[Row]) -> str:
             axes.set_title(f"{way}link")
             axes.set_xlabel("bytes per token (log scale)")
             axes.grid(visible=False, axis="y")
-            _plain_log(axes)
+            plain_log(axes)
         panels[0].set_yticks(range(len(arms)), [look.label for look in styled])
         panels[0].set_ylim(len(arms) - 0.4, -0.6)
         figure.legend(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from experiments.report import plots
+from experiments.report import data, latency, plots
+from experiments.report.blocks import Block, FigureBlock, SamplesBlock, Section, TableBlock
 from experiments.report.sentences import live_sentence, scale_sentence, stage_sentence
 from experiments.report.style import METHOD_COLOURS, looks
-from experiments.results.grid import Column
+from experiments.results.intervals import INTERVALS_NOTE, interval_columns
 from experiments.results.labels import BYTES, TEXT, TIME, Row, origins_line, whole_arms
+from experiments.results.measures import request_measures
 from experiments.results.run import FULL_VOCABULARY, LIVE, METHODS, PREDICTION, Run
-from experiments.results.samples import Sample, pick_samples
+from experiments.results.samples import pick_samples
 from experiments.results.summary import ALL
 from experiments.results.tables import (
     link_columns,
@@ -29,47 +30,6 @@ _TITLES = {
     LIVE: "A live run",
     PREDICTION: "A virtual run",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class FigureBlock:
-    """A figure: its file's name without suffix, its SVG, what it shows and where that is from."""
-
-    name: str
-    svg: str
-    caption: str
-    origins: str
-
-
-@dataclass(frozen=True, slots=True)
-class TableBlock:
-    """A table: its columns, what it shows and where that is from."""
-
-    columns: Sequence[Column]
-    caption: str
-    origins: str
-
-
-@dataclass(frozen=True, slots=True)
-class SamplesBlock:
-    """Sample texts and the colour of each title."""
-
-    samples: Sequence[Sample]
-    colours: Mapping[str, str]
-    caption: str
-
-
-Block = FigureBlock | TableBlock | SamplesBlock
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One part of a report."""
-
-    anchor: str
-    title: str
-    lead: str
-    blocks: Sequence[Block]
 
 
 def sections_of(parts: Mapping[str, Run]) -> list[Section]:
@@ -98,7 +58,13 @@ def _section(name: str, title: str, run: Run) -> Section:
     scored = any(row["quality"] for row in rows)
     about = (TEXT, BYTES, TIME) if scored else (BYTES, TIME)
     blocks: list[Block] = [
-        TableBlock(methods_columns(rows), methods_note(rows), _from(rows, *about))
+        TableBlock(f"{prefix}arms", methods_columns(rows), methods_note(rows), _from(rows, *about)),
+        TableBlock(
+            f"{prefix}intervals",
+            interval_columns(request_measures(run.frames), rows),
+            INTERVALS_NOTE,
+            _from(rows, *about),
+        ),
     ]
     if scored:
         caption = (
@@ -106,8 +72,15 @@ def _section(name: str, title: str, run: Run) -> Section:
             "requests, bars their 95 % intervals (bootstrap)."
         )
         blocks += [
-            FigureBlock(f"{prefix}quality", plots.quality_figure(rows), caption, _from(rows, TEXT)),
+            FigureBlock(
+                f"{prefix}quality",
+                plots.quality_figure(rows),
+                caption,
+                _from(rows, TEXT),
+                data.quality_csv(rows),
+            ),
             TableBlock(
+                f"{prefix}scores",
                 quality_columns(rows),
                 "The same in numbers: mean [95 % interval].",
                 _from(rows, TEXT),
@@ -115,10 +88,17 @@ def _section(name: str, title: str, run: Run) -> Section:
         ]
     blocks += [
         *_stage_blocks(prefix, rows, _from(rows, BYTES, TIME)),
-        FigureBlock(
+        _drawn(
             f"{prefix}itl",
-            plots.itl_figure(run.tokens, run.requests, rows),
+            latency.itl_figure(run.tokens, run.requests, rows),
             "Inter-token latency: share of tokens after the first that took at most so long.",
+            _from(rows, TIME),
+        ),
+        _drawn(
+            f"{prefix}requests",
+            latency.request_figure(run.frames, rows),
+            "Time to first token and to the last one: share of requests that took at most so long. "
+            "Failed and censored requests have no last token.",
             _from(rows, TIME),
         ),
         FigureBlock(
@@ -126,12 +106,24 @@ def _section(name: str, title: str, run: Run) -> Section:
             plots.bytes_figure(rows),
             "Bytes per token: frame | wire. Whole sessions, OPEN, MORE and CLOSE included.",
             _from(rows, BYTES),
+            data.bytes_csv(rows),
         ),
     ]
     if len({row["link_class"] for row in rows} - {ALL}) > 1:
-        blocks.append(
-            TableBlock(link_columns(rows), "The arms on each link class.", _from(rows, *about))
-        )
+        blocks += [
+            _drawn(
+                f"{prefix}links",
+                latency.links_figure(rows),
+                "The arms on each link class.",
+                _from(rows, TIME),
+            ),
+            TableBlock(
+                f"{prefix}link-classes",
+                link_columns(rows),
+                "The arms on each link class, in numbers.",
+                _from(rows, *about),
+            ),
+        ]
     lead = f"{scale_sentence(rows)} {stage_sentence(rows)}".strip()
     return Section(_slug(name), title, lead, [*blocks, *_sample_blocks(run)])
 
@@ -141,14 +133,15 @@ def _live_section(live: Run, virtual: Run) -> Section:
     origins = _from(both, TIME)
     blocks: list[Block] = [
         TableBlock(
+            "live-figures",
             live_columns(live.arms, virtual.arms),
             "What was lived, what was predicted, and the first over the second. Lateness: how long "
             "after its deadline a frame was handed over.",
             origins,
         ),
-        FigureBlock(
+        _drawn(
             "live-itl",
-            plots.live_figure((live.tokens, live.arms), (virtual.tokens, virtual.arms)),
+            latency.live_figure((live.tokens, live.arms), (virtual.tokens, virtual.arms)),
             "Inter-token latency, lived and predicted.",
             origins,
         ),
@@ -165,8 +158,10 @@ def _stage_blocks(prefix: str, rows: Sequence[Row], origins: str) -> list[Block]
         "stages sum to the latency. Left in milliseconds, right as shares."
     )
     return [
-        FigureBlock(f"{prefix}stages", plots.stages_figure(rows), caption, origins),
-        TableBlock(stage_columns(rows), "The same in numbers.", origins),
+        FigureBlock(
+            f"{prefix}stages", plots.stages_figure(rows), caption, origins, data.stages_csv(rows)
+        ),
+        TableBlock(f"{prefix}stage-times", stage_columns(rows), "The same in numbers.", origins),
     ]
 
 
@@ -181,6 +176,10 @@ def _sample_blocks(run: Run) -> list[Block]:
     }
     caption = "The first prompts, by id, that every method finished."
     return [SamplesBlock(samples, colours | METHOD_COLOURS, caption)]
+
+
+def _drawn(name: str, drawn: latency.Drawn, caption: str, origins: str) -> FigureBlock:
+    return FigureBlock(name, drawn.svg, caption, origins, drawn.csv)
 
 
 def _from(rows: Sequence[Row], *about: str) -> str:

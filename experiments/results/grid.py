@@ -82,13 +82,14 @@ def text_table(columns: Sequence[Column], width: int | None = None) -> str:
 
 def markdown_table(columns: Sequence[Column]) -> str:
     """Return the table as Markdown, group and unit folded into each title."""
-    titles = [_folded(column) for column in columns]
+    titles = [folded(column) for column in columns]
     marks = [":--" if column.left else "--:" for column in columns]
     body = zip(*(column.cells for column in columns), strict=True)
     return "\n".join("| " + " | ".join(line) + " |" for line in (titles, marks, *body))
 
 
-def _folded(column: Column) -> str:
+def folded(column: Column) -> str:
+    """Return a column's title with its group and unit, for tables of one header line."""
     title = f"{column.group}: {column.title}" if column.group else column.title
     return f"{title} ({column.unit})" if column.unit else title
 

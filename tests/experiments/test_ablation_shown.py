@@ -14,7 +14,7 @@ from experiments.ablation.collection import codec_columns, half_width
 from experiments.ablation.figures import pareto
 from experiments.ablation.learning import against_fixed, best_single, on_learning
 from experiments.ablation.speed import catches_up, crossovers
-from experiments.ablation.tables import latex_table
+from experiments.results.formats import latex_table
 from experiments.results.grid import Column
 
 POINTS = st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20)), min_size=1, max_size=12)

@@ -88,7 +88,7 @@ def test_every_part_is_shown(demo: Path) -> None:
 
 def test_figures_are_drawings_and_never_change(demo: Path) -> None:
     figures = {figure.name: figure.read_text() for figure in (demo / "plots").glob("*.svg")}
-    assert len(figures) == 9
+    assert len(figures) == 13
     for figure in figures.values():
         drawn = ET.fromstring(figure)  # noqa: S314 - our own file
         assert len(list(drawn.iter("{http://www.w3.org/2000/svg}path"))) > 10

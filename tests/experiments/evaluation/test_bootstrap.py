@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.evaluation.bootstrap import Interval, mean_interval, paired_difference
+from experiments.evaluation.bootstrap import (
+    Interval,
+    clustered_interval,
+    mean_interval,
+    paired_difference,
+)
 
 FINITE = st.floats(-1e3, 1e3)
 
@@ -47,3 +52,39 @@ def test_nothing_and_unequal_rows_are_refused() -> None:
         mean_interval(np.array([]))
     with pytest.raises(ValueError, match="differ in shape"):
         paired_difference(np.zeros(3), np.zeros(4))
+
+
+def test_clusters_of_one_row_are_rows() -> None:
+    values = np.random.default_rng(2).normal(3, 1, 60)
+    alone = clustered_interval(values, np.arange(60), seed=5, draws=4_000)
+    rows = mean_interval(values, seed=5, draws=4_000)
+    assert (alone.mean, alone.low, alone.high) == pytest.approx(
+        (rows.mean, rows.low, rows.high), abs=0.03
+    )
+
+
+def test_rows_that_share_their_luck_widen_the_interval() -> None:
+    luck = np.repeat(np.random.default_rng(3).normal(0, 1, 12), 20)
+    clustered = clustered_interval(luck, np.repeat(np.arange(12), 20))
+    rows = mean_interval(luck)
+    assert clustered.high - clustered.low > 3 * (rows.high - rows.low)
+
+
+def test_of_one_cluster_nothing_is_known() -> None:
+    found = clustered_interval(np.array([1.0, 3.0]), np.array([7, 7]))
+    assert found.mean == 2.0
+    assert np.isnan([found.low, found.high]).all()
+    assert not found.excludes_zero
+    with pytest.raises(ValueError, match="no rows"):
+        clustered_interval(np.array([]), np.array([], dtype=np.int64))
+
+
+def test_many_clusters_have_the_interval_that_the_bootstrap_has() -> None:
+    rng = np.random.default_rng(4)
+    clusters = rng.integers(0, 2_500, 6_000)
+    values = rng.exponential(1, 6_000) + (clusters % 7)
+    normal = clustered_interval(values, clusters)
+    few = clusters < 1_900
+    drawn = clustered_interval(values[few], clusters[few], draws=2_000)
+    widths = [each.high - each.low for each in (normal, drawn)]
+    assert widths[0] == pytest.approx(widths[1] * np.sqrt(1_900 / 2_500), rel=0.1)
