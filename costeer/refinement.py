@@ -70,6 +70,11 @@ class Ladder:
         within = 1 <= round_ <= self.config.max_rounds
         return within and self._reach(round_ - 1) < self.vocab_size
 
+    @property
+    def last_rank(self) -> int:
+        """How many ranks are known once every round was asked for."""
+        return self._reach(self.config.max_rounds)
+
     def _reach(self, round_: int) -> int:
         """Return how many ranks are known after a round."""
         if round_ and round_ == self.config.max_rounds and self.config.at_cap == "dense":

@@ -17,7 +17,8 @@ from actors.values.rows import Rows
 from actors.values.shadow import Shadow
 from costeer.errors import LocalProtocolError
 from experiments.interrupt import deferred_interrupt
-from experiments.scenario import Scenario
+from experiments.pair_limits import vocab_size_of
+from experiments.scenario import HfModel, ModelsConfig, Scenario
 
 NO_CLUSTER = "none"
 _NULL_PERIOD = 1_000
@@ -119,16 +120,20 @@ def host_makers(
 ) -> tuple[Callable[[], CloudHost], Callable[[], EdgeHost], tuple[str, str]]:
     """Return makers of both hosts, picklable without a shadow, and their names."""
     if scenario.values == "models":
-        from actors.models.tokenizer import shared_vocab_size  # noqa: PLC0415 - takes seconds
-        from actors.values.models import ModelCloudHost, ModelEdgeHost  # noqa: PLC0415
+        from actors.values.models import ModelEdgeHost  # noqa: PLC0415 - takes seconds
 
-        cloud, edge = scenario.models.cloud, scenario.models.edge
-        numerics = scenario.models.numerics
-        vocab_size = shared_vocab_size(cloud.location, edge.location)
+        models = scenario.models
+        vocab_size = vocab_size_of(models)
         return (
-            partial(ModelCloudHost, cloud.location, numerics, vocab_size=vocab_size, shadow=shadow),
-            partial(ModelEdgeHost, edge.location, numerics, vocab_size=vocab_size, shadow=shadow),
-            (cloud.path, edge.path),
+            _cloud_maker(models, vocab_size, shadow),
+            partial(
+                ModelEdgeHost,
+                models.edge.location,
+                models.numerics,
+                vocab_size=vocab_size,
+                shadow=shadow,
+            ),
+            (models.cloud.title, models.edge.title),
         )
     if scenario.values == "generated":
         from actors.values.generated import RowSource  # noqa: PLC0415 - brings numpy in
@@ -142,6 +147,32 @@ def host_makers(
 
     constants = null_config(scenario)
     return partial(NullCloudHost, constants), partial(NullEdgeHost, constants), ("null", "null")
+
+
+def _cloud_maker(
+    models: ModelsConfig, vocab_size: int, shadow: Shadow | None
+) -> Callable[[], CloudHost]:
+    cloud = models.cloud
+    if isinstance(cloud, HfModel):
+        from actors.values.models import ModelCloudHost  # noqa: PLC0415 - takes seconds
+
+        return partial(
+            ModelCloudHost, cloud.location, models.numerics, vocab_size=vocab_size, shadow=shadow
+        )
+    from actors.completions.client import Endpoint  # noqa: PLC0415 - brings requests in
+    from actors.completions.host import CompletionsCloudHost  # noqa: PLC0415 - and transformers
+
+    endpoint = Endpoint(
+        cloud.url,
+        cloud.model,
+        cloud.top_logprobs,
+        cloud.timeout_s,
+        cloud.retries,
+        key_variable=cloud.key_variable,
+    )
+    return partial(
+        CompletionsCloudHost, endpoint, models.tokenizer_location, vocab_size, shadow=shadow
+    )
 
 
 def null_config(scenario: Scenario) -> NullConfig:

@@ -33,7 +33,7 @@ class TextBook:
                     "texts are scored by the package rouge-score, which is not installed;"
                     " pip install rouge-score"
                 )
-            self._tokenizer = load_tokenizer(scenario.models.cloud.location)
+            self._tokenizer = load_tokenizer(scenario.models.tokenizer_location)
 
     def columns(
         self, method: Method, requests: Sequence[RequestRow]

@@ -81,6 +81,14 @@ def eos_ids(path: str | Path) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def ids_by_text(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Return the ids of tokens whose decoded text no other token has."""
+    texts: dict[str, list[int]] = {}
+    for token in range(len(tokenizer)):
+        texts.setdefault(str(tokenizer.decode([token])), []).append(token)
+    return {text: ids[0] for text, ids in texts.items() if len(ids) == 1}
+
+
 def check_same_tokenizer(cloud_path: str | Path, edge_path: str | Path) -> int:
     """Check that two models give the same ids to the same tokens; return the number of ids.
 

@@ -26,7 +26,7 @@ def register(add: AddCommand) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Measure, write, and say how to use it."""
     from experiments.calibration import calibrate
-    from experiments.planning import check_models
+    from experiments.pair_limits import check_models
     from experiments.progress import progress_for
     from experiments.scenario import HfModel, ModelsConfig
 

@@ -27,7 +27,7 @@ def register(add: AddCommand) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Record, measure, and say how to use the file."""
-    from experiments.planning import check_models
+    from experiments.pair_limits import check_models
 
     scenario = read_scenario(arguments)
     check_models(scenario.models)

@@ -107,6 +107,7 @@ def record(scenario: Scenario, path: Path) -> int:
         update={"codec": CodecConfig.model_validate(_CODEC), "refine": RefineConfig()}
     )
     workload = plan_workload(scenario)
+    cloud = scenario.models.hosted_cloud("recording logits")
     plan = plan_arm(scenario, workload, config)
     tap = LogitsTap()
     port = LocalPort()
@@ -122,7 +123,7 @@ def record(scenario: Scenario, path: Path) -> int:
         port.close()
     models = scenario.models
     origin = Origin(
-        models.cloud.path, models.edge.path, terms.vocab_size, plan.arm.strength, scenario.seed
+        cloud.path, models.edge.path, terms.vocab_size, plan.arm.strength, scenario.seed
     )
     steps = tap.steps(workload)
     write_recording(path, origin, steps)

@@ -1,11 +1,14 @@
 """From a scenario to what the drivers run: devices, requests, arms, costs."""
 
 from experiments.planning.arms import check_plan, plan_arm, plan_costs, read_calibration
-from experiments.planning.workload import Workload, check_models, plan_service, plan_workload
+from experiments.planning.workload import (
+    Workload,
+    plan_service,
+    plan_workload,
+)
 
 __all__ = [
     "Workload",
-    "check_models",
     "check_plan",
     "plan_arm",
     "plan_costs",

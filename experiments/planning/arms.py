@@ -16,7 +16,7 @@ from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
 from experiments.calibration import PairCalibration
 from experiments.planning.workload import Workload, plan_workload
-from experiments.scenario import ArmConfig, Scenario
+from experiments.scenario import ArmConfig, OpenAiModel, Scenario
 from netsim.hardware import CostModel, Roofline, hardware_named, shape_named
 
 _NS = 1e9
@@ -36,7 +36,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         seed=scenario.seed,
     )
     cloud = scenario.cloud
-    return ArmPlan(
+    plan = ArmPlan(
         arm=arm,
         devices=workload.devices,
         max_new_tokens=scenario.workload.max_new_tokens,
@@ -55,6 +55,30 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         egress_bps=int(cloud.egress_mbps * _MBPS),
         egress_discipline=cloud.egress_sharing,
     )
+    if scenario.values == "models" and isinstance(scenario.models.cloud, OpenAiModel):
+        _check_reach(plan, scenario.models.cloud, workload.vocab_size)
+    return plan
+
+
+def _check_reach(plan: ArmPlan, model: OpenAiModel, vocab_size: int) -> None:
+    """Refuse an arm that needs more of a row than a server tells of it."""
+    arm, most = plan.arm, model.top_logprobs
+    if not arm.sampling.greedy and (arm.method.streamed or arm.sampling.top_p < 1.0):
+        raise ConfigError(
+            f"arms: {arm.method.name} draws from whole distributions, and models.cloud tells of"
+            f" {most} tokens; choose temperature: 0, or a model of kind: hf"
+        )
+    if not arm.method.steered:
+        return
+    terms = codec_terms(plan, vocab_size)
+    if terms.learner is not None:
+        raise ConfigError("arms: an adaptive k needs whole rows; models.cloud is openai, use top_k")
+    if terms.ladder.last_rank > most:
+        raise ConfigError(
+            f"arms: {terms.name} with its refinement asks for up to {terms.ladder.last_rank:,}"
+            f" ranks, and models.cloud tells of {most}; choose codec.select.k <= {most} and"
+            " refine: {max_rounds: 0, at_cap: accept}"
+        )
 
 
 def _kv_tokens(scenario: Scenario, workload: Workload, prompt: Prompt | None) -> int:

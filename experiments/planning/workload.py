@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from actors.plan import DevicePlan, Request, session_id
 from costeer.errors import ConfigError
+from experiments.pair_limits import check_models, context_limits, vocab_size_of
 from experiments.planning.devices import plan_devices, requests_per_device
 from experiments.scenario import ModelsConfig, Scenario
 from experiments.workload import PromptRow, assign_rows, load_rows
@@ -92,38 +93,13 @@ def plan_service(scenario: Scenario) -> Workload:
     return _models_workload(scenario.models, ignore_eos=scenario.workload.ignore_eos)
 
 
-def check_models(models: ModelsConfig) -> None:
-    """Check that both models may be there, before anything is loaded.
-
-    Raises:
-        ConfigError: one cannot; its key is named.
-    """
-    from actors.models.loading import check_folder  # noqa: PLC0415 - transformers takes seconds
-
-    for party, model in (("cloud", models.cloud), ("edge", models.edge)):
-        try:
-            check_folder(model.location)
-        except ConfigError as error:
-            raise ConfigError(f"models.{party}.path: {error}") from error
-
-
 def _models_workload(models: ModelsConfig, *, ignore_eos: bool) -> Workload:
     """What two models allow, before anybody asks anything."""
-    from actors.models.tokenizer import eos_ids, shared_vocab_size  # noqa: PLC0415 - seconds
+    from actors.models.tokenizer import eos_ids  # noqa: PLC0415 - transformers takes seconds
 
-    cloud, edge = models.cloud.location, models.edge.location
-    eos = frozenset() if ignore_eos else frozenset(eos_ids(cloud))
-    contexts = _context_limits(models)
-    return Workload({}, (), eos, shared_vocab_size(cloud, edge), min(contexts.values()))
-
-
-def _context_limits(models: ModelsConfig) -> dict[str, int]:
-    from actors.models.loading import load_config  # noqa: PLC0415 - transformers takes seconds
-
-    return {
-        party: int(load_config(path).get_text_config().max_position_embeddings)
-        for party, path in (("cloud", models.cloud.location), ("edge", models.edge.location))
-    }
+    eos = frozenset() if ignore_eos else frozenset(eos_ids(models.tokenizer_location))
+    contexts = context_limits(models)
+    return Workload({}, (), eos, vocab_size_of(models), min(contexts.values()))
 
 
 def _plan_texts(scenario: Scenario) -> Workload:
@@ -132,8 +108,8 @@ def _plan_texts(scenario: Scenario) -> Workload:
     check_models(scenario.models)
     rows = load_rows(scenario.workload.prompts, scenario.workload.limit)
     allowed = _models_workload(scenario.models, ignore_eos=scenario.workload.ignore_eos)
-    tokenizer = load_tokenizer(scenario.models.cloud.location)
-    limits = _context_limits(scenario.models)
+    tokenizer = load_tokenizer(scenario.models.tokenizer_location)
+    limits = context_limits(scenario.models)
     max_context = allowed.max_context
     encoded: dict[str, Request] = {}
     for row in rows:

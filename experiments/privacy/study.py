@@ -96,9 +96,10 @@ def study(
     of_N = np.arange(candidates * questions) // questions
     asked_N = np.arange(candidates * questions) % questions >= questions // 2
     observer = CloudObserver(
-        _reference(scenario.models.cloud.location), _reference(scenario.models.edge.location)
+        _reference(scenario.models.hosted_cloud("the observers' study").location),
+        _reference(scenario.models.edge.location),
     )
-    tokenizer = load_tokenizer(scenario.models.cloud.location)
+    tokenizer = load_tokenizer(scenario.models.tokenizer_location)
     personal_N = [tuple(tokenizer.encode(row["personalized_input"])) for row in prompts]
     found = []
     for arm, strength in enumerate((*strengths, PADDED_STRENGTH)):

@@ -5,7 +5,7 @@ from experiments.scenario.cloud import CloudConfig, TimingConfig
 from experiments.scenario.fleet import ClosedArrivals, DeviceClass, FleetConfig, PoissonArrivals
 from experiments.scenario.loading import dump_scenario, load_scenario, shipped_scenarios
 from experiments.scenario.model import Scenario
-from experiments.scenario.models import HfModel, ModelsConfig
+from experiments.scenario.models import HfModel, ModelsConfig, OpenAiModel
 from experiments.scenario.values import GeneratedValues
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "GeneratedValues",
     "HfModel",
     "ModelsConfig",
+    "OpenAiModel",
     "PoissonArrivals",
     "Scenario",
     "TimingConfig",

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from costeer.errors import ConfigError
 from experiments.problems import describe
 from experiments.scenario.model import Scenario
+from experiments.scenario.models import HfModel
 from experiments.splits import SPLITS
 
 _SUFFIXES = {".yaml", ".yml"}
@@ -92,9 +93,12 @@ def _check_files(scenario: Scenario, where: str) -> None:
         if scenario.workload.prompts not in SPLITS:
             named.append(("workload.prompts", scenario.workload.prompts))
         for party in ("cloud", "edge"):
-            path = getattr(scenario.models, party).location
-            if path.startswith((".", "/", "~", "pair/")) or path.count("/") != 1:
-                named.append((f"models.{party}.path", path))
+            model = getattr(scenario.models, party)
+            if not isinstance(model, HfModel):
+                continue
+            place = model.location
+            if place.startswith((".", "/", "~", "pair/")) or place.count("/") != 1:
+                named.append((f"models.{party}.path", place))
     for key, path in named:
         if path is not None and not Path(path).exists():
             raise ConfigError(f"{where}: {key}: there is no {path}; give a path that exists")

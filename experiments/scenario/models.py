@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from actors.models.numerics import Numerics
+from costeer.errors import ConfigError
 from experiments.scenario.section import Section
 
 SHIPPED_MODELS = Path(__file__).parent.parent / "pair" / "models"
@@ -29,13 +30,91 @@ class HfModel(Section):
         shipped = SHIPPED_MODELS / name
         return str(shipped) if family == "pair" and shipped.is_dir() else self.path
 
+    @property
+    def title(self) -> str:
+        """What reports call it."""
+        return self.path
+
+
+class OpenAiModel(Section):
+    """A large model behind an OpenAI-compatible completions server: vLLM, SGLang, llama.cpp.
+
+    It reports log-probabilities of its best tokens, so an arm has to do with so many ranks.
+    """
+
+    kind: Literal["openai"]
+    """`openai`."""
+    url: str
+    """Address of the server, up to and with `/v1`."""
+    model: str = ""
+    """Name of the model at the server; may be left out where it has one alone."""
+    tokenizer: str | None = Field(default=None, min_length=1)
+    """Folder or hub name of its tokenizer; the small model's by default."""
+    top_logprobs: int = Field(default=20, ge=1, le=10_000)
+    """Tokens whose log-probabilities are asked for; many servers allow 20."""
+    max_context: int = Field(default=8192, ge=1)
+    """Tokens of one session that the server allows."""
+    timeout_s: float = Field(default=60.0, gt=0, le=3600)
+    """For one answer, seconds."""
+    retries: int = Field(default=3, ge=0, le=20)
+    """How often a request that got no answer is made again, after pauses that double."""
+    key_variable: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Environment variable that holds the server's key; need not exist."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_web_address(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"{url} is no address of a server; give http://HOST:PORT/v1")
+        return url
+
+    @property
+    def title(self) -> str:
+        """What reports call it."""
+        return self.model or self.url
+
+
+def _kind_of(given: Any) -> str:  # noqa: ANN401 - pydantic hands over what was written
+    kind = given.get("kind", "hf") if isinstance(given, dict) else getattr(given, "kind", "hf")
+    return str(kind)
+
+
+CloudModel: TypeAlias = Annotated[
+    Annotated[HfModel, Tag("hf")] | Annotated[OpenAiModel, Tag("openai")],
+    Discriminator(
+        _kind_of,
+        custom_error_type="model_kind",
+        custom_error_message="kind is neither hf nor openai; choose one",
+    ),
+]
+
 
 class ModelsConfig(Section):
     """The two models; they have to share their tokens."""
 
-    cloud: HfModel = HfModel(path="pair/llm")
-    """The large model, in the cloud."""
+    cloud: CloudModel = HfModel(path="pair/llm")
+    """The large model, in the cloud: of this laboratory's own (`hf`), or of a server (`openai`)."""
     edge: HfModel = HfModel(path="pair/slm")
     """The small model, on every device."""
     numerics: Numerics = Numerics.BATCH_INVARIANT
     """`batch-invariant` (same bits whoever shares the batch), `fp32` or `bf16`."""
+
+    @property
+    def tokenizer_location(self) -> str:
+        """Where the tokenizer that texts are encoded with lies."""
+        if isinstance(self.cloud, HfModel):
+            return self.cloud.location
+        return self.cloud.tokenizer or self.edge.location
+
+    def hosted_cloud(self, purpose: str) -> HfModel:
+        """Return the large model where its whole rows of logits are needed.
+
+        Raises:
+            ConfigError: it is at a server, which tells of its best tokens alone.
+        """
+        if isinstance(self.cloud, HfModel):
+            return self.cloud
+        raise ConfigError(
+            f"models.cloud: {purpose} needs whole rows of logits, a completions server tells of"
+            " its best tokens alone; give a model of kind: hf"
+        )

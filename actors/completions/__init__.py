@@ -1,0 +1,1 @@
+"""A large model behind an OpenAI-compatible completions server (vLLM, SGLang, llama.cpp)."""
