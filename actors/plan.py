@@ -27,11 +27,13 @@ class Request:
         prompt_id: id of the prompt's row.
         public: prompt ids without the private context.
         personal: prompt ids with it.
+        limit: the most tokens of this answer; None for the arm's limit.
     """
 
     prompt_id: str
     public: tuple[int, ...]
     personal: tuple[int, ...]
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class ArmPlan:
         limits: what the cloud engine may use.
         egress_bps: the cloud's way out; 0 for no limit.
         egress_discipline: how devices share it.
+        until_ns: simulated time at which everything stops; 0 to run to every session's end.
     """
 
     arm: ArmSpec
@@ -99,11 +102,17 @@ class ArmPlan:
     egress_bps: int
     padding: PaddingConfig = NO_PADDING
     egress_discipline: Discipline = Discipline.FIFO
+    until_ns: int = 0
+
+    def new_tokens(self, request: Request) -> int:
+        """Return the most tokens of a request's answer."""
+        limit = self.max_new_tokens
+        return limit if request.limit is None else min(request.limit, limit)
 
     @property
     def expected_tokens(self) -> int:
         """The most tokens that this arm can generate."""
-        return self.max_new_tokens * sum(len(device.requests) for device in self.devices)
+        return sum(self.new_tokens(each) for device in self.devices for each in device.requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +197,7 @@ def session_spec(
         method=plan.arm.method,
         public=request.public,
         personal=request.personal,
-        max_new_tokens=plan.max_new_tokens,
+        max_new_tokens=plan.new_tokens(request),
         eos=plan.eos,
         codec_fingerprint=terms.fingerprint,
         ladder=terms.ladder,

@@ -163,6 +163,7 @@ class VirtualDriver:
         }
         self._steps = 0
         self._now_ns = 0
+        self._out_of_time = False
         recorder.attend(self._sight)
 
     def run(self, stopped: Callable[[], bool] = never) -> ArmRun:
@@ -189,16 +190,21 @@ class VirtualDriver:
             self._plan_request(device, 0)
         heap = self._heap
         recorder = self._recorder
+        until_ns = self._plan.until_ns
         while not recorder.all_finished and not stopped():
             if not heap:
                 raise LocalProtocolError("virtual: the heap ran dry before every session had ended")
             now_ns, *_, handler = heap.pop()
+            if until_ns and now_ns > until_ns:
+                self._now_ns = until_ns
+                self._out_of_time = True
+                break
             self._now_ns = now_ns
             handler(now_ns)
 
     def _close(self) -> ArmRun:
-        complete = self._recorder.all_finished
-        if not complete:
+        complete = self._recorder.all_finished or self._out_of_time
+        if not self._recorder.all_finished:
             for device in self._devices:
                 for request in device.censor(self._now_ns):
                     self._recorder.request(request)

@@ -141,7 +141,7 @@ def run_arms(
         RunSink(out_dir, dump_scenario(scenario), manifest_of(scenario, way.name, hosts)) as sink,
         deferred_interrupt() as stopped,
     ):
-        arms = _Arms(sink, scenario.seed)
+        arms = _Arms(sink, scenario)
         try:
             for index, plan in enumerate(plans):
                 terms = codec_terms(plan, hosts.begin_arm(plan.arm))
@@ -174,9 +174,9 @@ def run_arms(
 class _Arms:
     """The arms that have ended, in whatever way, and the summary of them."""
 
-    def __init__(self, sink: RunSink, seed: int) -> None:
+    def __init__(self, sink: RunSink, scenario: Scenario) -> None:
         self._sink = sink
-        self._seed = seed
+        self._scenario = scenario
         self._rows: list[tuple[Mapping[str, str], ArmRun, Mapping[int, Mapping[str, Any]]]] = []
         self.described: list[Arm] = []
 
@@ -207,7 +207,12 @@ class _Arms:
 
     def write(self) -> dict[str, Any]:
         """Write the summary and return it."""
-        summary = summarise(frames_of(self._rows), self.described, seed=self._seed)
+        summary = summarise(
+            frames_of(self._rows),
+            self.described,
+            warmup_s=self._scenario.workload.warmup_s,
+            seed=self._scenario.seed,
+        )
         self._sink.write_summary(summary)
         return summary
 

@@ -14,6 +14,7 @@ from actors.plan import ArmPlan, CodecTerms
 from actors.records import ArmRun, Recorder
 from actors.values.port import ArmSpec
 from actors.virtual import VirtualDriver
+from costeer.errors import ConfigError
 from costeer.methods import CloudRole
 from experiments.calibration import PairCalibration
 from experiments.hosting import Laboratory, null_config
@@ -99,6 +100,11 @@ def _fleet(
     from actors.fleet.machine_code import kept_compiler  # noqa: PLC0415
     from actors.fleet.outcomes import Outcomes  # noqa: PLC0415
 
+    if scenario.cloud.replicas > 1 or plan.until_ns or scenario.workload.lengths is not None:
+        raise ConfigError(
+            "way: fleet runs one replica, to the end of all sessions, with answers of one length;"
+            " leave out cloud.replicas, workload.duration_s and workload.lengths"
+        )
     sessions = sum(len(device.requests) for device in plan.devices)
     constants = null_config(scenario)
     outcomes = Outcomes.constant(constants, sessions, plan.max_new_tokens, plan.eos)

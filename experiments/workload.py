@@ -83,21 +83,6 @@ def assign_rows(
     )
 
 
-def assign_classes(shares: Sequence[float], devices: int) -> tuple[int, ...]:
-    """Index of each device's class: every run of devices holds the classes in their proportions.
-
-    Each device goes to the class that is furthest behind its share so far; the first of equals.
-    """
-    counts = [0] * len(shares)
-    chosen = []
-    for device in range(devices):
-        behind = [share * (device + 1) - count for share, count in zip(shares, counts, strict=True)]
-        best = max(range(len(shares)), key=lambda index: (behind[index], -index))
-        counts[best] += 1
-        chosen.append(best)
-    return tuple(chosen)
-
-
 def _read_jsonl(path: Path, limit: int | None) -> tuple[PromptRow, ...]:
     try:
         with path.open(encoding="utf-8") as file:

@@ -67,6 +67,8 @@ class Stream(IntEnum):
     """Where in a trace a device begins."""
     RATES = 18
     """Generated rates of a link."""
+    REGION = 19
+    """Which region a device lives in."""
 
 
 # --- the hash ---------------------------------------------------------------------------------
@@ -254,19 +256,35 @@ def normal_array(seed: int, stream: int, device: int, counters_N: Integers) -> F
     return _draws(_normal_of, seed, stream, device, counters_N)
 
 
-def uniforms(seed: int, stream: int, devices_N: Integers, counter: int) -> Floats:
-    """`uniform` for each device; shape (N,)."""
-    keys_N = stream_keys(seed, stream, devices_N)
-    return _uniform_of(hash_u64(keys_N, np.full(1, counter, np.uint64)))
+def uniforms(seed: int, stream: int, devices_N: Integers, counters: int | Integers) -> Floats:
+    """`uniform` for each device, at one counter or at each its own; shape (N,)."""
+    return _drawn_each(_uniform_of, seed, stream, devices_N, counters)
 
 
-def normals(seed: int, stream: int, devices_N: Integers, counter: int) -> Floats:
-    """`normal` for each device; shape (N,)."""
+def exponentials(seed: int, stream: int, devices_N: Integers, counters: int | Integers) -> Floats:
+    """`exponential` for each device, at one counter or at each its own; shape (N,)."""
+    return _drawn_each(_exponential_of, seed, stream, devices_N, counters)
+
+
+def normals(seed: int, stream: int, devices_N: Integers, counters: int | Integers) -> Floats:
+    """`normal` for each device, at one counter or at each its own; shape (N,)."""
+    return _drawn_each(_normal_of, seed, stream, devices_N, counters)
+
+
+def _drawn_each(
+    of_bits: Callable[[UInts], Floats],
+    seed: int,
+    stream: int,
+    devices_N: Integers,
+    counters: int | Integers,
+) -> Floats:
+    """What `of_bits` makes of each device's random bits, block by block."""
     keys_N = stream_keys(seed, stream, devices_N)
+    counters_N = np.broadcast_to(np.asarray(counters).astype(np.uint64), keys_N.shape)
     values_N = np.empty(keys_N.shape)
     for start in range(0, len(keys_N), _BLOCK):
         block = slice(start, start + _BLOCK)
-        values_N[block] = _normal_of(hash_u64(keys_N[block], np.full(1, counter, np.uint64)))
+        values_N[block] = of_bits(hash_u64(keys_N[block], counters_N[block]))
     return values_N
 
 

@@ -16,7 +16,8 @@ from pydantic import JsonValue
 
 from costeer.errors import ConfigError
 from experiments.ablation.config import AblationConfig, Block, settings_of
-from experiments.scenario import PoissonArrivals, Scenario, dump_scenario, load_scenario
+from experiments.planning.timing import mean_requests_per_device
+from experiments.scenario import Scenario, dump_scenario, load_scenario
 
 _FORMAT = 1
 """Of what a cell leaves behind; part of its id."""
@@ -134,12 +135,7 @@ def _cell(labels: Mapping[str, str], repeat: int, scenario: Scenario, shadow: st
 
 
 def _estimate_s(scenario: Scenario, shadow: str) -> float:
-    arrivals = scenario.fleet.arrivals
-    requests = (
-        arrivals.requests
-        if isinstance(arrivals, PoissonArrivals)
-        else arrivals.requests_per_device * scenario.fleet.devices
-    )
+    requests = mean_requests_per_device(scenario) * scenario.fleet.devices
     tokens = requests * scenario.workload.max_new_tokens * len(scenario.arms)
     # Real models of this laboratory have small vocabularies: their forwards are what costs.
     logits = scenario.generated.vocab_size if scenario.values == "generated" else 0

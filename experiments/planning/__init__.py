@@ -1,8 +1,10 @@
 """From a scenario to what the drivers run: devices, requests, arms, costs."""
 
 from experiments.planning.arms import check_plan, plan_arm, plan_costs, read_calibration
+from experiments.planning.cell import plan_cell
 from experiments.planning.workload import (
     Workload,
+    plan_cells,
     plan_service,
     plan_workload,
 )
@@ -11,6 +13,8 @@ __all__ = [
     "Workload",
     "check_plan",
     "plan_arm",
+    "plan_cell",
+    "plan_cells",
     "plan_costs",
     "plan_service",
     "plan_workload",

@@ -54,6 +54,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         ),
         egress_bps=int(cloud.egress_mbps * _MBPS),
         egress_discipline=cloud.egress_sharing,
+        until_ns=round((scenario.workload.duration_s or 0.0) * _NS),
     )
     if scenario.values == "models" and isinstance(scenario.models.cloud, OpenAiModel):
         _check_reach(plan, scenario.models.cloud, workload.vocab_size)
@@ -92,16 +93,7 @@ def _kv_tokens(scenario: Scenario, workload: Workload, prompt: Prompt | None) ->
     else:
         tokens = cloud.kv_bytes // model.kv_bytes_per_token
     if prompt is not None:
-        longest = (
-            max(
-                len(request.public if prompt is Prompt.PUBLIC else request.personal)
-                for device in workload.devices
-                for request in device.requests
-            )
-            if workload.devices
-            else 0
-        )
-        needs = longest + scenario.workload.max_new_tokens
+        needs = workload.longest(prompt) + scenario.workload.max_new_tokens
         if needs > tokens:
             raise ConfigError(
                 f"cloud: memory for {tokens} tokens cannot hold one session of {needs};"

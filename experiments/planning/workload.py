@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
 
 from actors.plan import DevicePlan, Request, session_id
 from costeer.errors import ConfigError
+from costeer.methods import Prompt
 from experiments.pair_limits import check_models, context_limits, vocab_size_of
-from experiments.planning.devices import plan_devices, requests_per_device
+from experiments.planning.devices import plan_devices
+from experiments.planning.members import most_devices
+from experiments.planning.sizes import lengths_of, plan_sizes
+from experiments.planning.timing import Timing, most_requests_per_device, plan_timing
 from experiments.scenario import ModelsConfig, Scenario
 from experiments.workload import PromptRow, assign_rows, load_rows
 
@@ -22,6 +29,8 @@ class Workload:
         eos: ids that end a text.
         vocab_size: tokens that both models share.
         max_context: tokens of one session that both models allow.
+        longest_public: tokens of the longest prompt without the private context.
+        longest_personal: tokens of the longest prompt with it.
     """
 
     rows: dict[str, PromptRow]
@@ -29,6 +38,12 @@ class Workload:
     eos: frozenset[int]
     vocab_size: int
     max_context: int
+    longest_public: int = 0
+    longest_personal: int = 0
+
+    def longest(self, prompt: Prompt) -> int:
+        """Tokens of the longest prompt of that kind."""
+        return self.longest_public if prompt is Prompt.PUBLIC else self.longest_personal
 
 
 def plan_workload(scenario: Scenario) -> Workload:
@@ -38,20 +53,72 @@ def plan_workload(scenario: Scenario) -> Workload:
         ConfigError: no such prompts, different tokenizers, a context that is too long, or more
             sessions than ids.
     """
-    session_id(scenario.fleet.devices - 1, requests_per_device(scenario) - 1)
+    check_sessions(scenario)
     if scenario.values == "models":
         return _plan_texts(scenario)
     if scenario.recorded is not None and scenario.values == "recorded":
         return _plan_recorded(scenario, scenario.recorded.path)
-    config = scenario.generated
-    tokens = config.prompt_tokens + config.context_tokens
-    ids = tuple(index % config.vocab_size for index in range(tokens))
-    public, context = ids[: config.prompt_tokens], ids[config.prompt_tokens :]
-    request = Request("generated", public, context + public)
-    count = requests_per_device(scenario)
-    requests = [(request,) * count for _ in range(scenario.fleet.devices)]
-    needs = len(request.personal) + scenario.workload.max_new_tokens
-    return Workload({}, plan_devices(scenario, requests), frozenset(), config.vocab_size, needs)
+    timing = _timing(scenario)
+    sizes = plan_sizes(scenario, timing.owner_S, timing.request_S)
+    made: dict[tuple[int, int, int], Request] = {}
+    each = zip(
+        sizes.public_S.tolist(), sizes.personal_S.tolist(), sizes.new_tokens_S.tolist(), strict=True
+    )
+    asked = [_request(made, scenario, *of) for of in each]
+    first = timing.first_session_D1.tolist()
+    requests = [tuple(asked[one:after]) for one, after in pairwise(first)]
+    return replace(plan_cells(scenario), devices=plan_devices(scenario, timing, requests))
+
+
+def plan_cells(scenario: Scenario) -> Workload:
+    """Return what holds of every cell of a fleet, without planning a device.
+
+    Raises:
+        ConfigError: more sessions than ids.
+    """
+    check_sessions(scenario)
+    asked = lengths_of(scenario)
+    needs = asked.longest_personal + scenario.workload.max_new_tokens
+    return Workload(
+        {},
+        (),
+        frozenset(),
+        scenario.generated.vocab_size,
+        needs,
+        asked.longest_public,
+        asked.longest_personal,
+    )
+
+
+def check_sessions(scenario: Scenario) -> None:
+    """Check that all sessions of one replica can be told apart.
+
+    Raises:
+        ConfigError: more sessions than ids.
+    """
+    session_id(most_devices(scenario) - 1, most_requests_per_device(scenario) - 1)
+
+
+def _timing(scenario: Scenario) -> Timing:
+    """Return when the only replica's users ask."""
+    return plan_timing(scenario, np.arange(scenario.fleet.devices))
+
+
+def _request(
+    made: dict[tuple[int, int, int], Request],
+    scenario: Scenario,
+    public: int,
+    personal: int,
+    limit: int,
+) -> Request:
+    """Return a request of these lengths; equal ones are one object. Ids count up, modulo V."""
+    known = made.get((public, personal, limit))
+    if known is None:
+        ids = tuple(index % scenario.generated.vocab_size for index in range(personal))
+        cut = None if limit == scenario.workload.max_new_tokens else limit
+        known = Request("generated", ids[:public], ids[public:] + ids[:public], cut)
+        made[public, personal, limit] = known
+    return known
 
 
 def _plan_recorded(scenario: Scenario, path: str) -> Workload:
@@ -72,13 +139,21 @@ def _plan_recorded(scenario: Scenario, path: str) -> Workload:
         ids = tuple(token % vocab_size for token in range(of.personal_tokens))
         return Request(of.prompt_id, ids[: of.public_tokens], ids)
 
-    count = requests_per_device(scenario)
+    timing = _timing(scenario)
     requests = [
         tuple(request(device, index) for index in range(count))
-        for device in range(scenario.fleet.devices)
+        for device, count in enumerate(timing.count_D.tolist())
     ]
-    needs = max(each.personal_tokens for each in sessions) + scenario.workload.max_new_tokens
-    return Workload({}, plan_devices(scenario, requests), frozenset(), vocab_size, needs)
+    personal = max(each.personal_tokens for each in sessions)
+    return Workload(
+        {},
+        plan_devices(scenario, timing, requests),
+        frozenset(),
+        vocab_size,
+        personal + scenario.workload.max_new_tokens,
+        max(each.public_tokens for each in sessions),
+        personal,
+    )
 
 
 def plan_service(scenario: Scenario) -> Workload:
@@ -127,7 +202,13 @@ def _plan_texts(scenario: Scenario) -> Workload:
                 " shorten the row or workload.max_new_tokens"
             )
         encoded[row.id] = request
-    assigned = assign_rows(rows, scenario.fleet.devices, requests_per_device(scenario))
+    timing = _timing(scenario)
+    assigned = assign_rows(rows, scenario.fleet.devices, int(timing.count_D.max()))
     requests = [tuple(encoded[row.id] for row in mine) for mine in assigned]
-    by_id = {row.id: row for row in rows}
-    return replace(allowed, rows=by_id, devices=plan_devices(scenario, requests))
+    return replace(
+        allowed,
+        rows={row.id: row for row in rows},
+        devices=plan_devices(scenario, timing, requests),
+        longest_public=max(len(each.public) for each in encoded.values()),
+        longest_personal=max(len(each.personal) for each in encoded.values()),
+    )

@@ -14,7 +14,7 @@ Rules
 * Bytes per token are the totals of the requests (OPEN, MORE and CLOSE included) over their tokens.
 * ``breakdown_s`` is the mean over all tokens and sums to ``latency_s.mean``; ``itl_breakdown_s``
   is the mean over tokens after the first and sums to ``itl_s.mean``.
-* Warm-up: requests whose intended arrival lies within ``warmup_s`` of the arm's first one are cut
+* Warm-up: requests whose intended arrival lies within ``warmup_s`` of the arm's beginning are cut
   off with all their tokens.
 """
 
@@ -105,8 +105,7 @@ def _after_warmup(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     if warmup_s <= 0 or not len(requests):
         return requests, tokens
-    start_ns = int(requests["arrival_ns"].min()) + round(warmup_s * _NS)
-    kept = requests[requests["arrival_ns"] >= start_ns]
+    kept = requests[requests["arrival_ns"] >= round(warmup_s * _NS)]
     return kept, tokens.merge(kept[ID], on=ID, how="inner")
 
 

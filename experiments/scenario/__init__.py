@@ -2,7 +2,15 @@
 
 from experiments.scenario.arms import ArmConfig, WorkloadConfig
 from experiments.scenario.cloud import CloudConfig, TimingConfig
-from experiments.scenario.fleet import ClosedArrivals, DeviceClass, FleetConfig, PoissonArrivals
+from experiments.scenario.fleet import (
+    ClosedArrivals,
+    DeviceClass,
+    FleetConfig,
+    PoissonArrivals,
+    RatesArrivals,
+    Sticky,
+    Weighted,
+)
 from experiments.scenario.loading import dump_scenario, load_scenario, shipped_scenarios
 from experiments.scenario.model import Scenario
 from experiments.scenario.models import HfModel, ModelsConfig, OpenAiModel
@@ -19,8 +27,11 @@ __all__ = [
     "ModelsConfig",
     "OpenAiModel",
     "PoissonArrivals",
+    "RatesArrivals",
     "Scenario",
+    "Sticky",
     "TimingConfig",
+    "Weighted",
     "WorkloadConfig",
     "dump_scenario",
     "load_scenario",

@@ -13,6 +13,7 @@ from costeer.padding import PaddingConfig
 from costeer.refinement import RefineConfig
 from costeer.sampling import SamplingConfig
 from costeer.steering import StrengthConfig
+from experiments.scenario.lengths import LengthsConfig
 from experiments.scenario.section import Section
 
 
@@ -84,3 +85,20 @@ class WorkloadConfig(Section):
     """Tokens of an answer, at most."""
     ignore_eos: bool = False
     """Run every answer to `max_new_tokens`."""
+    lengths: LengthsConfig | None = None
+    """Lengths that differ from request to request, where no text says them (`values: generated` and
+    `null`)."""
+    duration_s: float | None = Field(default=None, gt=0, le=1e7)
+    """Simulated time after which everything stops, seconds; requests under way count as censored.
+    Every request is served to its end if not given."""
+    warmup_s: float = Field(default=0.0, ge=0, le=1e7)
+    """Requests that come within so long of the start are served but not counted, seconds."""
+
+    @model_validator(mode="after")
+    def _something_counted(self) -> Self:
+        if self.duration_s is not None and self.warmup_s >= self.duration_s:
+            raise ValueError(
+                f"warmup_s: {self.warmup_s:g} s leave nothing of duration_s: {self.duration_s:g};"
+                " shorten the warm-up"
+            )
+        return self

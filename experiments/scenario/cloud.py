@@ -14,8 +14,9 @@ from netsim.sharing import Discipline
 class CloudConfig(Section):
     """The large model's side."""
 
-    replicas: int = Field(default=1, ge=1)
-    """Copies of the large model."""
+    replicas: int = Field(default=1, ge=1, le=100_000)
+    """Copies of the large model, each with devices, radio cells and a way out of its own; more than
+    one for `way: fleet` alone."""
     hardware: HardwareName = "h100"
     """Name of the device that the large model is charged as."""
     max_batch: int = Field(default=64, ge=1, le=65_536)
@@ -32,13 +33,6 @@ class CloudConfig(Section):
     """Rate of the cloud's way out, shared by all devices, Mbit/s."""
     egress_sharing: Discipline = Discipline.FIFO
     """How they share it: `fifo` (frame by frame) or `ps` (at the same time, max-min fairly)."""
-
-    @field_validator("replicas")
-    @classmethod
-    def _one_replica(cls, replicas: int) -> int:
-        if replicas != 1:
-            raise ValueError(f"{replicas} replicas are not built yet; give 1")
-        return replicas
 
     @field_validator("kv_bytes")
     @classmethod

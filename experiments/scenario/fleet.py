@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, field_serializer, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from experiments.scenario.section import HardwareName, Section
 from netsim.link_config import LinkConfig
 from netsim.sharing import Discipline
 
 _SHARES_TOLERANCE = 1e-6
+MOST_DEVICES = 20_000_000
+"""Of one fleet; one replica has a million at most."""
 
 
 class ClosedArrivals(Section):
@@ -36,7 +39,94 @@ class PoissonArrivals(Section):
     """Requests over the whole fleet."""
 
 
-Arrivals: TypeAlias = Annotated[ClosedArrivals | PoissonArrivals, Field(discriminator="kind")]
+class RateStep(Section):
+    """From some time on, every device asks so often."""
+
+    from_s: float = Field(ge=0, le=1e9)
+    """When it begins, seconds."""
+    per_hour: float = Field(ge=0, le=3.6e6)
+    """Requests per hour of each device, on average."""
+
+
+class RatesArrivals(Section):
+    """Open loop: every device asks at a rate that changes over time, an evening peak, say.
+
+    Each device's requests are a Poisson process of its own, so a device's times depend on no other
+    device, and the fleet's are a Poisson process of all rates together.
+    """
+
+    kind: Literal["rates"] = "rates"
+    """`rates`."""
+    steps: tuple[RateStep, ...] = Field(min_length=1, max_length=10_000)
+    """The rates; each holds until the next one begins, the last one to the end of
+    `workload.duration_s`."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        begins = [each.from_s for each in self.steps]
+        if begins[0] != 0:
+            raise ValueError(f"the first step begins at {begins[0]:g} s; let it begin at 0")
+        if any(later <= earlier for earlier, later in pairwise(begins)):
+            raise ValueError("steps: each has to begin after the one before; sort them by from_s")
+        if not any(each.per_hour for each in self.steps):
+            raise ValueError("steps: every rate is 0; give one that is not")
+        return self
+
+
+Arrivals: TypeAlias = Annotated[
+    ClosedArrivals | PoissonArrivals | RatesArrivals, Field(discriminator="kind")
+]
+
+
+class RoundRobin(Section):
+    """Devices to replicas in turn."""
+
+    kind: Literal["round_robin"] = "round_robin"
+    """`round_robin`."""
+
+
+class Weighted(Section):
+    """Some replicas get more devices than others."""
+
+    kind: Literal["weighted"] = "weighted"
+    """`weighted`."""
+    weights: tuple[float, ...] = Field(min_length=1)
+    """Of each replica (no unit): its part of the devices is its part of the sum."""
+
+    @field_validator("weights")
+    @classmethod
+    def _positive(cls, weights: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < each < math.inf for each in weights):
+            raise ValueError("every replica's weight is above 0; leave out those without devices")
+        return weights
+
+
+class Region(Section):
+    """Where some devices live, and the replicas there."""
+
+    share: float = Field(gt=0, le=1)
+    """Part of the fleet (no unit); all regions together make 1."""
+    replicas: int = Field(ge=1)
+    """Replicas that serve it and no other."""
+
+
+class Sticky(Section):
+    """A device lives in a region, drawn once, and stays with a replica of that region."""
+
+    kind: Literal["sticky"] = "sticky"
+    """`sticky`."""
+    regions: tuple[Region, ...] = Field(min_length=1)
+    """The regions; their replicas together are `cloud.replicas`."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = math.fsum(each.share for each in self.regions)
+        if abs(total - 1) > _SHARES_TOLERANCE:
+            raise ValueError(f"the shares of regions add up to {total:g}, they have to make 1")
+        return self
+
+
+Placement: TypeAlias = Annotated[RoundRobin | Weighted | Sticky, Field(discriminator="kind")]
 
 
 class DeviceClass(Section):
@@ -74,7 +164,7 @@ class DeviceClass(Section):
 class FleetConfig(Section):
     """The devices and their users."""
 
-    devices: int = Field(ge=1, le=1_000_000)
+    devices: int = Field(ge=1, le=MOST_DEVICES)
     """How many."""
     shards: int = Field(default=1, ge=1, le=1024)
     """Edge actors, each with one small model and its part of the devices."""
@@ -82,6 +172,11 @@ class FleetConfig(Section):
     """When users ask."""
     classes: tuple[DeviceClass, ...] = Field(min_length=1)
     """Kinds of devices, by their share of the fleet."""
+    placement: Placement = RoundRobin()
+    """Which replica serves which device, where there are several."""
+    sample: int | None = Field(default=None, ge=0, le=1_000_000)
+    """`way: fleet`: requests whose tokens are written down, of all; figures count them all in any
+    case. If not given: all requests of a small run, a thousand of a large one."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

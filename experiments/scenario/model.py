@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from experiments.scenario.arms import ArmConfig, WorkloadConfig
 from experiments.scenario.cloud import CloudConfig, TimingConfig
-from experiments.scenario.fleet import FleetConfig
+from experiments.scenario.fleet import FleetConfig, RatesArrivals, Sticky, Weighted
 from experiments.scenario.models import ModelsConfig
 from experiments.scenario.section import Section
 from experiments.scenario.values import GeneratedValues, RecordedValues
@@ -102,6 +102,57 @@ class Scenario(Section):
             raise ValueError(
                 "cloud.egress_sharing: ps shares constant rates, a link of the fleet follows a"
                 " trace; choose fifo, or leave out trace"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _replicas_are_compiled(self) -> Self:
+        replicas = self.cloud.replicas
+        if self.way != "fleet" and replicas > 1:
+            raise ValueError(
+                f"cloud.replicas: {replicas} replicas are simulated by way: fleet alone; choose it,"
+                " or give 1"
+            )
+        if replicas > self.fleet.devices:
+            raise ValueError(
+                f"cloud.replicas: {replicas} for {self.fleet.devices} devices; at most one replica"
+                " per device"
+            )
+        placement = self.fleet.placement
+        if isinstance(placement, Weighted):
+            placed, said = len(placement.weights), "weights"
+        elif isinstance(placement, Sticky):
+            placed, said = sum(each.replicas for each in placement.regions), "regions"
+        else:
+            return self
+        if placed != replicas:
+            raise ValueError(
+                f"fleet.placement.{said}: are for {placed} replicas, cloud.replicas is {replicas};"
+                " make them equal"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _time_is_bounded_where_it_has_to_be(self) -> Self:
+        duration_s = self.workload.duration_s
+        if duration_s is not None and self.way == "live":
+            raise ValueError(
+                "workload.duration_s: way: live serves every request to its end; choose way:"
+                " virtual or fleet, or leave it out"
+            )
+        if isinstance(self.fleet.arrivals, RatesArrivals) and duration_s is None:
+            raise ValueError(
+                "fleet.arrivals: requests at a rate come for ever; say when the run stops with"
+                " workload.duration_s"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lengths_are_nobody_elses(self) -> Self:
+        if self.workload.lengths is not None and self.values not in {"generated", "null"}:
+            raise ValueError(
+                f"workload.lengths: the lengths of values: {self.values} are those of their texts;"
+                " leave it out"
             )
         return self
 

@@ -321,6 +321,29 @@ def test_a_stopped_run_keeps_what_there_is() -> None:
     assert len(kept.requests) == 3
 
 
+@few
+@given(plans())
+def test_a_run_that_has_a_time_to_stop_is_the_beginning_of_the_whole_one(plan: ArmPlan) -> None:
+    whole = run_virtual(plan)
+    until_ns = whole.end_ns // 2
+    run = run_virtual(replace(plan, until_ns=until_ns))
+    assert run.complete
+    if not until_ns:
+        return  # 0 is no time to stop
+    assert run.end_ns == until_ns
+    assert run.tokens == [row for row in whole.tokens if row.chosen_at_ns <= until_ns]
+    ended = [row for row in run.requests if row.reason != "censored"]
+    assert ended == [row for row in whole.requests if row in ended]
+    cut = {(row.device, row.request) for row in run.requests} - {
+        (row.device, row.request) for row in ended
+    }
+    assert cut == {
+        (row.device, row.request)
+        for row in whole.requests
+        if row.arrival_ns <= until_ns and row not in ended
+    }
+
+
 class Wayward:
     """A handle whose host fails, or is interrupted, at one of its calls."""
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costeer.errors import ConfigError
-from experiments.workload import PromptRow, assign_classes, assign_rows, load_rows
+from experiments.workload import PromptRow, assign_rows, load_rows
 
 ROW = {"id": "a", "input": "ask", "personalized_input": "me: ask", "output": "text"}
 
@@ -86,17 +86,3 @@ def test_every_row_is_used_before_one_is_used_again(rows: int, devices: int, req
     counts = [used[str(number)] for number in range(rows)]
     assert sum(counts) == devices * requests
     assert max(counts) - min(counts) <= 1
-
-
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 200))
-def test_any_run_of_devices_holds_the_classes_in_proportion(parts: list[int], devices: int) -> None:
-    shares = [part / sum(parts) for part in parts]
-    chosen = assign_classes(shares, devices)
-    assert len(chosen) == devices
-    for index, share in enumerate(shares):
-        assert abs(chosen.count(index) - share * devices) < len(shares)
-
-
-def test_more_devices_leave_the_first_ones_where_they_were() -> None:
-    assert assign_classes([0.5, 0.25, 0.25], 24)[:8] == assign_classes([0.5, 0.25, 0.25], 8)
-    assert Counter(assign_classes([0.5, 0.25, 0.25], 24)) == {0: 12, 1: 6, 2: 6}
