@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
+from actors.models.numerics import Numerics
+from actors.models.options import HostOptions
 from actors.port import Handle, LocalPort, Port, gather
 from actors.values.null import NullConfig
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
@@ -19,6 +22,8 @@ from costeer.errors import LocalProtocolError
 from experiments.interrupt import deferred_interrupt
 from experiments.pair_limits import vocab_size_of
 from experiments.scenario import HfModel, ModelsConfig, Scenario
+
+_Host = TypeVar("_Host", CloudHost, EdgeHost)
 
 NO_CLUSTER = "none"
 _NULL_PERIOD = 1_000
@@ -124,14 +129,11 @@ def host_makers(
 
         models = scenario.models
         vocab_size = vocab_size_of(models)
+        settings = (models.numerics, vocab_size, shadow)
         return (
             _cloud_maker(models, vocab_size, shadow),
             partial(
-                ModelEdgeHost,
-                models.edge.location,
-                models.numerics,
-                vocab_size=vocab_size,
-                shadow=shadow,
+                _model_host, ModelEdgeHost, models.edge.location, models.edge.options, *settings
             ),
             (models.cloud.title, models.edge.title),
         )
@@ -156,9 +158,8 @@ def _cloud_maker(
     if isinstance(cloud, HfModel):
         from actors.values.models import ModelCloudHost  # noqa: PLC0415 - takes seconds
 
-        return partial(
-            ModelCloudHost, cloud.location, models.numerics, vocab_size=vocab_size, shadow=shadow
-        )
+        settings = (models.numerics, vocab_size, shadow)
+        return partial(_model_host, ModelCloudHost, cloud.location, cloud.options, *settings)
     from actors.completions.client import Endpoint  # noqa: PLC0415 - brings requests in
     from actors.completions.host import CompletionsCloudHost  # noqa: PLC0415 - and transformers
 
@@ -173,6 +174,18 @@ def _cloud_maker(
     return partial(
         CompletionsCloudHost, endpoint, models.tokenizer_location, vocab_size, shadow=shadow
     )
+
+
+def _model_host(
+    host: Callable[..., _Host],
+    path: str,
+    options: HostOptions,
+    numerics: Numerics,
+    vocab_size: int,
+    shadow: Shadow | None,
+) -> _Host:
+    """Return either side's host of a model."""
+    return host(path, numerics, vocab_size=vocab_size, options=options, shadow=shadow)
 
 
 def null_config(scenario: Scenario) -> NullConfig:

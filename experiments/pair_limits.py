@@ -12,7 +12,7 @@ def check_models(models: ModelsConfig) -> None:
     Raises:
         ConfigError: one cannot; its key is named.
     """
-    from actors.models.loading import check_folder  # noqa: PLC0415 - transformers takes seconds
+    from actors.models.hub import check_folder  # noqa: PLC0415 - transformers takes seconds
 
     for party, model in (("cloud", models.cloud), ("edge", models.edge)):
         if isinstance(model, OpenAiModel):
@@ -43,11 +43,12 @@ def vocab_size_of(models: ModelsConfig) -> int:
 
 def context_limits(models: ModelsConfig) -> dict[str, int]:
     """Return how many tokens a session may have, by party."""
+    from actors.models.architecture import architecture_of  # noqa: PLC0415 - transformers
     from actors.models.loading import load_config  # noqa: PLC0415 - transformers takes seconds
 
     return {
         party: model.max_context
         if isinstance(model, OpenAiModel)
-        else int(load_config(model.location).get_text_config().max_position_embeddings)
+        else architecture_of(load_config(model.location), model.location).context
         for party, model in (("cloud", models.cloud), ("edge", models.edge))
     }

@@ -25,7 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from actors.models.architecture import architecture_of
 from actors.models.numerics import Numerics
+from actors.models.options import Head
 from actors.models.slots import SlotCache, as_indices
 from costeer.errors import ConfigError, LocalProtocolError
 
@@ -46,6 +48,10 @@ class HostedModel:
         vocab_size: logits that are kept; the rest is the padding of the output layer.
         max_context: tokens that one sequence may have.
         name: what error messages call it.
+        head: in what logits are computed.
+
+    Raises:
+        ConfigError: the slot cache cannot host its architecture.
     """
 
     def __init__(
@@ -56,27 +62,24 @@ class HostedModel:
         vocab_size: int,
         max_context: int,
         name: str,
+        head: Head = Head.MODEL,
     ) -> None:
-        config = model.config.get_text_config()
         self._numerics = numerics
+        self._shape = architecture_of(model.config, name)
         # transformers annotates neither of the two.
         self._decoder = model.get_decoder()  # type: ignore[no-untyped-call]
-        head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-        self._head_weight_VH: torch.Tensor = head.weight[:vocab_size]
-        self._head_bias_V: torch.Tensor | None = (
-            None if head.bias is None else head.bias[:vocab_size]
-        )
-        self._dtype: torch.dtype = head.weight.dtype
-        self._device: torch.device = head.weight.device
-        kinds = set(getattr(config, "layer_types", None) or ())
-        self._window: int | None = config.sliding_window if "sliding_attention" in kinds else None
-        heads = int(config.num_attention_heads)
+        output = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        self._device: torch.device = output.weight.device
+        self._head = OutputLayer(output, vocab_size, head, self._shape.final_softcap)
+        devices = _layer_devices(self._decoder, self._shape.layers, self._device)
+        self._entry = entry_device(model)
+        self._dtype: torch.dtype = model.dtype
         self.cache = SlotCache(
-            int(config.num_hidden_layers),
-            int(getattr(config, "num_key_value_heads", None) or heads),
-            int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+            self._shape.layers,
+            self._shape.heads,
+            self._shape.head_dim,
             dtype=self._dtype,
-            device=self._device,
+            device=devices,
         )
         self.vocab_size = vocab_size
         self.max_context = max_context
@@ -148,42 +151,92 @@ class HostedModel:
         attended = self.cache.plan(slots_B, starts_B, counts_B)
         positions_BT = torch.from_numpy(
             starts_B[:, None] + np.arange(padded_BT.shape[1], dtype=np.int64)
-        ).to(self._device)
+        ).to(self._entry)
         hidden = self._decoder(
-            input_ids=torch.from_numpy(padded_BT).to(self._device),
+            input_ids=torch.from_numpy(padded_BT).to(self._entry),
             position_ids=positions_BT,
             attention_mask=self._mask(positions_BT, attended),
             past_key_values=self.cache,
             use_cache=True,
-        ).last_hidden_state
+        ).last_hidden_state.to(self._device)
         if padded_BT.shape[1] == 1:
             last_BH = hidden[:, 0]
         else:
             last = torch.from_numpy(counts_B - 1).to(self._device)
             last_BH = hidden[torch.arange(len(slots_B), device=self._device), last]
-        logits_BV = torch.nn.functional.linear(last_BH, self._head_weight_VH, self._head_bias_V)
+        logits_BV = self._head(last_BH)
         if self._numerics is Numerics.BATCH_INVARIANT:
             logits_BV = _on_wire_grid(logits_BV)
         return logits_BV.to(torch.float32)
 
     def _mask(self, positions_BT: torch.Tensor, attended: int) -> object:
         """Additive (B, 1, T, C) mask, or one per kind of layer where kinds differ."""
-        keys_C = torch.arange(attended, device=self._device)
+        keys_C = torch.arange(attended, device=positions_BT.device)
         queries_B1T1 = positions_BT[:, None, :, None]
         causal = keys_C <= queries_B1T1
-        if self._window is None:
+        window = self._shape.window
+        if window is None:
             return self._additive(causal)
-        near = causal & (keys_C > queries_B1T1 - self._window)
-        return {
-            "full_attention": self._additive(causal),
-            "sliding_attention": self._additive(near),
-        }
+        near = self._additive(causal & (keys_C > queries_B1T1 - window))
+        if not self._shape.kinds:
+            return near
+        return {"full_attention": self._additive(causal), "sliding_attention": near}
 
     def _additive(self, admitted: torch.Tensor) -> torch.Tensor:
         lowest = torch.finfo(self._dtype).min
-        return torch.zeros(admitted.shape, dtype=self._dtype, device=self._device).masked_fill_(
-            ~admitted, lowest
-        )
+        zeros = torch.zeros(admitted.shape, dtype=self._dtype, device=admitted.device)
+        return zeros.masked_fill_(~admitted, lowest)
+
+
+class OutputLayer:
+    """From a hidden state to the logits that are kept.
+
+    Args:
+        layer: the model's own.
+        vocab_size: logits that are kept.
+        head: in what they are computed.
+        softcap: logits x come out as softcap·tanh(x / softcap); as they are if None.
+    """
+
+    def __init__(
+        self, layer: torch.nn.Linear, vocab_size: int, head: Head, softcap: float | None
+    ) -> None:
+        weight_VH: torch.Tensor = layer.weight[:vocab_size]
+        bias_V: torch.Tensor | None = layer.bias
+        if bias_V is not None:
+            bias_V = bias_V[:vocab_size]
+        if head is Head.FP32:
+            weight_VH = weight_VH.float()
+            bias_V = None if bias_V is None else bias_V.float()
+        self._weight_VH = weight_VH
+        self._bias_V = bias_V
+        self._dtype = weight_VH.dtype
+        self._softcap = softcap
+
+    def __call__(self, hidden_BH: torch.Tensor) -> torch.Tensor:
+        """Logits of (B, H) hidden states."""
+        hidden_BH = hidden_BH.to(self._dtype)
+        logits_BV = torch.nn.functional.linear(hidden_BH, self._weight_VH, self._bias_V)
+        if self._softcap is None:
+            return logits_BV
+        return torch.tanh(logits_BV / self._softcap) * self._softcap
+
+
+def entry_device(model: PreTrainedModel) -> torch.device:
+    """Where a model takes its token ids."""
+    embedding: torch.nn.Module = model.get_input_embeddings()
+    return next(embedding.parameters()).device
+
+
+def _layer_devices(
+    decoder: torch.nn.Module, layers: int, default: torch.device
+) -> list[torch.device]:
+    """Where each layer lives; models that were spread keep theirs apart."""
+    found = [
+        next((each.device for each in layer.parameters()), default)
+        for layer in getattr(decoder, "layers", ())
+    ]
+    return found if len(found) == layers else [default] * layers
 
 
 def _on_wire_grid(logits_BV: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,9 @@ from costeer.errors import ConfigError
 _PLAIN_RMS_NORMS = frozenset({"Qwen2RMSNorm", "Qwen3RMSNorm", "LlamaRMSNorm", "MistralRMSNorm"})
 """Norms of the form weight * x / rms(x), which is what ``Float64RMSNorm`` computes."""
 
+_OFFSET_RMS_NORMS = frozenset({"GemmaRMSNorm"})
+"""The same with (1 + weight)."""
+
 _STATIC_ROPES = frozenset({"default", "linear", "llama3", "yarn"})
 """Rotary types whose frequencies do not depend on the sequence's length."""
 
@@ -73,8 +76,10 @@ def keep_float64(model: nn.Module, context: int) -> None:
             if kind in _PLAIN_RMS_NORMS:
                 norm = Float64RMSNorm(child.weight, float(child.variance_epsilon))  # type: ignore[arg-type]  # both are attributes of every norm in the list
                 setattr(parent, name, norm)
+            elif kind in _OFFSET_RMS_NORMS:
+                setattr(parent, name, Float64RMSNorm(1 + child.weight, float(child.eps)))  # type: ignore[arg-type, operator]  # both are attributes of every norm in the list
             elif kind.endswith("RotaryEmbedding"):
-                if child.rope_type not in _STATIC_ROPES:
+                if str(child.rope_type) not in _STATIC_ROPES:
                     raise ConfigError(
                         f"numerics: batch-invariant does not know rope type {child.rope_type!r};"
                         f" {way_out}"

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import huggingface_hub
 import numpy as np
 import numpy.typing as npt
 import torch
-from huggingface_hub import constants
-from huggingface_hub.utils import logging as hub_logging
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from actors.models.forward import HostedModel
+from actors.models.architecture import architecture_of
+from actors.models.forward import HostedModel, entry_device
+from actors.models.hub import check_folder, explained, one_line
 from actors.models.invariant import keep_float64
 from actors.models.numerics import Numerics
+from actors.models.options import HostOptions, Quantisation
 from costeer.errors import ConfigError
-
-_HUB_TIMEOUT_S = 3.0
-"""How long the model hub has to answer before its name counts as a folder that is not there."""
 
 _PROBE = (1, 2, 3, 5, 8, 13)
 """Token ids of the self-check; every model's vocabulary has them."""
@@ -29,6 +28,8 @@ _TOLERANCE = {Numerics.FP32: 1e-3, Numerics.BF16: 0.05, Numerics.BATCH_INVARIANT
 """Allowed difference of the self-check, relative to the largest logit: twice what the rounding of
 each of the numerics does. A layer that ignores the cache or the mask differs by much more."""
 
+_PLAIN = HostOptions()
+
 
 def load(
     path: str | Path,
@@ -36,7 +37,7 @@ def load(
     *,
     vocab_size: int | None = None,
     max_context: int | None = None,
-    device: str = "cpu",
+    options: HostOptions = _PLAIN,
 ) -> HostedModel:
     """Load a causal language model and check that the slot cache reproduces it.
 
@@ -45,46 +46,112 @@ def load(
         numerics: arithmetic.
         vocab_size: logits to keep (``shared_vocab_size`` of a pair); the model's width if None.
         max_context: tokens that a session may have; the model's own limit if None.
-        device: where the model runs.
+        options: where it lives and how its weights are kept.
 
     Raises:
-        ConfigError: no model is there, it cannot be hosted, or it allows less than was asked for.
+        ConfigError: no model is there, it cannot be hosted, it allows less than was asked for, or
+            what the options need is missing.
     """
     config = load_config(path)
-    text = config.get_text_config()
-    limit = int(text.max_position_embeddings)
+    shape = architecture_of(config, path)
+    limit = shape.context
     if max_context is not None and not 0 < max_context <= limit:
         raise ConfigError(
             f"model {path}: a context of {max_context} tokens was asked for, the model allows 1 to "
             f"{limit}; shorten prompts or max_new_tokens, or choose another model"
         )
-    width = int(text.vocab_size)
-    if vocab_size is not None and not 0 < vocab_size <= width:
+    if vocab_size is not None and not 0 < vocab_size <= shape.width:
         raise ConfigError(
-            f"model {path}: has {width} logits, cannot be cut to {vocab_size}; "
+            f"model {path}: has {shape.width} logits, cannot be cut to {vocab_size}; "
             "give the tokenizer's own model"
         )
-    dtype: torch.dtype = getattr(torch, numerics.dtype_name)
-    # A run shows its own progress; a bar per model and process would write over it.
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped there
-    try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            str(path), config=config, dtype=dtype, attn_implementation="sdpa"
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ConfigError(f"model {path}: cannot be loaded: {one_line(error)}") from error
-    module: nn.Module = model
-    module.to(torch.device(device)).eval().requires_grad_(requires_grad=False)
-    kept = vocab_size or width
-    probe = torch.tensor([_PROBE], device=model.device) % kept
+    model = _weights(path, config, numerics, options)
+    kept = vocab_size or shape.width
+    probe = torch.tensor([_PROBE], device=entry_device(model)) % kept
     with torch.inference_mode():
         expected_V = model(probe).logits[0, -1].float().cpu().numpy()
     context = limit if max_context is None else max_context
     if numerics is Numerics.BATCH_INVARIANT:
         keep_float64(model, limit + _padding_room(limit))
-    hosted = HostedModel(model, numerics, vocab_size=kept, max_context=context, name=str(path))
+    hosted = HostedModel(
+        model, numerics, vocab_size=kept, max_context=context, name=str(path), head=options.head
+    )
     _check_against(hosted, expected_V[:kept], _TOLERANCE[numerics])
     return hosted
+
+
+def _weights(
+    path: str | Path, config: PreTrainedConfig, numerics: Numerics, options: HostOptions
+) -> PreTrainedModel:
+    """Load a model's weights to where they are to live."""
+    further = _placed(path, options) | _quantised(path, numerics, options)
+    # A run shows its own progress; a bar per model and process would write over it.
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped there
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            str(path),
+            config=config,
+            dtype=getattr(torch, numerics.dtype_name),
+            attn_implementation=options.attention.value,
+            **further,
+        )
+        module: nn.Module = model
+        if "device_map" not in further:
+            module.to(torch.device(options.device))
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise explained(path, "cannot be loaded", error) from error
+    module.eval().requires_grad_(requires_grad=False)
+    return model
+
+
+def _placed(path: str | Path, options: HostOptions) -> dict[str, Any]:
+    """Arguments that say where the weights go, checked against what this machine has."""
+    if options.device == "auto":
+        _need(path, "device: auto", "accelerate")
+        return {"device_map": "auto"}
+    try:
+        device = torch.device(options.device)
+    except RuntimeError:
+        raise ConfigError(
+            f"model {path}: device {options.device!r} is none that torch knows; give cpu, cuda,"
+            " cuda:N, mps, or auto to spread it"
+        ) from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"model {path}: device {options.device}: torch sees {torch.cuda.device_count()} CUDA"
+            " devices here; choose cpu, or install a CUDA build of torch where there is a GPU"
+        )
+    return {}
+
+
+def _quantised(path: str | Path, numerics: Numerics, options: HostOptions) -> dict[str, Any]:
+    """Arguments that have the weights quantised while they load."""
+    if options.quantisation is Quantisation.NONE:
+        return {}
+    what = f"quantisation: {options.quantisation.value}"
+    if numerics is Numerics.BATCH_INVARIANT:
+        raise ConfigError(
+            f"model {path}: {what} has no batch-invariant form; choose numerics fp32 or bf16"
+        )
+    _need(path, what, "torchao")
+    _need(path, what, "accelerate")
+    from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig  # noqa: PLC0415
+    from transformers import TorchAoConfig  # noqa: PLC0415 - both optional, and slow to import
+
+    chosen = (
+        Int8WeightOnlyConfig()
+        if options.quantisation is Quantisation.INT8
+        else Int4WeightOnlyConfig(group_size=128)
+    )
+    return {"quantization_config": TorchAoConfig(chosen), "device_map": options.device}
+
+
+def _need(path: str | Path, what: str, package: str) -> None:
+    if find_spec(package) is None:
+        raise ConfigError(
+            f"model {path}: {what} needs the package {package}, which is not installed;"
+            f" pip install {package}"
+        )
 
 
 def load_config(path: str | Path) -> PreTrainedConfig:
@@ -97,48 +164,8 @@ def load_config(path: str | Path) -> PreTrainedConfig:
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(str(path))
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"model {path}: no configuration: {one_line(error)}") from error
+        raise explained(path, "no configuration", error) from error
     return config
-
-
-def check_folder(path: str | Path) -> None:
-    """Check that a path may hold a model; a name with one slash at most may be a hub's.
-
-    Raises:
-        ConfigError: it cannot, or it could be a hub's alone and no hub answers.
-    """
-    folder = Path(path)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ConfigError(f"model {path}: the folder has no config.json, so it holds no model")
-    elif folder.exists():
-        raise ConfigError(f"model {path}: is a file; give the folder that holds config.json")
-    elif folder.is_absolute() or str(path).startswith(".") or str(path).count("/") > 1:
-        raise ConfigError(f"model {path}: there is no such folder")
-    else:
-        # What is wrong is said once, by us: not by five loud attempts of each library.
-        hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped there
-        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped there
-        if not (_is_cached(str(path)) or _hub_answers()):
-            raise ConfigError(
-                f"model {path}: no such folder, and no model hub answers; give a folder that holds"
-                " config.json"
-            )
-
-
-def _is_cached(name: str) -> bool:
-    """Whether an earlier run fetched the model of that name."""
-    return isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str)
-
-
-def _hub_answers() -> bool:
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        huggingface_hub.get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT_S)
-    except Exception:  # noqa: BLE001 - whichever client the hub's library brings: no answer is none
-        return False
-    return True
 
 
 def _padding_room(limit: int) -> int:
@@ -152,8 +179,15 @@ def _check_against(
     slot = hosted.cache.take()
     half = len(_PROBE) // 2
     probe = [int(token) % hosted.vocab_size for token in _PROBE]
-    hosted.forward([slot], [0], [probe[:half]])
-    found_V = hosted.forward([slot], [half], [probe[half:]])[0]
+    try:
+        hosted.forward([slot], [0], [probe[:half]])
+        found_V = hosted.forward([slot], [half], [probe[half:]])[0]
+    except (AttributeError, TypeError, RuntimeError, IndexError) as error:
+        # Whatever a layer asked of the cache that it does not have.
+        raise ConfigError(
+            f"model {hosted.name}: its architecture does not work with the slot cache"
+            f" ({one_line(error)}); choose a Qwen2- or Llama-like model"
+        ) from error
     hosted.cache.free(slot)
     largest = float(np.abs(expected_V).max())
     if float(np.abs(found_V - expected_V).max()) > tolerance * largest:
@@ -161,8 +195,3 @@ def _check_against(
             f"model {hosted.name}: its architecture does not work with the slot cache "
             "(logits differ from the plain forward); choose a Qwen2- or Llama-like model"
         )
-
-
-def one_line(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    return str(error).strip().splitlines()[0]

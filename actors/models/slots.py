@@ -17,6 +17,7 @@ D head dimension.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,18 @@ from costeer.errors import LocalProtocolError
 _CONTEXT_QUANTUM = 64
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Where the next forward writes and reads, as indices on one device."""
+
+    slots: torch.Tensor
+    """(B,) or (B, T)."""
+    positions: torch.Tensor
+    """Of the same shape."""
+    read: slice | torch.Tensor
+    """The rows' slots."""
+
+
 class SlotCache:
     """Keys and values of all slots; duck-types the cache that transformers' layers call.
 
@@ -35,7 +48,7 @@ class SlotCache:
         heads: key-value heads.
         head_dim: dimension of a head.
         dtype: of keys and values.
-        device: where they live.
+        device: where they live; a list of one per layer where a model is spread.
         slots: slots to begin with.
         context: tokens a slot can hold to begin with.
     """
@@ -47,18 +60,17 @@ class SlotCache:
         head_dim: int,
         *,
         dtype: torch.dtype,
-        device: torch.device,
+        device: torch.device | Sequence[torch.device],
         slots: int = 8,
         context: int = 128,
     ) -> None:
-        self._store_L2SHCD = torch.zeros(
-            (layers, 2, slots, heads, context, head_dim), dtype=dtype, device=device
-        )
+        self._devices = [device] * layers if isinstance(device, torch.device) else list(device)
+        shape = (2, slots, heads, context, head_dim)
+        self._store_L = [torch.zeros(shape, dtype=dtype, device=each) for each in self._devices]
         self._length_S: npt.NDArray[np.int64] = np.zeros(slots, dtype=np.int64)
         self._used_S: npt.NDArray[np.bool_] = np.zeros(slots, dtype=np.bool_)
         self._free = list(range(slots - 1, -1, -1))
-        self._write: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._read: slice | torch.Tensor = slice(0)
+        self._plans: dict[torch.device, _Plan] = {}
         self._attended = 0
 
     @property
@@ -69,12 +81,12 @@ class SlotCache:
     @property
     def context(self) -> int:
         """Tokens a slot can hold now."""
-        return int(self._store_L2SHCD.shape[4])
+        return int(self._store_L[0].shape[3])
 
     @property
     def allocated_bytes(self) -> int:
         """Bytes of the store as it has grown."""
-        return self._store_L2SHCD.numel() * self._store_L2SHCD.element_size()
+        return sum(store.numel() * store.element_size() for store in self._store_L)
 
     def take(self) -> int:
         """Take an empty slot: the lowest that is free when the store has just grown."""
@@ -117,8 +129,8 @@ class SlotCache:
         self._check(slot)
         copy = self.take()
         length = int(self._length_S[slot])
-        store = self._store_L2SHCD
-        store[:, :, copy, :, :length] = store[:, :, slot, :, :length]
+        for store_2SHCD in self._store_L:
+            store_2SHCD[:, copy, :, :length] = store_2SHCD[:, slot, :, :length]
         self._length_S[copy] = length
         return copy
 
@@ -151,18 +163,13 @@ class SlotCache:
             doubled = max(written, 2 * self.context)
             context = -(-doubled // _CONTEXT_QUANTUM) * _CONTEXT_QUANTUM
             self._grow(len(self._length_S), context)
-        device = self._store_L2SHCD.device
-        slots = torch.from_numpy(slots_B).to(device)
-        starts = torch.from_numpy(starts_B).to(device)
-        if new == 1:
-            self._write = (slots, starts)
-        else:
-            positions_BT = starts[:, None] + torch.arange(new, device=device)
-            self._write = (slots[:, None].expand_as(positions_BT), positions_BT)
         first = int(slots_B[0])
         # Slots in a row are read through a view; anything else costs a copy per layer.
         in_a_row = int(slots_B[-1]) - first == len(slots_B) - 1
-        self._read = slice(first, first + len(slots_B)) if in_a_row else slots
+        view = slice(first, first + len(slots_B)) if in_a_row else None
+        self._plans = {
+            device: _plan_on(device, slots_B, starts_B, new, view) for device in set(self._devices)
+        }
         self._length_S[slots_B] = starts_B + counts_B
         return self._attended
 
@@ -170,23 +177,26 @@ class SlotCache:
         self, keys_BHTD: torch.Tensor, values_BHTD: torch.Tensor, layer: int, *_: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store a layer's new keys and values; return the rows' (B, H, C, D) keys and values."""
-        if self._write is None:
+        plan = self._plans.get(self._devices[layer])
+        if plan is None:
             raise LocalProtocolError("cache: update before plan")
-        slots, positions = self._write
-        store_2SHCD = self._store_L2SHCD[layer]
+        slots, positions = plan.slots, plan.positions
+        store_2SHCD = self._store_L[layer]
         out: list[torch.Tensor] = []
         for index, new_BHTD in ((0, keys_BHTD), (1, values_BHTD)):
             store_SHCD = store_2SHCD[index]
             new = new_BHTD[:, :, 0] if positions.ndim == 1 else new_BHTD.transpose(1, 2)
             store_SHCD[slots, :, positions] = new
-            out.append(store_SHCD[self._read, :, : self._attended])
+            out.append(store_SHCD[plan.read, :, : self._attended])
         return out[0], out[1]
 
     def _grow(self, slots: int, context: int) -> None:
-        old = self._store_L2SHCD
-        layers, two, old_slots, heads, old_context, head_dim = old.shape
-        self._store_L2SHCD = old.new_zeros((layers, two, slots, heads, context, head_dim))
-        self._store_L2SHCD[:, :, :old_slots, :, :old_context] = old
+        old_slots, old_context = len(self._length_S), self.context
+        for layer, old in enumerate(self._store_L):
+            _, _, heads, _, head_dim = old.shape
+            store = old.new_zeros((2, slots, heads, context, head_dim))
+            store[:, :old_slots, :, :old_context] = old
+            self._store_L[layer] = store
         extra = slots - old_slots
         self._length_S = np.concatenate([self._length_S, np.zeros(extra, dtype=np.int64)])
         self._used_S = np.concatenate([self._used_S, np.zeros(extra, dtype=np.bool_)])
@@ -194,6 +204,22 @@ class SlotCache:
     def _check(self, slot: int) -> None:
         if not (0 <= slot < len(self._used_S) and self._used_S[slot]):
             raise LocalProtocolError(f"cache: slot {slot} is not in use")
+
+
+def _plan_on(
+    device: torch.device,
+    slots_B: npt.NDArray[np.int64],
+    starts_B: npt.NDArray[np.int64],
+    new: int,
+    view: slice | None,
+) -> _Plan:
+    slots = torch.from_numpy(slots_B).to(device)
+    starts = torch.from_numpy(starts_B).to(device)
+    read = slots if view is None else view
+    if new == 1:
+        return _Plan(slots, starts, read)
+    positions_BT = starts[:, None] + torch.arange(new, device=device)
+    return _Plan(slots[:, None].expand_as(positions_BT), positions_BT, read)
 
 
 def as_indices(values: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from transformers import (
@@ -12,7 +14,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from actors.models.loading import check_folder, load_config, one_line
+from actors.models.hub import check_folder, explained
+from actors.models.loading import load_config
 from costeer.errors import ConfigError
 
 _FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -38,7 +41,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer: PreTrainedTokenizerBase = loader.from_pretrained(str(path))
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"model {path}: no tokenizer: {one_line(error)}") from error
+        raise explained(path, "no tokenizer", error) from error
     return tokenizer
 
 
@@ -87,6 +90,21 @@ def ids_by_text(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     for token in range(len(tokenizer)):
         texts.setdefault(str(tokenizer.decode([token])), []).append(token)
     return {text: ids[0] for text, ids in texts.items() if len(ids) == 1}
+
+
+def token_ids(path: str | Path, tokens: Sequence[str]) -> tuple[int, ...]:
+    """Return the ids of tokens that are named by their text, such as ``<|im_end|>``.
+
+    Raises:
+        ConfigError: the tokenizer is missing, or has no such token.
+    """
+    vocab = load_tokenizer(path).get_vocab()
+    for token in tokens:
+        if token not in vocab:
+            near = get_close_matches(token, vocab, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "give it as the vocabulary writes it"
+            raise ConfigError(f"model {path}: its tokenizer has no token {token!r}; {hint}")
+    return tuple(vocab[token] for token in tokens)
 
 
 def check_same_tokenizer(cloud_path: str | Path, edge_path: str | Path) -> int:

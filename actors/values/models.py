@@ -25,6 +25,7 @@ import torch
 from actors.models.forward import HostedModel
 from actors.models.loading import load
 from actors.models.numerics import Numerics
+from actors.models.options import HostOptions
 from actors.values.port import ArmSpec
 from actors.values.ranking import DeviceRanker
 from actors.values.shadow import Shadow
@@ -47,6 +48,8 @@ from costeer.steering import delta
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+
+_PLAIN = HostOptions()
 
 
 class _Sequences:
@@ -87,7 +90,7 @@ class _ModelHost(ABC):
         numerics: arithmetic.
         vocab_size: ``shared_vocab_size`` of the pair; the model's width if None.
         max_context: tokens of one sequence; the model's own limit if None.
-        device: where the model runs.
+        options: where the model lives and how its weights are kept.
         shadow: compares every choice with that from the whole row, where given.
         rank_on_device: rank a step's logits where the model is, even if that is this host; on an
             accelerator they are in any case.
@@ -103,13 +106,15 @@ class _ModelHost(ABC):
         *,
         vocab_size: int | None = None,
         max_context: int | None = None,
-        device: str = "cpu",
+        options: HostOptions = _PLAIN,
         shadow: Shadow | None = None,
         rank_on_device: bool = False,
     ) -> None:
         self._shadow = shadow
         self._rank_on_device = rank_on_device
-        model = load(path, numerics, vocab_size=vocab_size, max_context=max_context, device=device)
+        model = load(
+            path, numerics, vocab_size=vocab_size, max_context=max_context, options=options
+        )
         self._sequences = _Sequences(model)
         self._forget()
 

@@ -170,29 +170,28 @@ def plan_service(scenario: Scenario) -> Workload:
 
 def _models_workload(models: ModelsConfig, *, ignore_eos: bool) -> Workload:
     """What two models allow, before anybody asks anything."""
-    from actors.models.tokenizer import eos_ids  # noqa: PLC0415 - transformers takes seconds
+    from actors.models.tokenizer import eos_ids, token_ids  # noqa: PLC0415 - transformers: seconds
 
-    eos = frozenset() if ignore_eos else frozenset(eos_ids(models.tokenizer_location))
+    of = models.tokenizer_location
+    ends = (*eos_ids(of), *token_ids(of, models.end_tokens))
+    eos = frozenset() if ignore_eos else frozenset(ends)
     contexts = context_limits(models)
     return Workload({}, (), eos, vocab_size_of(models), min(contexts.values()))
 
 
 def _plan_texts(scenario: Scenario) -> Workload:
-    from actors.models.tokenizer import load_tokenizer  # noqa: PLC0415 - transformers
+    from actors.models.chat import prompt_encoder  # noqa: PLC0415 - transformers
 
     check_models(scenario.models)
     rows = load_rows(scenario.workload.prompts, scenario.workload.limit)
     allowed = _models_workload(scenario.models, ignore_eos=scenario.workload.ignore_eos)
-    tokenizer = load_tokenizer(scenario.models.tokenizer_location)
+    chat = scenario.models.chat
+    encode = prompt_encoder(scenario.models.tokenizer_location, chat.build() if chat else None)
     limits = context_limits(scenario.models)
     max_context = allowed.max_context
     encoded: dict[str, Request] = {}
     for row in rows:
-        request = Request(
-            row.id,
-            tuple(tokenizer.encode(row.input)),
-            tuple(tokenizer.encode(row.personalized_input)),
-        )
+        request = Request(row.id, encode(row.input), encode(row.personalized_input))
         longest = max(len(request.public), len(request.personal))
         if longest + scenario.workload.max_new_tokens > max_context:
             raise ConfigError(

@@ -1,15 +1,19 @@
-"""Which models compute the values."""
+"""Which models compute the values, how they are held, and how prompts reach them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from actors.models.numerics import Numerics
+from actors.models.options import Attention, Head, HostOptions, Quantisation
 from costeer.errors import ConfigError
 from experiments.scenario.section import Section
+
+if TYPE_CHECKING:
+    from actors.models.chat import Chat
 
 SHIPPED_MODELS = Path(__file__).parent.parent / "pair" / "models"
 """The folders of the shipped models."""
@@ -22,6 +26,14 @@ class HfModel(Section):
     """`hf`."""
     path: str = Field(min_length=1)
     """`pair/llm` or `pair/slm` (the shipped pair), a local folder, or a hub name."""
+    device: str = Field(default="cpu", min_length=1)
+    """Where it lives: `cpu`, `cuda`, `cuda:1`, or `auto` (spread over the GPUs there are)."""
+    quantisation: Quantisation = Quantisation.NONE
+    """How its weights are kept: `none`, `int8` or `int4` (torchao)."""
+    attention: Attention = Attention.SDPA
+    """`sdpa`, or `eager` (for models that cap attention logits, such as Gemma 2)."""
+    head: Head = Head.MODEL
+    """In what logits are computed: the `model`'s numerics, or `fp32`."""
 
     @property
     def location(self) -> str:
@@ -34,6 +46,11 @@ class HfModel(Section):
     def title(self) -> str:
         """What reports call it."""
         return self.path
+
+    @property
+    def options(self) -> HostOptions:
+        """How its host holds it."""
+        return HostOptions(self.device, self.quantisation, self.attention, self.head)
 
 
 class OpenAiModel(Section):
@@ -89,6 +106,23 @@ CloudModel: TypeAlias = Annotated[
 ]
 
 
+class ChatConfig(Section):
+    """Prompts wrapped in the large model's chat template."""
+
+    system: str | None = None
+    """The system prompt; the template's own by default, an empty one if empty."""
+    thinking: bool = False
+    """Let a model think aloud first, where its template has a switch (Qwen3)."""
+    date: str | None = None
+    """The day that a template may name (Llama's do); `26 Jul 2024` by default."""
+
+    def build(self) -> Chat:
+        """The same for `actors.models.chat`."""
+        from actors.models.chat import FIXED_DATE, Chat  # noqa: PLC0415 - transformers
+
+        return Chat(self.system, self.thinking, self.date or FIXED_DATE)
+
+
 class ModelsConfig(Section):
     """The two models; they have to share their tokens."""
 
@@ -98,6 +132,37 @@ class ModelsConfig(Section):
     """The small model, on every device."""
     numerics: Numerics = Numerics.BATCH_INVARIANT
     """`batch-invariant` (same bits whoever shares the batch), `fp32` or `bf16`."""
+    chat: ChatConfig | None = None
+    """Wrap prompts in the chat template; as they stand by default."""
+    end_tokens: tuple[str, ...] = ()
+    """Tokens that end a text beside those that the model names, as the vocabulary writes them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shipped_unless_said(cls, given: Any) -> Any:  # noqa: ANN401 - what was written
+        """Let a party that says no path keep the shipped one, whatever else it says."""
+        if not isinstance(given, dict):
+            return given
+        filled = dict(given)
+        for party, path in (("cloud", "pair/llm"), ("edge", "pair/slm")):
+            model = filled.get(party)
+            if isinstance(model, dict) and model.get("kind", "hf") == "hf":
+                filled[party] = {"path": path} | model
+        return filled
+
+    @model_validator(mode="after")
+    def _invariant_is_whole(self) -> Self:
+        if self.numerics is not Numerics.BATCH_INVARIANT:
+            return self
+        for party, model in (("cloud", self.cloud), ("edge", self.edge)):
+            for key, plain in (("quantisation", Quantisation.NONE), ("head", Head.MODEL)):
+                value = getattr(model, key, plain)
+                if value is not plain:
+                    raise ValueError(
+                        f"{party}.{key}: {value.value} has no batch-invariant form; choose numerics"
+                        " fp32 or bf16"
+                    )
+        return self
 
     @property
     def tokenizer_location(self) -> str:

@@ -66,12 +66,14 @@ class ModelShape:
         vocab: int,
         tied: bool,
         qkv_bias: bool,
+        qk_norm: bool = False,
         bytes_per_weight: float = 2.0,
         bytes_per_kv: int = 2,
     ) -> "ModelShape":
         """The shape of a Llama- or Qwen2-like decoder, its parameters counted from its widths."""
         q, kv = heads * head_dim, kv_heads * head_dim
         attention = hidden * (q + 2 * kv) + q * hidden + ((q + 2 * kv) if qkv_bias else 0)
+        attention += 2 * head_dim if qk_norm else 0
         block = attention + 3 * hidden * intermediate + 2 * hidden
         embeddings = vocab * hidden * (1 if tied else 2)
         return cls(
@@ -143,6 +145,24 @@ def _llama(
     )
 
 
+def _qwen3(
+    name: str, layers: int, hidden: int, intermediate: int, heads: int, *, tied: bool
+) -> ModelShape:
+    return ModelShape.of_decoder(
+        name,
+        layers=layers,
+        hidden=hidden,
+        intermediate=intermediate,
+        heads=heads,
+        kv_heads=8,
+        head_dim=128,
+        vocab=_QWEN_SMALL_VOCAB,
+        tied=tied,
+        qkv_bias=False,
+        qk_norm=True,
+    )
+
+
 # The Qwen2.5 family ties its embeddings up to 3B and pads the vocabulary less there.
 _QWEN_SMALL_VOCAB = 151_936
 _QWEN_LARGE_VOCAB = 152_064
@@ -154,6 +174,9 @@ _ALL = (
     _qwen("qwen2.5-7b", 28, 3584, 18944, 28, 4, _QWEN_LARGE_VOCAB),
     _qwen("qwen2.5-14b", 48, 5120, 13824, 40, 8, _QWEN_LARGE_VOCAB),
     _qwen("qwen2.5-32b", 64, 5120, 27648, 40, 8, _QWEN_LARGE_VOCAB),
+    _qwen3("qwen3-0.6b", 28, 1024, 3072, 16, tied=True),
+    _qwen3("qwen3-1.7b", 28, 2048, 6144, 16, tied=True),
+    _qwen3("qwen3-8b", 36, 4096, 12288, 32, tied=False),
     _llama("llama-3.2-1b", 16, 2048, 8192, 64, tied=True),
     _llama("llama-3.1-8b", 32, 4096, 14336, 128, tied=False),
 )

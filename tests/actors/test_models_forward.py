@@ -9,14 +9,19 @@ from actors.models import forward as forward_module
 from actors.models.forward import HostedModel
 from actors.models.loading import load
 from actors.models.numerics import Numerics
+from actors.models.options import Attention, HostOptions
 from costeer.errors import ConfigError, LocalProtocolError
 from tests.actors.tiny_pair import CONTEXT, VOCAB, WIDTH, tiny_folder, tiny_model
 
-FAMILIES = ["qwen2", "llama", "sliding"]
+FAMILIES = [
+    *["qwen2", "qwen3", "llama", "gemma"],
+    *["sliding", "mistral", "phi3", "gemma2", "gemma3"],  # the second half slides
+]
 
 
 def hosted(family: str, numerics: Numerics = Numerics.FP32) -> HostedModel:
-    return load(tiny_folder(family), numerics)
+    attention = Attention.EAGER if family == "gemma2" else Attention.SDPA
+    return load(tiny_folder(family), numerics, options=HostOptions(attention=attention))
 
 
 def sequences(count: int, longest: int, seed: int = 1) -> list[list[int]]:

@@ -49,7 +49,7 @@ def reference(folder: Path) -> np.ndarray:
     return bits(np.array(rows))
 
 
-@pytest.mark.parametrize("family", ["qwen2", "llama"])
+@pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama", "gemma"])
 @given(data=st.data())
 @settings(max_examples=12, deadline=None)
 def test_any_composition_gives_the_same_bits(family: str, data: st.DataObject) -> None:
@@ -84,7 +84,7 @@ def test_any_composition_gives_the_same_bits(family: str, data: st.DataObject) -
             model.cache.free(slot)
 
 
-@pytest.mark.parametrize("family", ["qwen2", "llama"])
+@pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama", "gemma"])
 def test_every_batch_size_gives_the_same_bits(family: str) -> None:
     folder = tiny_folder(family)
     check_batch_sizes(hosted(folder), texts(VOCAB), reference(folder))

@@ -5,19 +5,24 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from huggingface_hub import constants
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, Qwen3NextConfig, T5Config
 
 from actors.models.loading import load, load_config
 from actors.models.numerics import Numerics
+from actors.models.options import Head, HostOptions, Quantisation
 from actors.models.tokenizer import (
     check_same_tokenizer,
     eos_ids,
     load_tokenizer,
     shared_vocab_size,
+    token_ids,
 )
 from costeer.errors import ConfigError
+from tests.actors.hub_stub import refusing_hub
 from tests.actors.tiny_pair import CONTEXT, VOCAB, WIDTH, tiny_folder, tiny_tokenizer
 
 
@@ -145,3 +150,94 @@ def test_broken_tokenizer_settings_are_refused(tmp_path: Path) -> None:
     (folder / "tokenizer_config.json").write_text("[]")
     with pytest.raises(ConfigError, match="no JSON object"):
         load_tokenizer(folder)
+
+
+def test_layers_that_keep_a_state_are_refused_by_name(tmp_path: Path) -> None:
+    hybrid, mamba = tmp_path / "hybrid", tmp_path / "mamba"
+    Qwen3NextConfig(num_hidden_layers=4).save_pretrained(hybrid)
+    MambaConfig(hidden_size=8, num_hidden_layers=1).save_pretrained(mamba)
+    for folder, reason in ((hybrid, "linear_attention"), (mamba, "num_attention_heads")):
+        with pytest.raises(ConfigError, match=rf"{reason}.*choose a model with plain attention"):
+            load(folder, Numerics.FP32)
+
+
+def test_encoders_are_refused(tmp_path: Path) -> None:
+    T5Config(d_model=8, num_layers=1, num_heads=2).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="has an encoder"):
+        load(tmp_path, Numerics.FP32)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (403, "GatedRepo", r"is gated: accept its licence at http\S+/meta/secret, then log in"),
+        (401, "RepoNotFound", "knows no such model, or shows it to members alone"),
+    ],
+)
+def test_what_a_hub_refuses_is_explained(
+    status: int, code: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refusing_hub(status, code) as address:
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(
+            constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            address + "/{repo_id}/resolve/{revision}/{filename}",
+        )
+        with pytest.raises(ConfigError, match=message) as caught:
+            load_config("meta/secret")
+    assert "\n" not in str(caught.value)
+
+
+def test_devices_that_are_not_there_are_refused() -> None:
+    cases = {"cuda:63": "CUDA devices here", "tpu-x": "none that torch knows"}
+    for device, message in cases.items():
+        with pytest.raises(ConfigError, match=message):
+            load(tiny_folder("qwen2"), Numerics.FP32, options=HostOptions(device=device))
+
+
+def test_a_model_spread_by_its_layers_gives_the_same_logits() -> None:
+    pytest.importorskip("accelerate", reason="device: auto needs accelerate")
+    spread = load(tiny_folder("llama"), Numerics.FP32, options=HostOptions(device="auto"))
+    whole = load(tiny_folder("llama"), Numerics.FP32)
+    for model in (spread, whole):
+        model.cache.take()
+    np.testing.assert_array_equal(
+        spread.forward([0], [0], [[5, 6, 7]]), whole.forward([0], [0], [[5, 6, 7]])
+    )
+
+
+def test_quantised_weights_are_hosted_and_near() -> None:
+    pytest.importorskip("torchao", reason="quantisation needs torchao")
+    options = HostOptions(quantisation=Quantisation.INT8)
+    quantised = load(tiny_folder("qwen2"), Numerics.FP32, options=options)
+    whole = load(tiny_folder("qwen2"), Numerics.FP32)
+    rows = [model.forward([model.cache.take()], [0], [[5, 6, 7]]) for model in (quantised, whole)]
+    difference = float(np.abs(rows[0] - rows[1]).max())
+    assert 0 < difference < 0.05 * float(np.abs(rows[1]).max())
+    with pytest.raises(ConfigError, match="no batch-invariant form"):
+        load(tiny_folder("qwen2"), Numerics.BATCH_INVARIANT, options=options)
+
+
+def test_packages_that_options_need_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.models.loading.find_spec", lambda _: None)
+    for options in (HostOptions(device="auto"), HostOptions(quantisation=Quantisation.INT4)):
+        with pytest.raises(ConfigError, match=r"not installed; pip install \w+"):
+            load(tiny_folder("qwen2"), Numerics.FP32, options=options)
+
+
+def test_a_head_in_float32_leaves_the_grid_of_bf16() -> None:
+    coarse = load(tiny_folder("qwen2"), Numerics.BF16)
+    fine = load(tiny_folder("qwen2"), Numerics.BF16, options=HostOptions(head=Head.FP32))
+    coarse_V, fine_V = (
+        model.forward([model.cache.take()], [0], [[5, 6, 7]])[0] for model in (coarse, fine)
+    )
+    assert (torch.from_numpy(coarse_V).bfloat16().float().numpy() == coarse_V).all()
+    assert (torch.from_numpy(fine_V).bfloat16().float().numpy() != fine_V).any()
+    np.testing.assert_allclose(fine_V, coarse_V, atol=2**-7 * np.abs(coarse_V).max())
+
+
+def test_tokens_are_found_by_their_text() -> None:
+    assert token_ids(tiny_folder("qwen2"), ["</s>", "w7"]) == (1, 7)
+    with pytest.raises(ConfigError, match=r"no token 'w07'; did you mean"):
+        token_ids(tiny_folder("qwen2"), ["w07"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import shutil
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -13,12 +14,24 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GemmaConfig,
+    GemmaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 VOCAB = 96
@@ -41,23 +54,36 @@ def tiny_model(family: str, seed: int = 0, *, hidden: int = 32, layers: int = 2)
         "eos_token_id": 1,
         "pad_token_id": None,
     }
-    if family == "llama":
-        model: PreTrainedModel = LlamaForCausalLM(LlamaConfig(**shape, tie_word_embeddings=False))
-    elif family == "sliding":
-        sliding: dict[str, Any] = {
-            "use_sliding_window": True,
-            "sliding_window": 7,
-            "max_window_layers": 1,
-        }
-        model = Qwen2ForCausalLM(Qwen2Config(**shape, **sliding, tie_word_embeddings=True))
-    else:
-        model = Qwen2ForCausalLM(Qwen2Config(**shape, tie_word_embeddings=True))
+    model = untrained(family, shape)
     for parameter in model.parameters():
         if parameter.ndim == 2:
             parameter.data.mul_(6.0)
     module: torch.nn.Module = model
     module.eval()
     return model
+
+
+def untrained(family: str, shape: dict[str, Any]) -> PreTrainedModel:
+    """A model of a family, in the way of its real ones: heads, ties and windows."""
+    tied, untied = shape | {"tie_word_embeddings": True}, shape | {"tie_word_embeddings": False}
+    gemma = tied | {"head_dim": 16, "sliding_window": 7}  # not hidden size / heads
+    some_slide = gemma | {"layer_types": ["sliding_attention", "full_attention"]}
+    capped = some_slide | {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0}
+    capped |= {"attn_implementation": "eager"}
+    sliding = tied | {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 1}
+    padded = untied | {"pad_token_id": 0, "sliding_window": 7}
+    builders: dict[str, Callable[[], PreTrainedModel]] = {
+        "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**tied)),
+        "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**tied, head_dim=16)),
+        "llama": lambda: LlamaForCausalLM(LlamaConfig(**untied)),
+        "sliding": lambda: Qwen2ForCausalLM(Qwen2Config(**sliding)),
+        "mistral": lambda: MistralForCausalLM(MistralConfig(**untied, sliding_window=7)),
+        "phi3": lambda: Phi3ForCausalLM(Phi3Config(**padded)),
+        "gemma": lambda: GemmaForCausalLM(GemmaConfig(**tied, head_dim=16)),
+        "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**capped)),
+        "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**some_slide)),
+    }
+    return builders[family]()
 
 
 def tiny_tokenizer(*, swapped: bool = False) -> PreTrainedTokenizerFast:

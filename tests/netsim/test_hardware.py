@@ -110,6 +110,8 @@ class TestShapes:
             ("qwen2.5-1.5b", 1_543_714_304, 28_672),
             ("qwen2.5-7b", 7_615_616_512, 57_344),
             ("qwen2.5-32b", 32_763_876_352, 262_144),
+            ("qwen3-8b", 8_190_735_360, 147_456),
+            ("qwen3-1.7b", 1_720_574_976, 114_688),
             ("llama-3.1-8b", 8_030_261_248, 131_072),
             ("llama-3.2-1b", 1_235_814_400, 32_768),
         ],
@@ -127,7 +129,7 @@ class TestShapes:
         with pytest.raises(NetsimError, match="fewer than its embeddings"):
             replace(good, parameters=1000)
         with pytest.raises(NetsimError, match=r"did you mean 'qwen2\.5-7b'"):
-            shape_named("qwen-7b")
+            shape_named("qwen2-7b")
 
     def test_one_of_ones_own(self) -> None:
         shape = ModelShape.of_decoder(
