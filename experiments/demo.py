@@ -17,13 +17,14 @@ from typing import Any
 from costeer.codec.config import CodecConfig
 from experiments.calibration import measure
 from experiments.hosting import Laboratory, open_port, start_hosts
+from experiments.outcome import RunOutcome, check_out_dir
 from experiments.planning import Workload, plan_workload
 from experiments.progress import Progress
 from experiments.report import write_report
 from experiments.results.run import FULL_VOCABULARY, LIVE, METHODS, PREDICTION, load
 from experiments.results.samples import pick_samples
 from experiments.results.tables import live_table, methods_table, samples_table, stage_table
-from experiments.run import RunOutcome, check_out_dir, run_in
+from experiments.run import run_in
 from experiments.scenario import Scenario, load_scenario
 
 

@@ -10,21 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from actors.metrics import ArmMetrics, Exporter, Metrics
-from actors.plan import ArmPlan, CodecTerms, codec_terms
+from actors.plan import ArmPlan, codec_terms
 from actors.records import ArmRun, Recorder, RequestRow, TokenRow
 from actors.sink import RunSink
-from costeer.errors import ConfigError
-from costeer.padding import NO_PADDING
 from experiments.calibration import PairCalibration
 from experiments.hosting import Laboratory, open_laboratory
 from experiments.interrupt import deferred_interrupt
 from experiments.manifest import manifest_of
+from experiments.outcome import (
+    RunOutcome,
+    arm_keys,
+    arm_title,
+    check_out_dir,
+    given_origins,
+)
 from experiments.planning import Workload, plan_arm, plan_workload
 from experiments.progress import Progress
 from experiments.report import write_report
@@ -35,19 +39,6 @@ from experiments.texts import TextBook
 from experiments.ways import ArmHosts, Way, scenario_way
 
 _TELL_EVERY_TOKENS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
-    """What a run left behind.
-
-    Args:
-        run_dir: its directory.
-        summary: what ``summary.json`` holds.
-    """
-
-    run_dir: Path
-    summary: dict[str, Any]
 
 
 def run_scenario(
@@ -146,7 +137,7 @@ def run_arms(
             for index, plan in enumerate(plans):
                 terms = codec_terms(plan, hosts.begin_arm(plan.arm))
                 keys = arm_keys(scenario, plan, terms, way.name)
-                progress.begin(_title(keys), plan.expected_tokens)
+                progress.begin(arm_title(keys), plan.expected_tokens)
                 commit = _Commit(sink, index, keys, texts, plan)
                 recorder = Recorder(
                     sum(len(device.requests) for device in plan.devices),
@@ -156,7 +147,7 @@ def run_arms(
                     watch=ArmMetrics(metrics, plan, keys["codec"]) if metrics else None,
                 )
                 drive, origins = way.begin(plan, terms, recorder)
-                origins = _origins(scenario) | origins
+                origins = given_origins(scenario) | origins
                 with arms.keeping(keys, recorder, commit.texts, origins):
                     drive(stopped)
                 progress.end()
@@ -234,68 +225,3 @@ class _Commit:
         found = self._book.columns(self._method, requests)
         self.texts |= found
         self._sink.write(self._index, self._keys, tokens, requests, found)
-
-
-def _origins(scenario: Scenario) -> dict[str, str]:
-    """Where figures are from that do not depend on the way."""
-    bytes_origin = {
-        "models": "measured",
-        "recorded": "measured",
-        "generated": "synthetic",
-        "null": "declared",
-    }
-    origins = {"bytes": bytes_origin[scenario.values], "links": "declared"}
-    return origins | {"quality": "measured"} if scenario.values == "models" else origins
-
-
-def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms, way: str) -> dict[str, str]:
-    """Return what distinguishes an arm, as the tables name it."""
-    steered = plan.arm.method.steered
-    return {
-        "method": plan.arm.method.name,
-        "codec": _codec(plan, terms) if steered else "",
-        "strength": f"{plan.arm.strength:.4g}" if steered else "",
-        "refine": _refine(plan) if steered else "",
-        "way": way,
-        "values": scenario.values,
-    }
-
-
-def _codec(plan: ArmPlan, terms: CodecTerms) -> str:
-    padding = plan.padding
-    if padding == NO_PADDING:
-        return terms.name
-    return f"{terms.name} in {padding.down_bytes}/{padding.up_bytes} B"
-
-
-def _refine(plan: ArmPlan) -> str:
-    config = plan.refine
-    if config.max_rounds == 0:
-        return "none"
-    return f"x{config.growth}, {config.max_rounds} rounds, then {config.at_cap}"
-
-
-def _title(keys: Mapping[str, str]) -> str:
-    return " ".join(part for part in (keys["method"], keys["codec"], keys["way"]) if part)
-
-
-def check_out_dir(out_dir: Path) -> None:
-    """Find out early, before anything is started, whether a run can be written.
-
-    Raises:
-        ConfigError: it cannot.
-    """
-    if (out_dir / "manifest.json").exists():
-        raise ConfigError(f"{out_dir}: holds a run already; choose another --out or remove it")
-    nearest = out_dir
-    while not nearest.exists():
-        nearest = nearest.parent
-    try:
-        # Asking for permission is no answer: the super-user always has it, also where nothing
-        # can be written.
-        TemporaryFile(dir=nearest).close()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(
-            f"{out_dir}: cannot be written ({nearest}: {reason}); choose another --out"
-        ) from error

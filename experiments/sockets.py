@@ -38,10 +38,11 @@ from costeer.machine import (
 )
 from costeer.methods import CloudRole
 from experiments.hosting import host_makers
+from experiments.outcome import RunOutcome, check_out_dir
 from experiments.planning import plan_arm, plan_service, plan_workload
 from experiments.progress import Progress
 from experiments.report import write_report
-from experiments.run import RunOutcome, check_out_dir, run_arms
+from experiments.run import run_arms
 from experiments.scenario import Scenario
 from experiments.ways import Drive, Way
 

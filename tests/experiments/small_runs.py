@@ -9,9 +9,10 @@ from tempfile import mkdtemp
 from typing import Any
 
 from experiments.hosting import open_laboratory
+from experiments.outcome import RunOutcome
 from experiments.planning import plan_workload
 from experiments.progress import NoProgress, Progress
-from experiments.run import RunOutcome, run_in
+from experiments.run import run_in
 from experiments.scenario import Scenario
 from experiments.scenario.models import SHIPPED_MODELS
 

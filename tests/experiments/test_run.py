@@ -23,10 +23,11 @@ from costeer.errors import ConfigError
 from experiments import cli
 from experiments.hosting import Laboratory, open_laboratory, open_port
 from experiments.interrupt import deferred_interrupt
+from experiments.outcome import check_out_dir
 from experiments.planning import plan_workload
 from experiments.progress import NoProgress
 from experiments.results import load
-from experiments.run import check_out_dir, run_in, run_scenario
+from experiments.run import run_in, run_scenario
 from experiments.scenario import dump_scenario
 from tests.experiments.small_runs import digests, random_pair, run, scenario
 
