@@ -29,14 +29,23 @@ from netsim.hardware.roofline import ForwardTerms, Roofline
 class Costs:
     """Charges operations to the cloud's and the devices' hardware."""
 
-    def __init__(self, cloud: CostModel, edges: Mapping[str, CostModel], ladder: Ladder) -> None:
+    def __init__(
+        self,
+        cloud: CostModel,
+        edges: Mapping[str, CostModel],
+        ladder: Ladder,
+        *,
+        changed: bool = False,
+    ) -> None:
         """Take one cost model for the cloud and one per device class.
 
         Args:
             cloud: the replica's.
             edges: by name of the device class.
             ladder: says how many logits each round carries.
+            changed: whether declared factors changed what the models say; told as their origin.
         """
+        self._changed = changed
         self._cloud = cloud
         self._edges = dict(edges)
         self._vocab_size = ladder.vocab_size
@@ -54,7 +63,7 @@ class Costs:
     def origin(self) -> str:
         """How the figures came about, of both sides where they differ."""
         origins = {self._cloud.origin, *(model.origin for model in self._edges.values())}
-        return " + ".join(sorted(origins))
+        return " + ".join(sorted(origins)) + (" × declared" if self._changed else "")
 
     def cloud_ns(self, op: CloudOp) -> int:
         """Return what an operation costs the replica."""

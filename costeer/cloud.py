@@ -205,6 +205,7 @@ class CloudEngine:
         self._sessions[frame.session] = session
         self._memory.waiting.append(session)
         self._admit()
+        self.counters.waited_sessions += session.state is State.WAITING
         return [*commands, SetTimer(due_ns, Timer.IDLE, frame.session)]
 
     def _on_close(self, frame: Frame) -> list[Command]:
@@ -256,6 +257,7 @@ class CloudEngine:
         return [Compute(self._step)]
 
     def _on_forward(self, event: ComputeDone) -> list[Command]:
+        self.counters.forward_ns += event.duration_ns
         done, closing = self._steps.end_forward(event.duration_ns)
         commands = [command for session in closing for command in self._free(session)]
         return commands + self._select(done)
@@ -285,6 +287,7 @@ class CloudEngine:
             or len(value.tokens) != len(op.choose)
         ):
             raise LocalProtocolError(f"cloud engine: {op} gave {value!r}")
+        self.counters.select_ns += event.duration_ns
         payloads = iter(value.payloads)
         tokens = iter(value.tokens)
         commands: list[Command] = []
@@ -334,6 +337,8 @@ class CloudEngine:
     def _admit(self) -> None:
         for session in self._memory.admit():
             self._steps.make_ready(session)
+        counters = self.counters
+        counters.peak_kv_tokens = max(counters.peak_kv_tokens, self._memory.reserved_tokens)
 
     def _on_idle(self, session_id: int, now_ns: int) -> list[Command]:
         session = self._sessions.get(session_id)

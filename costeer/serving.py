@@ -86,12 +86,20 @@ class EngineCounters:
         dropped_frames: frames that were no frames, repeated or late.
         refused_sessions: sessions that ended because they broke a rule or did not fit.
         timed_out_sessions: sessions that ended because their device was silent.
+        forward_ns: how long forwards took, those that have ended.
+        select_ns: how long selecting, encoding and choosing took, likewise.
+        peak_kv_tokens: the most KV tokens that were reserved at once.
+        waited_sessions: sessions that were not admitted at once, for want of memory.
     """
 
     batches: list[int] = field(default_factory=list)
     dropped_frames: int = 0
     refused_sessions: int = 0
     timed_out_sessions: int = 0
+    forward_ns: int = 0
+    select_ns: int = 0
+    peak_kv_tokens: int = 0
+    waited_sessions: int = 0
 
 
 class State(Enum):

@@ -18,6 +18,7 @@ from actors.values.null import NullConfig
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
 from actors.values.rows import Rows
 from actors.values.shadow import Shadow
+from costeer.codec.config import AnyCodecConfig
 from costeer.errors import LocalProtocolError
 from experiments.interrupt import deferred_interrupt
 from experiments.pair_limits import vocab_size_of
@@ -148,7 +149,13 @@ def host_makers(
     from actors.values.null import NullCloudHost, NullEdgeHost  # noqa: PLC0415
 
     constants = null_config(scenario)
-    return partial(NullCloudHost, constants), partial(NullEdgeHost, constants), ("null", "null")
+    weigh = None
+    if scenario.generated.constant_bytes == "codec":
+        from actors.values.weighing import typical_payload_bytes  # noqa: PLC0415 - brings numpy in
+
+        weigh = partial(typical_payload_bytes, scenario.generated.build())
+    cloud = partial(NullCloudHost, constants, weigh)
+    return cloud, partial(NullEdgeHost, constants), ("null", "null")
 
 
 def _cloud_maker(
@@ -188,11 +195,26 @@ def _model_host(
     return host(path, numerics, vocab_size=vocab_size, options=options, shadow=shadow)
 
 
-def null_config(scenario: Scenario) -> NullConfig:
-    """Return what a scenario's constant values are."""
+def null_config(scenario: Scenario, codec: AnyCodecConfig | None = None) -> NullConfig:
+    """Return what a scenario's constant values are.
+
+    Args:
+        scenario: says what payloads weigh.
+        codec: of the arm, where the scenario says that payloads weigh what it makes of a row.
+    """
     # Any vocabulary will do: the tokens are cut to it.
     vocab_size = scenario.generated.vocab_size
-    return NullConfig(vocab_size=vocab_size, first_token=0, period=min(_NULL_PERIOD, vocab_size))
+    size = scenario.generated.constant_bytes
+    if size == "codec":
+        from actors.values.weighing import typical_payload_bytes  # noqa: PLC0415 - brings numpy in
+
+        size = 0 if codec is None else typical_payload_bytes(scenario.generated.build(), codec)
+    return NullConfig(
+        payload_bytes=size,
+        vocab_size=vocab_size,
+        first_token=0,
+        period=min(_NULL_PERIOD, vocab_size),
+    )
 
 
 def _row_hosts(

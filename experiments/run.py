@@ -29,9 +29,10 @@ from experiments.outcome import (
     check_out_dir,
     given_origins,
 )
-from experiments.planning import Workload, plan_arm, plan_workload
+from experiments.planning import Workload, cost_facts, plan_arm, plan_workload
 from experiments.progress import Progress
 from experiments.report import write_report
+from experiments.results.cost import CostFacts
 from experiments.results.frames import Arm, arm_of, frames_of
 from experiments.results.summary import summarise
 from experiments.scenario import Scenario, dump_scenario
@@ -148,7 +149,8 @@ def run_arms(
                 )
                 drive, origins = way.begin(plan, terms, recorder)
                 origins = given_origins(scenario) | origins
-                with arms.keeping(keys, recorder, commit.texts, origins):
+                facts = cost_facts(scenario, plan, terms)
+                with arms.keeping(keys, recorder, commit.texts, origins, plan, facts):
                     drive(stopped)
                 progress.end()
                 if stopped() or not arms.complete:
@@ -182,6 +184,8 @@ class _Arms:
         recorder: Recorder,
         texts: Mapping[int, Mapping[str, Any]],
         origins: Mapping[str, str],
+        plan: ArmPlan,
+        facts: CostFacts,
     ) -> Iterator[None]:
         """Keep the arm that is run in the block; one that fails is kept as incomplete."""
         index, ended = len(self.described), False
@@ -190,7 +194,8 @@ class _Arms:
             ended = True
         finally:
             run = recorder.run
-            arm = arm_of(index, keys, run, origins)
+            capacity = plan.limits.kv_tokens
+            arm = arm_of(index, keys, run, origins, kv_capacity_tokens=capacity, facts=facts)
             arm = replace(arm, complete=ended and run.complete)
             self._rows.append((keys, run, texts))
             self.described.append(arm)

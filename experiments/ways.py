@@ -106,6 +106,7 @@ def _fleet(
             " leave out cloud.replicas, workload.duration_s and workload.lengths"
         )
     sessions = sum(len(device.requests) for device in plan.devices)
-    constants = null_config(scenario)
+    codec = plan.arm.codec if plan.arm.method.steered else None
+    constants = null_config(scenario, codec)
     outcomes = Outcomes.constant(constants, sessions, plan.max_new_tokens, plan.eos)
     return FleetDriver(plan, terms, costs, outcomes, recorder, compiler=kept_compiler()).run

@@ -20,15 +20,19 @@ from actors.fleet.layout import (
     EVENTS,
     FAULT,
     FINISHED,
+    FORWARD_NS,
     FREE_TOKENS,
     LATENCY,
+    LEAST_FREE,
     MOVED,
     MOVED_FIGURES,
     NO_FAULT,
     NOW,
+    SELECT_NS,
     SILENT,
     STAGES,
     STAGES_END,
+    WAITED,
     WAITING,
     Books,
     Fleet,
@@ -39,6 +43,7 @@ from actors.plan import ArmPlan, CodecTerms
 from actors.port import never
 from actors.records import CENSORED, ArmRun, ByteMeter, Recorder, RequestRow, TokenRow
 from actors.sight import CloudLook, Sight
+from costeer.cloud import EngineCounters
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.machine import TokenRecord
 from costeer.methods import CloudRole
@@ -241,7 +246,13 @@ class FleetDriver:
         else:
             self._censor(end_ns)
         run = self._recorder.close(end_ns, complete=complete)
-        run.engine.batches = self._batches
+        run.engine = EngineCounters(
+            batches=self._batches,
+            forward_ns=int(books.engine[FORWARD_NS]),
+            select_ns=int(books.engine[SELECT_NS]),
+            peak_kv_tokens=self._plan.limits.kv_tokens - int(books.engine[LEAST_FREE]),
+            waited_sessions=int(books.engine[WAITED]),
+        )
         run.egress_busy_ns = int(books.engine[EGRESS_BUSY])
         return run
 

@@ -22,11 +22,13 @@ from actors.fleet.layout import (
     FINISHED,
     FIRST_SEQUENCE,
     FORWARD_DONE,
+    FORWARD_NS,
     FREE_TOKENS,
     FULL,
     HEADS,
     LANE_CLOUD,
     LANE_STEP,
+    LEAST_FREE,
     MORE,
     NEXT_SEQUENCE,
     NO_FAULT,
@@ -36,10 +38,12 @@ from actors.fleet.layout import (
     REFINING,
     RUNNING,
     SELECT_DONE,
+    SELECT_NS,
     STEP,
     STEP_NS,
     STREAMED,
     TOKEN,
+    WAITED,
     WAITING,
     Books,
     Fleet,
@@ -114,6 +118,7 @@ def hear(fleet: Fleet, books: Books, kind: int, session: int, now_ns: int) -> No
         at_once = books.engine[COUNTS + WAITING] == 0 and fits and room
         if not at_once and books.engine[COUNTS + WAITING] >= fleet.max_waiting:
             books.engine[FAULT] = FULL
+        books.engine[WAITED] += not at_once
         append(books, WAITING, device)
         let_in(fleet, books)
 
@@ -129,6 +134,7 @@ def let_in(fleet: Fleet, books: Books) -> None:
             return
         take_first(books, WAITING)
         engine[FREE_TOKENS] -= fleet.of_session[session, col.NEEDS]
+        engine[LEAST_FREE] = min(engine[LEAST_FREE], engine[FREE_TOKENS])
         engine[ADMITTED] += 1
         get_ready(books, device)
 
@@ -242,6 +248,7 @@ def end_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
     """Go on to the select with the rows that reached their last token."""
     engine, running = books.engine, books.running
     engine[BUSY_STEP] = 0
+    engine[FORWARD_NS] += engine[STEP_NS]
     rows, done = engine[RUNNING], 0
     for index in range(rows):
         device = running[index]
@@ -287,6 +294,7 @@ def end_select(fleet: Fleet, books: Books, now_ns: int) -> None:
     engine = books.engine
     engine[BUSY_STEP] = 0
     select_ns = engine[STEP_NS]
+    engine[SELECT_NS] += select_ns
     for index in range(engine[RUNNING]):
         device = books.running[index]
         position, session = books.device[device, col.POSITION], books.device[device, col.SESSION]

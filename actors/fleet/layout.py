@@ -90,8 +90,12 @@ HEADS, COUNTS = 0, 3
     BATCHES,
     NOW,
     FAULT,
-) = range(6, 22)
-ENGINE_FIGURES = 22
+    FORWARD_NS,
+    SELECT_NS,
+    LEAST_FREE,
+    WAITED,
+) = range(6, 26)
+ENGINE_FIGURES = 26
 
 NO_FAULT, SILENT, FULL = 0, 1, 2
 """What a fleet cannot go on with: a device silent for too long, too many sessions waiting."""

@@ -13,6 +13,7 @@ from actors.fleet.layout import (
     ENGINE_FIGURES,
     FLOW_FIGURES,
     FREE_TOKENS,
+    LEAST_FREE,
     LOCAL,
     MOVED_FIGURES,
     ROW_FIGURES,
@@ -189,7 +190,7 @@ def books_of(plan: ArmPlan, fleet: Fleet, batches: int) -> Books:
         return np.zeros(shape, np.int64)
 
     engine = zeros(ENGINE_FIGURES)
-    engine[FREE_TOKENS] = plan.limits.kv_tokens
+    engine[FREE_TOKENS] = engine[LEAST_FREE] = plan.limits.kv_tokens
     flow = zeros(2 * devices, FLOW_FIGURES)
     models = {}
     for index, device in enumerate(plan.devices):

@@ -6,11 +6,12 @@ never an end token as long as those lie outside ``[first_token, first_token + pe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from actors.values.port import ArmSpec
 from costeer.certificate import Choice
+from costeer.codec.config import AnyCodecConfig
 from costeer.errors import ConfigError
 from costeer.machine import (
     CloudOp,
@@ -56,14 +57,20 @@ class NullCloudHost:
 
     Args:
         config: what the constants are.
+        weigh: says what a payload weighs under an arm's codec; None for what the constants say.
     """
 
-    def __init__(self, config: NullConfig) -> None:
+    def __init__(
+        self, config: NullConfig, weigh: Callable[[AnyCodecConfig], int] | None = None
+    ) -> None:
         self._config = config
+        self._weigh = weigh
         self._payload = bytes(config.payload_bytes)
 
-    def begin_arm(self, arm: ArmSpec) -> int:  # noqa: ARG002  # the port's signature
-        """Return the vocabulary's size; there is nothing to forget."""
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Weigh the arm's payloads; return the vocabulary's size."""
+        if self._weigh is not None and arm.method.steered:
+            self._payload = bytes(self._weigh(arm.codec))
         return self._config.vocab_size
 
     def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:

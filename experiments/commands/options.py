@@ -115,10 +115,14 @@ def print_outcome(run_dir: Path, summary: dict[str, Any], *, as_json: bool) -> N
     if as_json:
         print(json.dumps({"run_dir": str(run_dir), **summary}, indent=2))
         return
+    from experiments.results.cost_table import cost_table, has_costs
     from experiments.results.tables import methods_table
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(methods_table(summary["arms"], width=width))
+    rows = summary["arms"]
+    print(methods_table(rows, width=width))
+    if has_costs(rows):
+        print(f"\n{cost_table(rows, width=width)}")
     print(f"\nrun directory: {run_dir}")
 
 

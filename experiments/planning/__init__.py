@@ -2,6 +2,7 @@
 
 from experiments.planning.arms import check_plan, plan_arm, plan_costs, read_calibration
 from experiments.planning.cell import plan_cell
+from experiments.planning.facts import cost_facts
 from experiments.planning.workload import (
     Workload,
     plan_cells,
@@ -12,6 +13,7 @@ from experiments.planning.workload import (
 __all__ = [
     "Workload",
     "check_plan",
+    "cost_facts",
     "plan_arm",
     "plan_cell",
     "plan_cells",

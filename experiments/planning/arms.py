@@ -16,7 +16,7 @@ from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
 from experiments.calibration import PairCalibration
 from experiments.planning.workload import Workload, plan_workload
-from experiments.scenario import ArmConfig, OpenAiModel, Scenario
+from experiments.scenario import ArmConfig, CostFactors, OpenAiModel, Scenario
 from netsim.hardware import CostModel, Roofline, hardware_named, shape_named
 
 _NS = 1e9
@@ -118,16 +118,26 @@ def plan_costs(
     timing = scenario.timing
     if calibration is None and timing.calibration is not None:
         calibration = read_calibration(timing.calibration)
-    classes = {each.hardware for each in scenario.fleet.classes}
+    factors = timing.factors
+    cloud_by = {"forward": factors.cloud_forward, "logits": factors.cloud_logits}
+    classes = {each.device_class: each for each in scenario.fleet.classes}
+    cloud: CostModel
+    edges: dict[str, CostModel] = {}
     if calibration is not None:
-        edges: dict[str, CostModel] = dict.fromkeys(classes, calibration.edge)
-        return Costs(calibration.cloud, edges, terms.ladder)
-    shape = shape_named(timing.edge_model)
-    return Costs(
-        Roofline(hardware_named(scenario.cloud.hardware), shape_named(timing.cloud_model)),
-        {name: Roofline(hardware_named(name), shape) for name in classes},
-        terms.ladder,
-    )
+        cloud = calibration.cloud.scaled(**cloud_by)
+    else:
+        shape = shape_named(timing.cloud_model)
+        cloud = Roofline(hardware_named(scenario.cloud.hardware), shape, **cloud_by)
+    for name, each in classes.items():
+        hardware = hardware_named(each.hardware)
+        slower = 1 / hardware.sustained_speed if each.throttled else 1.0
+        edge_by = {"forward": factors.edge_forward * slower, "logits": factors.edge_logits * slower}
+        if calibration is not None:
+            edges[name] = calibration.edge.scaled(**edge_by)
+        else:
+            edges[name] = Roofline(hardware, shape_named(timing.edge_model), **edge_by)
+    throttled = any(each.throttled for each in classes.values())
+    return Costs(cloud, edges, terms.ladder, changed=throttled or factors != CostFactors())
 
 
 def read_calibration(path: Path) -> PairCalibration:

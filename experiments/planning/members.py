@@ -56,7 +56,7 @@ def plan_members(scenario: Scenario, cell: int = 0, compiler: Compiler = as_it_i
     fleet = scenario.fleet
     links = class_links(fleet, scenario.seed)
     classes = tuple(
-        CellClass(link, each.hardware, each.sharing)
+        CellClass(link, each.device_class, each.sharing)
         for link, each in zip(links, fleet.classes, strict=True)
     )
     device_D = _placed(scenario, cell, compiler)

@@ -8,6 +8,7 @@ from experiments.report import data, latency, plots
 from experiments.report.blocks import Block, FigureBlock, SamplesBlock, Section, TableBlock
 from experiments.report.sentences import live_sentence, scale_sentence, stage_sentence
 from experiments.report.style import METHOD_COLOURS, looks
+from experiments.results.cost_table import cost_columns, cost_note, has_costs
 from experiments.results.intervals import INTERVALS_NOTE, interval_columns
 from experiments.results.labels import BYTES, TEXT, TIME, Row, origins_line, whole_arms
 from experiments.results.measures import request_measures
@@ -109,6 +110,9 @@ def _section(name: str, title: str, run: Run) -> Section:
             data.bytes_csv(rows),
         ),
     ]
+    if has_costs(rows):
+        caption = f"What it costs. {cost_note(rows)}"
+        blocks.append(TableBlock(f"{prefix}costs", cost_columns(rows), caption, ""))
     if len({row["link_class"] for row in rows} - {ALL}) > 1:
         blocks += [
             _drawn(

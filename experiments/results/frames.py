@@ -15,6 +15,7 @@ import pandas as pd
 from actors.records import ArmRun
 from actors.sink import REQUEST_COLUMNS, TOKEN_COLUMNS, request_columns, token_columns
 from costeer.cloud import EngineCounters
+from experiments.results.cost import CostFacts
 from experiments.results.digests import digest, output_digest
 
 ID = ["arm", "device", "request"]
@@ -38,6 +39,8 @@ class Arm:
         egress_busy_ns: how long the cloud's egress was sending.
         lateness_ns: live only: how late each frame was handed over.
         complete: whether the arm reached its end.
+        kv_capacity_tokens: what the replica's memory holds; 0 where that is not known.
+        facts: prices, power and memory; None where a run says nothing of them.
     """
 
     index: int
@@ -49,10 +52,18 @@ class Arm:
     egress_busy_ns: int = 0
     lateness_ns: tuple[int, ...] = ()
     complete: bool = True
+    kv_capacity_tokens: int = 0
+    facts: CostFacts | None = None
 
 
 def arm_of(
-    index: int, keys: Mapping[str, str], run: ArmRun, origins: Mapping[str, str] | None = None
+    index: int,
+    keys: Mapping[str, str],
+    run: ArmRun,
+    origins: Mapping[str, str] | None = None,
+    *,
+    kv_capacity_tokens: int = 0,
+    facts: CostFacts | None = None,
 ) -> Arm:
     """Return the description of a finished arm, digests included.
 
@@ -61,6 +72,8 @@ def arm_of(
         keys: what distinguishes it; ``way`` decides whether it has a ``digest``.
         run: its rows.
         origins: figure group -> origin.
+        kv_capacity_tokens: what the replica's memory holds.
+        facts: prices, power and memory.
     """
     simulated = keys.get("way") in SIMULATED_WAYS
     return Arm(
@@ -73,6 +86,8 @@ def arm_of(
         egress_busy_ns=run.egress_busy_ns,
         lateness_ns=tuple(run.lateness_ns),
         complete=run.complete,
+        kv_capacity_tokens=kv_capacity_tokens,
+        facts=facts,
     )
 
 

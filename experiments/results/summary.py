@@ -29,6 +29,7 @@ import pandas as pd
 from actors.sink import METER_COLUMNS, SCHEMA_VERSION, STAGE_COLUMNS
 from costeer.machine import STAGES
 from experiments.evaluation.bootstrap import mean_interval
+from experiments.results.cost import Usage, cost_of
 from experiments.results.digests import joined_digest
 from experiments.results.frames import ID, Arm, Frames, per_request
 
@@ -46,6 +47,9 @@ QUALITY = (
     "facts_in_tokens_share",
 )
 """Request columns that a caller may add; each becomes a mean with its 95 % interval."""
+
+_EDGE_WORK = ("stage_decode_ns", "stage_edge_wait_ns", "stage_steer_ns", "busy_edge_ns")
+"""Token columns that add up to what the device worked, further rounds left out."""
 
 _BOOTSTRAP_DRAWS = 2_000
 _NS = 1e9
@@ -75,9 +79,9 @@ def summarise(
         tokens = frames.tokens[frames.tokens["arm"] == arm.index]
         requests, tokens = _after_warmup(requests, tokens, warmup_s)
         makespan_s = _makespan_s(requests, tokens)
-        whole = _row(arm, ALL, requests=requests, tokens=tokens, makespan_s=makespan_s, seed=seed)
+        classed = tokens.merge(requests[[*ID, "link_class", "device_class"]], on=ID, how="left")
+        whole = _row(arm, ALL, requests=requests, tokens=classed, makespan_s=makespan_s, seed=seed)
         rows.append(whole | _cloud(arm, makespan_s))
-        classed = tokens.merge(requests[[*ID, "link_class"]], on=ID, how="left")
         for name in sorted(requests["link_class"].unique()):
             part, said = (frame[frame["link_class"] == name] for frame in (requests, classed))
             rows.append(
@@ -152,6 +156,7 @@ def _row(
         "rounds_mean": _mean(tokens["rounds"]),
         "refined_share": _mean(tokens["rounds"] > 0),
         "quality": _quality(requests, seed),
+        "cost": _cost(arm, link_class, requests, tokens, makespan_s),
         "origins": dict(arm.origins),
         "output_digest": arm.output_digest,
         "digest": arm.digest,
@@ -199,10 +204,37 @@ def _quality(requests: pd.DataFrame, seed: int) -> dict[str, dict[str, float | i
     return out
 
 
+def _cost(
+    arm: Arm,
+    link_class: str,
+    requests: pd.DataFrame,
+    tokens: pd.DataFrame,
+    makespan_s: float | None,
+) -> dict[str, Any] | None:
+    if arm.facts is None:
+        return None
+    work = tokens[list(_EDGE_WORK)].sum(axis=1).groupby(tokens["device_class"]).sum()
+    rounds = tokens["rounds"].groupby(tokens["device_class"]).sum()
+    gpu_ns = arm.engine.forward_ns + arm.engine.select_ns
+    usage = Usage(
+        tokens=len(tokens),
+        requests=len(requests),
+        wire_bytes_down=int(requests["wire_bytes_down"].sum()),
+        wire_bytes_up=int(requests["wire_bytes_up"].sum()),
+        makespan_s=makespan_s,
+        gpu_busy_s=gpu_ns / _NS if link_class == ALL else None,
+        edge_work_ns={str(name): int(ns) for name, ns in work.items()},
+        edge_rounds={str(name): int(count) for name, count in rounds.items()},
+    )
+    return cost_of(arm.facts, usage)
+
+
 def _cloud(arm: Arm, makespan_s: float | None) -> dict[str, Any]:
     """What is known of the arm as a whole and of no single link class."""
     busy = arm.egress_busy_ns / _NS / makespan_s if makespan_s else None
     engine = arm.engine
+    gpu_ns = engine.forward_ns + engine.select_ns
+    capacity = arm.kv_capacity_tokens
     return {
         "forwards": len(engine.batches),
         "rows_per_forward_mean": float(np.mean(engine.batches)) if engine.batches else None,
@@ -210,6 +242,10 @@ def _cloud(arm: Arm, makespan_s: float | None) -> dict[str, Any]:
         "refused_sessions": engine.refused_sessions,
         "timed_out_sessions": engine.timed_out_sessions,
         "egress_busy_share": busy,
+        "gpu_busy_share": gpu_ns / _NS / makespan_s if makespan_s and gpu_ns else None,
+        "gpu_select_share": engine.select_ns / gpu_ns if gpu_ns else None,
+        "kv_peak_share": engine.peak_kv_tokens / capacity if capacity else None,
+        "waited_sessions": engine.waited_sessions,
         "lateness_s": _spread(pd.Series(arm.lateness_ns, dtype="int64")),
     }
 

@@ -1,7 +1,7 @@
 """A scenario: what a person asks for, read from YAML and checked before anything runs."""
 
 from experiments.scenario.arms import ArmConfig, WorkloadConfig
-from experiments.scenario.cloud import CloudConfig, TimingConfig
+from experiments.scenario.cloud import CloudConfig, CostFactors, TimingConfig
 from experiments.scenario.fleet import (
     ClosedArrivals,
     DeviceClass,
@@ -20,6 +20,7 @@ __all__ = [
     "ArmConfig",
     "ClosedArrivals",
     "CloudConfig",
+    "CostFactors",
     "DeviceClass",
     "FleetConfig",
     "GeneratedValues",

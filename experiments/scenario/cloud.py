@@ -48,6 +48,19 @@ class CloudConfig(Section):
         return self
 
 
+class CostFactors(Section):
+    """What multiplies the charged times: 1 leaves them, 0.5 is twice as fast."""
+
+    cloud_forward: float = Field(default=1.0, gt=0, le=1e4)
+    """Forwards of the large model."""
+    cloud_logits: float = Field(default=1.0, gt=0, le=1e4)
+    """Selecting, encoding and choosing at the cloud."""
+    edge_forward: float = Field(default=1.0, gt=0, le=1e4)
+    """Forwards of the small model."""
+    edge_logits: float = Field(default=1.0, gt=0, le=1e4)
+    """Decoding, steering and choosing on a device."""
+
+
 class TimingConfig(Section):
     """What simulated forwards are charged as, whatever really computed the values."""
 
@@ -58,3 +71,5 @@ class TimingConfig(Section):
     calibration: Path | None = None
     """File written by `costeer calibrate`: all operations are charged by it, whatever hardware is
     named."""
+    factors: CostFactors = CostFactors()
+    """What multiplies them all, for studies of what a faster part would bring."""

@@ -138,6 +138,8 @@ class DeviceClass(Section):
     """A profile's name, a profile with changes, or a link in numbers."""
     hardware: HardwareName
     """Name of the device that the small model is charged as."""
+    throttled: bool = False
+    """Whether it has worked for minutes and is charged at what heat leaves of its speed."""
     shared_by: int = Field(default=1, ge=1, le=1_000_000)
     """So many devices of the class share the link's rates: a radio cell, an access line."""
     sharing: Discipline = Discipline.PS
@@ -154,6 +156,11 @@ class DeviceClass(Section):
                 "devices that share a cell have one rate; leave out shared_by or spread"
             )
         return self
+
+    @property
+    def device_class(self) -> str:
+        """What tables call its hardware."""
+        return f"{self.hardware} (throttled)" if self.throttled else self.hardware
 
     @field_serializer("link")
     def _short_link(self, link: LinkConfig) -> object:

@@ -15,6 +15,7 @@ from experiments.scenario.arms import ArmConfig, WorkloadConfig
 from experiments.scenario.cloud import CloudConfig, TimingConfig
 from experiments.scenario.fleet import FleetConfig, RatesArrivals, Sticky, Weighted
 from experiments.scenario.models import ModelsConfig
+from experiments.scenario.prices import PricesConfig
 from experiments.scenario.section import Section
 from experiments.scenario.values import GeneratedValues, RecordedValues
 from netsim.hardware import Roofline, hardware_named, shape_named
@@ -60,6 +61,8 @@ class Scenario(Section):
     """The large model's side."""
     timing: TimingConfig = TimingConfig()
     """What simulated forwards are charged as."""
+    prices: PricesConfig | None = None
+    """What GPUs and egress cost; no costs in money without it."""
     arms: tuple[ArmConfig, ...] = Field(min_length=1)
     """The methods compared."""
     workload: WorkloadConfig = WorkloadConfig()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,9 @@ class GeneratedValues(Section):
     """Length of the public prompt, tokens."""
     context_tokens: int = Field(default=192, ge=0, le=1_000_000)
     """Length of the private context in front of it, tokens."""
+    constant_bytes: Annotated[int, Field(ge=0, le=1 << 24)] | Literal["codec"] = 165
+    """Size of a constant (`null`) payload; `codec`: what the arm's codec makes of a generated row,
+    the median of nine."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

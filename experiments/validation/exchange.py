@@ -209,7 +209,7 @@ def _simulate(scenario: Scenario, charges: Charges, out_dir: Path) -> Run:
         def begin(
             plan: ArmPlan, terms: CodecTerms, recorder: Recorder
         ) -> tuple[Drive, dict[str, str]]:
-            edges = {each.hardware: device for each in scenario.fleet.classes}
+            edges = {each.device_class: device for each in scenario.fleet.classes}
             costs = Costs(cloud, edges, terms.ladder)
             driver = VirtualDriver(
                 plan, terms, costs, laboratory.cloud, laboratory.shards, recorder

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from netsim.errors import NetsimError
-from netsim.hardware.cost import check_rows
+from netsim.hardware.cost import check_factors, check_rows
 
 Axis: TypeAlias = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 Nanoseconds: TypeAlias = Annotated[int, Field(ge=0)]
@@ -51,6 +51,12 @@ class Linear(BaseModel):
     def at(self, count: int) -> int:
         """Time for `count`, whole nanoseconds."""
         return round(self.base_ns + self.per_value_ns * count)
+
+    def scaled(self, factor: float) -> Self:
+        """The same, taking so many times as long."""
+        return self.model_copy(
+            update={"base_ns": self.base_ns * factor, "per_value_ns": self.per_value_ns * factor}
+        )
 
 
 class Calibrated(BaseModel):
@@ -178,6 +184,22 @@ class Calibrated(BaseModel):
     def to_json(self) -> str:
         """The calibration as JSON text."""
         return self.model_dump_json(indent=1)
+
+    def scaled(self, forward: float, logits: float) -> Self:
+        """The same with forwards, and with all that touches logits, taking so many times as long.
+
+        Raises NetsimError for factors that are not positive.
+        """
+        check_factors(forward, logits)
+        grid = tuple(
+            tuple(tuple(round(ns * forward) for ns in line) for line in plane)
+            for plane in self.forward_grid_ns
+        )
+        passes = {
+            name: getattr(self, name).scaled(logits)
+            for name in ("select", "encode", "decode", "steer", "choose")
+        }
+        return self.model_copy(update={"forward_grid_ns": grid} | passes)
 
     @property
     def name(self) -> str:

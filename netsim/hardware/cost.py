@@ -74,3 +74,12 @@ def check_rows(new_tokens: Sequence[int], contexts: Sequence[int]) -> int:
             f"each row needs at least 1 new token and no negative context"
         )
     return rows
+
+
+def check_factors(forward: float, logits: float) -> None:
+    """NetsimError for factors of time that are not positive and finite."""
+    for name, factor in (("forward", forward), ("logits", logits)):
+        if not 0 < factor < float("inf"):
+            raise NetsimError(
+                f"{name} = {factor}: a factor of time must be positive; 1 changes none"
+            )

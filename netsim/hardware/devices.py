@@ -2,7 +2,8 @@
 
 Peaks are dense bf16 or fp16 with fp32 accumulation, without sparsity. The shares reached and the
 overheads are declared: typical of tuned inference runtimes, not measured here. Whoever needs
-better calibrates (netsim/hardware/calibrated.py).
+better calibrates (netsim/hardware/calibrated.py). Power is that of a device at work, and what it
+keeps of its speed when it works for minutes on end is declared.
 """
 
 from collections.abc import Mapping
@@ -41,6 +42,12 @@ class Hardware:
     """Host cores that encode at the same time."""
     source: str
     """Where the numbers come from, in words."""
+    power_w: float
+    """What it draws while it computes, watts."""
+    power_source: str
+    """Where that comes from, in words."""
+    sustained_speed: float = 1.0
+    """Share of its speed that is left once heat throttles it; 1 where cooling suffices."""
     memory_efficiency: float = 0.8
     """Share of `memory_bandwidth` that a decode reaches."""
     compute_efficiency: float = 0.6
@@ -52,12 +59,15 @@ class Hardware:
         for name in (
             "memory_bandwidth", "peak_flops", "memory_bytes", "scan_bandwidth", "host_bandwidth",
             "host_speed", "host_cores", "memory_efficiency", "compute_efficiency", "usable_memory",
+            "power_w", "sustained_speed",
         ):  # fmt: skip
             if not getattr(self, name) > 0:
                 raise NetsimError(
                     f"hardware {self.name!r}: {name} = {getattr(self, name)}; it must be positive"
                 )
-        for name in ("memory_efficiency", "compute_efficiency", "usable_memory"):
+        for name in (
+            "memory_efficiency", "compute_efficiency", "usable_memory", "sustained_speed",
+        ):  # fmt: skip
             if getattr(self, name) > 1:
                 raise NetsimError(
                     f"hardware {self.name!r}: {name} = {getattr(self, name)}; "
@@ -69,21 +79,21 @@ class Hardware:
             )
 
 
-def _gpu(
-    name: str, gb_s: float, tflops: float, gb: float, source: str, launch_ns: int = 10_000
-) -> Hardware:
+def _gpu(name: str, gb_s: float, tflops: float, gb: float, watts: float, source: str) -> Hardware:
     """A data-centre or desktop card behind PCIe 4 (25 GB/s reached), host of 16 cores."""
     return Hardware(
         name=name,
         memory_bandwidth=round(gb_s * _GB),
         peak_flops=round(tflops * _TERA),
         memory_bytes=round(gb * _GB),
-        launch_ns=launch_ns,
+        launch_ns=10_000,
         scan_bandwidth=round(gb_s * _GB * 0.5),
         host_bandwidth=25 * _GB,
         host_speed=1.0,
         host_cores=16,
         source=source + "; efficiencies and overheads declared",
+        power_w=watts,
+        power_source="data sheet: largest board power, its host left out",
     )
 
 
@@ -97,6 +107,9 @@ def _edge(
     launch_ns: int,
     host_speed: float,
     usable_memory: float,
+    power_w: float,
+    power_source: str,
+    sustained_speed: float = 1.0,
     scan_share: float | None = None,
 ) -> Hardware:
     """A board, phone or laptop: one memory for all, one core for the codec.
@@ -116,6 +129,9 @@ def _edge(
         host_speed=host_speed,
         host_cores=1,
         source=source + "; efficiencies and overheads declared",
+        power_w=power_w,
+        power_source=power_source,
+        sustained_speed=sustained_speed,
         memory_efficiency=0.7,
         compute_efficiency=0.5,
         usable_memory=usable_memory,
@@ -123,11 +139,18 @@ def _edge(
 
 
 _ALL = (
-    _gpu("h200", 4800, 989, 141, "data sheet: NVIDIA H200 SXM"),
-    _gpu("h100", 3350, 989, 80, "data sheet: NVIDIA H100 SXM5"),
-    _gpu("a100", 2039, 312, 80, "data sheet: NVIDIA A100 SXM4 80 GB"),
-    _gpu("l4", 300, 121, 24, "data sheet: NVIDIA L4 (bf16 242 with sparsity)"),
-    _gpu("rtx4090", 1008, 165.2, 24, "data sheet: NVIDIA Ada, GeForce RTX 4090, fp32 accumulation"),
+    _gpu("h200", 4800, 989, 141, 700, "data sheet: NVIDIA H200 SXM"),
+    _gpu("h100", 3350, 989, 80, 700, "data sheet: NVIDIA H100 SXM5"),
+    _gpu("a100", 2039, 312, 80, 400, "data sheet: NVIDIA A100 SXM4 80 GB"),
+    _gpu("l4", 300, 121, 24, 72, "data sheet: NVIDIA L4 (bf16 242 with sparsity)"),
+    _gpu(
+        "rtx4090",
+        1008,
+        165.2,
+        24,
+        450,
+        "data sheet: NVIDIA Ada, GeForce RTX 4090, fp32 accumulation",
+    ),
     _edge(
         "orin-agx",
         204.8,
@@ -137,6 +160,8 @@ _ALL = (
         launch_ns=60_000,
         host_speed=0.5,
         usable_memory=0.85,
+        power_w=60,
+        power_source="data sheet: largest power mode of the module",
         scan_share=0.5,
     ),
     _edge(
@@ -148,6 +173,8 @@ _ALL = (
         launch_ns=100_000,
         host_speed=0.4,
         usable_memory=0.65,
+        power_w=15,
+        power_source="data sheet: largest power mode of the module",
         scan_share=0.5,
     ),
     _edge(
@@ -159,6 +186,8 @@ _ALL = (
         launch_ns=80_000,
         host_speed=0.45,
         usable_memory=0.65,
+        power_w=25,
+        power_source="data sheet: largest power mode of the module",
         scan_share=0.5,
     ),
     _edge(
@@ -171,6 +200,9 @@ _ALL = (
         launch_ns=100_000,
         host_speed=0.7,
         usable_memory=0.5,
+        power_w=6,
+        power_source="declared: the maker states none; what a phone's case gives off",
+        sustained_speed=0.6,
     ),
     _edge(
         "laptop-cpu",
@@ -181,6 +213,9 @@ _ALL = (
         launch_ns=20_000,
         host_speed=1.0,
         usable_memory=0.7,
+        power_w=28,
+        power_source="declared: base power of processors for thin laptops",
+        sustained_speed=0.8,
     ),
 )
 

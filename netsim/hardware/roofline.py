@@ -24,7 +24,7 @@ from operator import mul
 from typing import TypeAlias
 
 from netsim.errors import NetsimError
-from netsim.hardware.cost import check_rows
+from netsim.hardware.cost import check_factors, check_rows
 from netsim.hardware.devices import Hardware
 from netsim.hardware.shapes import ModelShape
 
@@ -88,11 +88,13 @@ def batch_ns(rows: int, new: int, held: int, pairs: int, terms: ForwardTerms) ->
 class Roofline:
     """A CostModel for a `shape` on `hardware`, from data sheets.
 
-    Raises NetsimError if the weights do not fit into the memory.
+    `forward` and `logits` multiply the time of forwards and of all that touches logits: 1 is what
+    the data sheets say. Raises NetsimError if the weights do not fit into the memory.
     """
 
     __slots__ = (
         "_kv_bytes",
+        "_logits",
         "_scan_ns_per_value",
         "_scan_overhead_ns",
         "hardware",
@@ -100,9 +102,13 @@ class Roofline:
         "terms",
     )
 
-    def __init__(self, hardware: Hardware, shape: ModelShape) -> None:
+    def __init__(
+        self, hardware: Hardware, shape: ModelShape, *, forward: float = 1.0, logits: float = 1.0
+    ) -> None:
+        check_factors(forward, logits)
         self.hardware = hardware
         self.shape = shape
+        self._logits = logits
         self._kv_bytes = shape.kv_bytes_per_token
         self.terms: ForwardTerms = (
             2 * shape.block_parameters,
@@ -110,12 +116,12 @@ class Roofline:
             4 * shape.layers * shape.heads * shape.head_dim,
             shape.read_bytes,
             self._kv_bytes,
-            round(hardware.peak_flops * hardware.compute_efficiency / 1e6),
-            round(hardware.memory_bandwidth * hardware.memory_efficiency / 1e6),
-            hardware.launch_ns * (shape.layers + _EXTRA_LAUNCHES),
+            round(hardware.peak_flops * hardware.compute_efficiency / 1e6 / forward),
+            round(hardware.memory_bandwidth * hardware.memory_efficiency / 1e6 / forward),
+            round(hardware.launch_ns * (shape.layers + _EXTRA_LAUNCHES) * forward),
         )
-        self._scan_overhead_ns = hardware.launch_ns * _KERNELS_PER_SCAN
-        self._scan_ns_per_value = _LOGIT_BYTES * 1e9 / hardware.scan_bandwidth
+        self._scan_overhead_ns = round(hardware.launch_ns * _KERNELS_PER_SCAN * logits)
+        self._scan_ns_per_value = _LOGIT_BYTES * 1e9 / hardware.scan_bandwidth * logits
         if self._room_bytes() < 0:
             raise NetsimError(
                 f"{shape.name} needs {shape.weight_bytes / 1e9:.1f} GB, {hardware.name} has "
@@ -153,7 +159,7 @@ class Roofline:
         """See CostModel."""
         dense = _DENSE_BYTES * vocab_size
         sent_bytes = rows * min(dense, _SENT_BYTES * k)
-        copy_ns = round(sent_bytes * 1e9 / self.hardware.host_bandwidth)
+        copy_ns = round(sent_bytes * 1e9 / self.hardware.host_bandwidth * self._logits)
         if k >= vocab_size:
             return self._scan_overhead_ns + copy_ns
         return self._scan_ns(rows * vocab_size, SELECT_PASSES) + copy_ns
@@ -161,7 +167,7 @@ class Roofline:
     def _frame_ns(self, values: int, base_ns: float, ns_per_value: float) -> int:
         sparse_ns = base_ns + ns_per_value * values
         dense_ns = base_ns + _DENSE_NS_PER_VALUE * max(self.shape.vocab, values)
-        return round(min(sparse_ns, dense_ns) / self.hardware.host_speed)
+        return round(min(sparse_ns, dense_ns) / self.hardware.host_speed * self._logits)
 
     def encode_ns(self, rows: int, values: int) -> int:
         """See CostModel."""

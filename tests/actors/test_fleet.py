@@ -111,7 +111,7 @@ def same(one: ArmRun, other: ArmRun) -> None:
     assert one.tokens == other.tokens
     assert one.requests == other.requests
     assert one.end_ns == other.end_ns
-    assert one.engine.batches == other.engine.batches
+    assert one.engine == other.engine
     assert one.egress_busy_ns == other.egress_busy_ns
     assert digest(one) == digest(other)
 

@@ -305,3 +305,42 @@ class TestCalibrated:
         assert Linear.through([(0, 50), (10, 0)]).per_value_ns == 0
         with pytest.raises(NetsimError, match="no points"):
             Linear.through([])
+
+
+def test_factors_multiply_every_cost_and_the_compiled_terms_agree() -> None:
+    hardware, shape = hardware_named("phone-npu"), shape_named("qwen2.5-1.5b")
+    usual, slower = Roofline(hardware, shape), Roofline(hardware, shape, forward=2.0, logits=3.0)
+    for rows in ([1], [1, 1, 7], [300]):
+        held = [5] * len(rows)
+        assert slower.forward_ns(rows, held) == pytest.approx(
+            2 * usual.forward_ns(rows, held), rel=1e-4
+        )
+    for name, arguments in (
+        ("select_ns", (4, 1000, 64)),
+        ("select_ns", (4, 1000, 1000)),
+        ("encode_ns", (4, 64)),
+        ("decode_ns", (64,)),
+        ("steer_ns", (1000, 2)),
+        ("choose_ns", (1000, 2)),
+    ):
+        expected = 3 * getattr(usual, name)(*arguments)
+        assert getattr(slower, name)(*arguments) == pytest.approx(expected, rel=1e-3), name
+    with pytest.raises(NetsimError, match="must be positive"):
+        Roofline(hardware, shape, forward=0.0)
+
+
+def test_a_scaled_calibration_is_the_same_curve_times_its_factors() -> None:
+    usual = calibrated()
+    slower = usual.scaled(2.0, 3.0)
+    assert slower.forward_ns([1, 1], [9, 9]) == pytest.approx(
+        2 * usual.forward_ns([1, 1], [9, 9]), abs=2
+    )
+    assert slower.steer_ns(1000) == pytest.approx(3 * usual.steer_ns(1000), abs=2)
+    assert usual.scaled(1.0, 1.0) == usual
+
+
+def test_every_device_says_what_it_draws_and_who_says_so() -> None:
+    for hardware in HARDWARE.values():
+        assert hardware.power_w > 0
+        assert hardware.power_source.startswith(("data sheet", "declared"))
+        assert 0 < hardware.sustained_speed <= 1
