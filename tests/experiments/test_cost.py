@@ -41,9 +41,10 @@ def priced(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any
         return charge("cloud", cloud_ns(costs, op))
 
     def watched_edge(costs: Costs, op: EdgeOp, device_class: str) -> int:
-        session = op.session > 0 or isinstance(op, EdgeForward)
         cost_ns = edge_ns(costs, op, device_class)
-        return charge(device_class, cost_ns) if session or op.position else cost_ns
+        # Session 0's first decode and choice cannot be told from a table's look-ups.
+        asked = isinstance(op, EdgeForward) or op.session > 0 or op.position > 0
+        return charge(device_class, cost_ns) if asked else cost_ns
 
     asked = scenario(
         arms=[STEERED | {"refine": ONE_MORE}],
@@ -78,7 +79,6 @@ def test_a_devices_energy_is_its_power_over_the_work_it_was_charged(priced: Any)
     joules = sum(
         hardware_named(name).power_w * ns / 1e9 for name, ns in charged.items() if name != "cloud"
     )
-    # The charges of device 0's first decodes and choices are not told apart from table look-ups.
     assert row["cost"]["device_j_per_token"] * row["tokens"] == pytest.approx(joules, rel=0.02)
 
 
