@@ -235,7 +235,7 @@ def test_validate_and_expand(capsys: pytest.CaptureFixture[str], tmp_path: Path)
         (("tiny", "workload.max_new_tokens=10000"), "the models allow"),
         (
             ("tiny", "models.cloud.path=models/mine"),
-            "models.cloud.path: model models/mine: no such folder, and no model hub answers; give",
+            "models.cloud.path: model models/mine: no such folder, and no model hub answers; fetch",
         ),
     ],
 )
