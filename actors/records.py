@@ -50,6 +50,8 @@ class TokenRow:
         chosen_at_ns: instant at the device.
         record: what the session machine says of it.
         moved: bytes since the previous token of the session.
+        payloads: sizes of its LOGITS payloads, round by round, in bytes; empty where nothing was
+            steered. They make ``moved.payload_bytes_down``.
     """
 
     device: int
@@ -57,6 +59,7 @@ class TokenRow:
     chosen_at_ns: int
     record: TokenRecord
     moved: ByteMeter
+    payloads: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,11 @@ from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.machine import STAGES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the run directory: names and meanings of its files and columns."""
+
+READABLE_VERSIONS = (1, SCHEMA_VERSION)
+"""Versions that this program reads; 1 has no ``round_payload_bytes``."""
 
 STAGE_COLUMNS = tuple(f"stage_{stage}_ns" for stage in STAGES)
 """Columns of ``tokens`` whose sum is ``latency_ns``."""
@@ -52,6 +55,7 @@ TOKEN_COLUMNS = (
     "certified",
     "margin",
     *METER_COLUMNS,
+    "round_payload_bytes",
 )
 """Columns of ``tokens`` that every run has; the arm's keys come after them."""
 
@@ -75,6 +79,7 @@ REQUEST_COLUMNS = (
 
 _TEXT = {"prompt_id", "link_class", "device_class", "reason"}
 _FLAG = {"certified", "failed", "censored"}
+_LISTS = {"tokens", "round_payload_bytes"}
 
 Columns = dict[str, list[Any]]
 
@@ -106,6 +111,7 @@ def token_columns(arm: int, keys: Mapping[str, str], rows: Sequence[TokenRow]) -
             record.certified,
             record.margin,
             *(getattr(row.moved, name) for name in METER_COLUMNS),
+            row.payloads,
         )
         for name, value in zip(TOKEN_COLUMNS, values, strict=True):
             columns[name].append(value)
@@ -176,7 +182,7 @@ def _type_of(name: str, text: frozenset[str]) -> pa.DataType | None:
         return pa.bool_()
     if name == "margin":
         return pa.float64()
-    if name == "tokens":
+    if name in _LISTS:
         return pa.list_(pa.int64())
     if name in TOKEN_COLUMNS or name in REQUEST_COLUMNS:
         return pa.int64()

@@ -146,6 +146,15 @@ def host_makers(
         from actors.values.recorded import RecordedRows  # noqa: PLC0415 - brings pyarrow in
 
         return _row_hosts(partial(RecordedRows, scenario.recorded.path), "recorded", shadow)
+    if scenario.values == "profile":
+        from actors.values.replayed import (  # noqa: PLC0415 - brings pyarrow in
+            ReplayCloudHost,
+            ReplayEdgeHost,
+        )
+        from experiments.profile.replay import replay_spec  # noqa: PLC0415 - likewise
+
+        spec = replay_spec(scenario)
+        return partial(ReplayCloudHost, spec), partial(ReplayEdgeHost, spec), ("profile", "profile")
     from actors.values.null import NullCloudHost, NullEdgeHost  # noqa: PLC0415
 
     constants = null_config(scenario)

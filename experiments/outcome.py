@@ -35,6 +35,10 @@ def given_origins(scenario: Scenario) -> dict[str, str]:
         "generated": "synthetic",
         "null": "declared",
     }
+    if scenario.values == "profile":
+        from experiments.profile.replay import open_profile  # noqa: PLC0415 - brings pyarrow in
+
+        bytes_origin["profile"] = open_profile(scenario).origin.bytes_origin
     origins = {"bytes": bytes_origin[scenario.values], "links": "declared"}
     return origins | {"quality": "measured"} if scenario.values == "models" else origins
 

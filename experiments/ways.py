@@ -17,7 +17,7 @@ from actors.virtual import VirtualDriver
 from costeer.errors import ConfigError
 from costeer.methods import CloudRole
 from experiments.calibration import PairCalibration
-from experiments.hosting import Laboratory, null_config
+from experiments.hosting import Laboratory
 from experiments.planning import plan_costs
 from experiments.scenario import Scenario
 
@@ -98,15 +98,12 @@ def _fleet(
     """Prepare an arm for the compiled way."""
     from actors.fleet.driver import FleetDriver  # noqa: PLC0415 - only where it is asked for
     from actors.fleet.machine_code import kept_compiler  # noqa: PLC0415
-    from actors.fleet.outcomes import Outcomes  # noqa: PLC0415
+    from experiments.profile.outcomes import outcomes_of  # noqa: PLC0415
 
-    if scenario.cloud.replicas > 1 or plan.until_ns or scenario.workload.lengths is not None:
+    if scenario.cloud.replicas > 1 or plan.until_ns:
         raise ConfigError(
-            "way: fleet runs one replica, to the end of all sessions, with answers of one length;"
-            " leave out cloud.replicas, workload.duration_s and workload.lengths"
+            "way: fleet runs one replica, to the end of all sessions; leave out cloud.replicas and"
+            " workload.duration_s"
         )
-    sessions = sum(len(device.requests) for device in plan.devices)
-    codec = plan.arm.codec if plan.arm.method.steered else None
-    constants = null_config(scenario, codec)
-    outcomes = Outcomes.constant(constants, sessions, plan.max_new_tokens, plan.eos)
+    outcomes = outcomes_of(scenario, plan)
     return FleetDriver(plan, terms, costs, outcomes, recorder, compiler=kept_compiler()).run

@@ -69,6 +69,8 @@ class Stream(IntEnum):
     """Generated rates of a link."""
     REGION = 19
     """Which region a device lives in."""
+    PROFILE = 20
+    """Where in a profile of measured sessions a device begins."""
 
 
 # --- the hash ---------------------------------------------------------------------------------

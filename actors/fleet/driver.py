@@ -185,7 +185,7 @@ class FleetDriver:
         number = int(
             session - fleet.of_device[fleet.of_session[session, col.OWNER], col.FIRST_SESSION]
         )
-        first, outcomes = fleet.of_session[session, col.FIRST_OUT], self._outcomes.rows
+        first, outcomes = fleet.of_session[session, col.FIRST_OUT], self._outcomes
         steered, streamed = self._plan.arm.method.steered, self._plan.arm.method.streamed
         left = _figures(books.request, session)[col.TOTAL :]
         tokens = []
@@ -206,7 +206,10 @@ class FleetDriver:
             )
             left = [one - other for one, other in zip(left, figures[MOVED:], strict=True)]
             moved = ByteMeter(*figures[MOVED:])
-            self._recorder.token(TokenRow(device.device, number, figures[CHOSEN_AT], record, moved))
+            payloads = outcome.payload_bytes if moved.payload_bytes_down else ()
+            self._recorder.token(
+                TokenRow(device.device, number, figures[CHOSEN_AT], record, moved, payloads)
+            )
         return tuple(tokens), left
 
     def _request(

@@ -1,6 +1,6 @@
 """What a fleet's sessions say and how much it weighs: values without hosts.
 
-Legend: R rows, one per token of a session that is described; P payloads, one per round of a row.
+Legend: S sessions, R rows, one per token that is described, P payloads, one per round of a row.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from actors.values.null import NullConfig
+    from actors.values.profile import ProfilePart
 
-    Integers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +41,103 @@ class Outcomes:
     """The outcomes of all sessions; sessions may share rows.
 
     Args:
-        rows: all that is said.
-        first_rows: where each session begins, in the order of devices and their requests.
-        lengths: how many tokens each session has.
+        token_R: ids.
+        first_payload_R1: where each row's payloads begin, and behind the last.
+        payload_bytes_P: sizes.
+        certified_R: whether proven to be the full-vocabulary token.
+        margin_R: nats between the best and the second-best candidate.
+        first_rows: (S,) where each session begins, in the order of devices and their requests.
+        lengths: (S,) how many tokens each session has.
     """
 
-    rows: tuple[Outcome, ...]
+    token_R: Integers
+    first_payload_R1: Integers
+    payload_bytes_P: Integers
+    certified_R: npt.NDArray[np.bool_]
+    margin_R: npt.NDArray[np.float64]
     first_rows: Integers
     lengths: Integers
+
+    def __getitem__(self, row: int) -> Outcome:
+        """Return one row."""
+        first, end = self.first_payload_R1[row : row + 2]
+        return Outcome(
+            int(self.token_R[row]),
+            tuple(self.payload_bytes_P[first:end].tolist()),
+            bool(self.certified_R[row]),
+            float(self.margin_R[row]),
+        )
+
+    @property
+    def most_rounds(self) -> int:
+        """The most payloads of a row; 1 where there are none."""
+        return int(np.diff(self.first_payload_R1).max(initial=1))
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Outcome], first_rows: Integers, lengths: Integers) -> Outcomes:
+        """Return what sessions say that share given rows."""
+        sizes = [len(row.payload_bytes) for row in rows]
+        return cls(
+            token_R=np.array([row.token for row in rows], np.int64),
+            first_payload_R1=np.cumsum([0, *sizes], dtype=np.int64),
+            payload_bytes_P=np.array(
+                [size for row in rows for size in row.payload_bytes], np.int64
+            ),
+            certified_R=np.array([row.certified for row in rows], np.bool_),
+            margin_R=np.array([row.margin for row in rows], np.float64),
+            first_rows=first_rows,
+            lengths=lengths,
+        )
 
     @classmethod
     def of_sessions(cls, sessions: Sequence[Sequence[Outcome]]) -> Outcomes:
         """Return what so many sessions say, each of its own."""
         lengths = np.array([len(each) for each in sessions], np.int64)
         first = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)[:-1]))
-        return cls(tuple(row for each in sessions for row in each), first, lengths)
+        return cls.of_rows([row for each in sessions for row in each], first, lengths)
 
     @classmethod
-    def constant(
-        cls, config: NullConfig, sessions: int, max_new_tokens: int, eos: frozenset[int]
-    ) -> Outcomes:
-        """Return what `null` values say: the same in every session."""
+    def constant(cls, config: NullConfig, limit_S: Integers, eos: frozenset[int]) -> Outcomes:
+        """Return what `null` values say: the same in every session, up to its limit."""
         rows = []
-        for position in range(max_new_tokens):
+        for position in range(int(limit_S.max(initial=0))):
             token = config.first_token + position % config.period
             rows.append(Outcome(token, (config.payload_bytes,), certified=True, margin=1.0))
             if token in eos:
                 break
-        lengths = np.full(sessions, len(rows), np.int64)
-        return cls(tuple(rows), np.zeros(sessions, np.int64), lengths)
+        lengths = np.minimum(limit_S, len(rows))
+        return cls.of_rows(rows, np.zeros(len(limit_S), np.int64), lengths)
+
+    @classmethod
+    def replayed(
+        cls, part: ProfilePart, session_S: Integers, limit_S: Integers, *, to_the_limit: bool
+    ) -> Outcomes:
+        """Return what sessions say that replay a profile.
+
+        Args:
+            part: the arm's part of it.
+            session_S: the profiled session that each one begins with.
+            limit_S: the most tokens of each.
+            to_the_limit: whether a session reads on where the profiled one ends; else it ends
+                there.
+        """
+        first_S = part.first_row_S1[session_S]
+        natural_S = part.first_row_S1[session_S + 1] - first_S
+        lengths = limit_S if to_the_limit else np.minimum(natural_S, limit_S)
+        # Round and round: behind the last row come the first ones again.
+        rows = len(part.token_R)
+        more = max(0, int((first_S + lengths).max(initial=0)) - rows)
+        again_R = np.arange(rows + more) % rows
+        counts_R = np.diff(part.first_payload_R1)[again_R]
+        first_payload_R1 = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts_R)))
+        payloads = len(part.payload_bytes_P)
+        again_P = np.arange(first_payload_R1[-1]) % payloads
+        return cls(
+            token_R=part.token_R[again_R],
+            first_payload_R1=first_payload_R1,
+            payload_bytes_P=part.payload_bytes_P[again_P],
+            certified_R=part.certified_R[again_R],
+            margin_R=part.margin_R[again_R],
+            first_rows=first_S,
+            lengths=lengths.astype(np.int64),
+        )

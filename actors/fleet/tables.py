@@ -78,7 +78,7 @@ def fleet_of(plan: ArmPlan, terms: CodecTerms, costs: Costs, outcomes: Outcomes)
         for index, device in enumerate(plan.devices)
         for number in range(len(device.requests))
     ]
-    rounds = max((len(row.payload_bytes) for row in outcomes.rows), default=1)
+    rounds = outcomes.most_rounds
     opens = _OpenSizes(plan, terms)
     prompts = [
         0
@@ -86,8 +86,11 @@ def fleet_of(plan: ArmPlan, terms: CodecTerms, costs: Costs, outcomes: Outcomes)
         else len(session_spec(plan, device, number, terms).prompt(method.cloud_prompt))
         for _, device, number in sessions
     ]
+    limits_S = [plan.new_tokens(device.requests[number]) for _, device, number in sessions]
     if method.cloud_prompt is not None:
-        longest = max(prompts, default=0) + plan.max_new_tokens
+        longest = max(
+            (prompt + limit for prompt, limit in zip(prompts, limits_S, strict=True)), default=0
+        )
         if longest > min(limits.max_context, limits.kv_tokens):
             raise ConfigError(
                 f"workload: a session of {longest} tokens exceeds the cloud's context of"
@@ -97,7 +100,6 @@ def fleet_of(plan: ArmPlan, terms: CodecTerms, costs: Costs, outcomes: Outcomes)
     ways = [way for model in models for way in (model.down, model.up)]
     most_rows = len(plan.devices) + 1
     steered, streamed = method.steered, method.streamed
-    payloads = [size for row in outcomes.rows for size in row.payload_bytes]
     return Fleet(
         devices=len(plan.devices),
         sessions=len(sessions),
@@ -130,7 +132,7 @@ def fleet_of(plan: ArmPlan, terms: CodecTerms, costs: Costs, outcomes: Outcomes)
                 for _, device, number in sessions
             ],
             prompts,
-            [prompt + plan.max_new_tokens for prompt in prompts],
+            [prompt + limit for prompt, limit in zip(prompts, limits_S, strict=True)],
             [
                 opens.of(device, number) if method.cloud_prompt else 0
                 for _, device, number in sessions
@@ -141,11 +143,11 @@ def fleet_of(plan: ArmPlan, terms: CodecTerms, costs: Costs, outcomes: Outcomes)
             *_edge_prompts(plan, terms, sessions).T,
         ),
         of_outcome=_columns(
-            [row.token for row in outcomes.rows],
-            [len(row.payload_bytes) - 1 for row in outcomes.rows],
-            _running_sum(len(row.payload_bytes) for row in outcomes.rows)[:-1],
+            outcomes.token_R,
+            np.diff(outcomes.first_payload_R1) - 1,
+            outcomes.first_payload_R1[:-1],
         ),
-        payload_bytes=_integers(payloads),
+        payload_bytes=_integers(outcomes.payload_bytes_P),
         line=_integers((way.rate_bps, way.propagation_ns, way.jitter_ns) for way in ways),
         loss=_reals(way.loss for way in ways),
         tcp=_integers(tcp for model in models for tcp in model.tcp_terms),

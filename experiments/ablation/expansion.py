@@ -23,7 +23,13 @@ _FORMAT = 1
 """Of what a cell leaves behind; part of its id."""
 
 _START_S = 0.5
-_TOKEN_S = {"models": 0.01, "recorded": 0.0005, "generated": 0.0005, "null": 0.0003}
+_TOKEN_S = {
+    "models": 0.01,
+    "recorded": 0.0005,
+    "generated": 0.0005,
+    "profile": 0.0003,
+    "null": 0.0003,
+}
 _LOGIT_S = {"none": 1.2e-8, "agreement": 2.2e-8, "ranks": 8e-8, "tails": 8e-8}
 """Seconds per cell, per token, and per token and logit of the vocabulary: measured on one core of
 the machine that the project was written on. For an estimate, not for results."""

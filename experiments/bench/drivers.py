@@ -21,7 +21,6 @@ from actors.cloud import CloudActor
 from actors.edge import EdgeActor
 from actors.fleet.driver import FleetDriver
 from actors.fleet.machine_code import kept_compiler
-from actors.fleet.outcomes import Outcomes
 from actors.live.driver import run_live
 from actors.metrics import ArmMetrics, Metrics
 from actors.plan import ArmPlan, CodecTerms, codec_terms
@@ -29,8 +28,9 @@ from actors.port import LocalHandle
 from actors.records import News, Recorder
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
 from actors.virtual import VirtualDriver
-from experiments.hosting import host_makers, null_config
+from experiments.hosting import host_makers
 from experiments.planning import Workload, plan_arm, plan_costs, plan_workload
+from experiments.profile.outcomes import outcomes_of
 from experiments.scenario import Scenario
 
 _DEVICES = 64
@@ -171,9 +171,7 @@ def _fleet(method: str, repeats: int) -> dict[str, Any]:
     scenario = _scenario("null", method, _FLEET_TOKENS, _FLEET_DEVICES, "lte")
     setting = _Setting(scenario)
     costs = plan_costs(scenario, setting.terms)
-    outcomes = Outcomes.constant(
-        null_config(scenario), _FLEET_DEVICES, _FLEET_TOKENS, setting.plan.eos
-    )
+    outcomes = outcomes_of(scenario, setting.plan)
     taken = []
     for _ in range(repeats + 1):
         driver = FleetDriver(

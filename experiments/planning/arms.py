@@ -24,20 +24,24 @@ _MBPS = 1_000_000
 _MAX_SESSIONS = 1_000_000
 
 
-def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPlan:
-    """Return one arm of the scenario."""
-    method = config.settings
+def arm_spec(scenario: Scenario, config: ArmConfig) -> ArmSpec:
+    """Return what the hosts need to know of an arm."""
     sampling = config.sampling
-    arm = ArmSpec(
-        method=method,
+    return ArmSpec(
+        method=config.settings,
         strength=config.strength.c if config.strength is not None else 0.0,
         codec=config.codec or CodecConfig(),
         sampling=Sampling(sampling.temperature, sampling.top_p, sampling.tail),
         seed=scenario.seed,
     )
+
+
+def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPlan:
+    """Return one arm of the scenario."""
+    method = config.settings
     cloud = scenario.cloud
     plan = ArmPlan(
-        arm=arm,
+        arm=arm_spec(scenario, config),
         devices=workload.devices,
         max_new_tokens=scenario.workload.max_new_tokens,
         eos=workload.eos,

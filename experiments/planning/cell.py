@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actors.fleet.cell import CellPlan
 from experiments.planning.members import Compiler, as_it_is, plan_members
-from experiments.planning.sizes import plan_sizes, prompt_bytes
+from experiments.planning.sizes import plan_sizes
 from experiments.planning.timing import plan_timing
 from experiments.scenario import Scenario
 
@@ -25,7 +25,6 @@ def plan_cell(scenario: Scenario, cell: int, compiler: Compiler = as_it_is) -> C
     members = plan_members(scenario, cell, compiler)
     timing = plan_timing(scenario, members.device_D)
     sizes = plan_sizes(scenario, members.device_D[timing.owner_S], timing.request_S)
-    vocab_size = scenario.generated.vocab_size
     return CellPlan(
         cell=cell,
         classes=members.classes,
@@ -38,8 +37,8 @@ def plan_cell(scenario: Scenario, cell: int, compiler: Compiler = as_it_is) -> C
         opened=timing.opened,
         public_S=sizes.public_S,
         personal_S=sizes.personal_S,
-        public_bytes_S=prompt_bytes(vocab_size, sizes.public_S),
-        personal_bytes_S=prompt_bytes(vocab_size, sizes.personal_S),
+        public_bytes_S=sizes.public_bytes_S,
+        personal_bytes_S=sizes.personal_bytes_S,
         new_tokens_S=sizes.new_tokens_S,
         until_ns=round((scenario.workload.duration_s or 0.0) * _NS),
         warmup_ns=round(scenario.workload.warmup_s * _NS),

@@ -6,6 +6,7 @@ Legend: S sessions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -28,11 +29,13 @@ _FEW = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Tokens of each session; see ``CellPlan``."""
+    """Tokens of each session, and bytes of its prompts' ids; see ``CellPlan``."""
 
     public_S: Int64s
     personal_S: Int64s
     new_tokens_S: Int64s
+    public_bytes_S: Int64s
+    personal_bytes_S: Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +85,26 @@ def plan_sizes(scenario: Scenario, device_S: Integers, request_S: Integers) -> S
         device_S: number of each session's device in the fleet.
         request_S: which of its device's sessions each is.
     """
+    if scenario.values == "profile":
+        from experiments.profile.replay import replayed_sizes  # noqa: PLC0415 - brings pyarrow in
+
+        return replayed_sizes(scenario, device_S, request_S)
     asked, seed = lengths_of(scenario), scenario.seed
     public_S = _drawn(asked.public, seed, Stream.PROMPT, device_S, 2 * request_S)
     context_S = _drawn(asked.context, seed, Stream.PROMPT, device_S, 2 * request_S + 1)
     answer_S = _drawn(asked.answer, seed, Stream.OUTPUT, device_S, request_S)
-    return Sizes(public_S, public_S + context_S, np.minimum(answer_S, asked.max_new_tokens))
+    return _counting(
+        scenario.generated.vocab_size,
+        public_S,
+        public_S + context_S,
+        np.minimum(answer_S, asked.max_new_tokens),
+    )
+
+
+def _counting(vocab_size: int, public_S: Int64s, personal_S: Int64s, new_tokens_S: Int64s) -> Sizes:
+    """Return the sizes of sessions whose prompts' ids count up from 0 to V and begin again."""
+    bytes_of = partial(prompt_bytes, vocab_size)
+    return Sizes(public_S, personal_S, new_tokens_S, bytes_of(public_S), bytes_of(personal_S))
 
 
 def _drawn(length: Length, seed: int, stream: int, device_S: Integers, at_S: Integers) -> Int64s:
@@ -129,3 +147,17 @@ def prompt_bytes(vocab_size: int, tokens_S: Int64s) -> Int64s:
     np.cumsum(np.resize(sizes, most), out=sums[1:])
     bytes_S: Int64s = sums[tokens_S]
     return bytes_S
+
+
+def ids_of(tokens: int, size: int) -> tuple[int, ...]:
+    """Return ids of a prompt that has so many tokens and takes so many bytes in an OPEN frame.
+
+    Args:
+        tokens: how many.
+        size: bytes, from one to five for each.
+    """
+    if not tokens:
+        return ()
+    each, more = divmod(size, tokens)
+    long, short = (1 << 7 * count if count else 0 for count in (each, each - 1))
+    return (long,) * more + (short,) * (tokens - more)

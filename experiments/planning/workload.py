@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,7 @@ from costeer.methods import Prompt
 from experiments.pair_limits import check_models, context_limits, vocab_size_of
 from experiments.planning.devices import plan_devices
 from experiments.planning.members import most_devices
-from experiments.planning.sizes import lengths_of, plan_sizes
+from experiments.planning.sizes import ids_of, lengths_of, plan_sizes
 from experiments.planning.timing import Timing, most_requests_per_device, plan_timing
 from experiments.scenario import ModelsConfig, Scenario
 from experiments.workload import PromptRow, assign_rows, load_rows
@@ -58,16 +59,25 @@ def plan_workload(scenario: Scenario) -> Workload:
         return _plan_texts(scenario)
     if scenario.recorded is not None and scenario.values == "recorded":
         return _plan_recorded(scenario, scenario.recorded.path)
-    timing = _timing(scenario)
+    timing, whole = _timing(scenario), plan_cells(scenario)
     sizes = plan_sizes(scenario, timing.owner_S, timing.request_S)
-    made: dict[tuple[int, int, int], Request] = {}
-    each = zip(
-        sizes.public_S.tolist(), sizes.personal_S.tolist(), sizes.new_tokens_S.tolist(), strict=True
+    make = _replayed if scenario.values == "profile" else partial(_counting, whole.vocab_size)
+    made: dict[tuple[int, ...], Request] = {}
+    columns = (
+        sizes.public_S,
+        sizes.personal_S,
+        sizes.public_bytes_S,
+        sizes.personal_bytes_S,
+        np.where(sizes.new_tokens_S == scenario.workload.max_new_tokens, 0, sizes.new_tokens_S),
     )
-    asked = [_request(made, scenario, *of) for of in each]
+    asked = []
+    for of in zip(*(column.tolist() for column in columns), strict=True):
+        if of not in made:
+            made[of] = make(*of)
+        asked.append(made[of])
     first = timing.first_session_D1.tolist()
     requests = [tuple(asked[one:after]) for one, after in pairwise(first)]
-    return replace(plan_cells(scenario), devices=plan_devices(scenario, timing, requests))
+    return replace(whole, devices=plan_devices(scenario, timing, requests))
 
 
 def plan_cells(scenario: Scenario) -> Workload:
@@ -77,6 +87,8 @@ def plan_cells(scenario: Scenario) -> Workload:
         ConfigError: more sessions than ids.
     """
     check_sessions(scenario)
+    if scenario.values == "profile":
+        return _profile_cells(scenario)
     asked = lengths_of(scenario)
     needs = asked.longest_personal + scenario.workload.max_new_tokens
     return Workload(
@@ -87,6 +99,23 @@ def plan_cells(scenario: Scenario) -> Workload:
         needs,
         asked.longest_public,
         asked.longest_personal,
+    )
+
+
+def _profile_cells(scenario: Scenario) -> Workload:
+    from experiments.profile.replay import open_profile, replay_spec  # noqa: PLC0415 - pyarrow
+
+    profile = open_profile(scenario)
+    replay_spec(scenario, profile)
+    longest = int(profile.personal_S.max())
+    return Workload(
+        rows={},
+        devices=(),
+        eos=frozenset() if scenario.workload.ignore_eos else frozenset(profile.origin.eos),
+        vocab_size=profile.origin.vocab_size,
+        max_context=longest + scenario.workload.max_new_tokens,
+        longest_public=int(profile.public_S.max()),
+        longest_personal=longest,
     )
 
 
@@ -104,21 +133,21 @@ def _timing(scenario: Scenario) -> Timing:
     return plan_timing(scenario, np.arange(scenario.fleet.devices))
 
 
-def _request(
-    made: dict[tuple[int, int, int], Request],
-    scenario: Scenario,
-    public: int,
-    personal: int,
-    limit: int,
+def _counting(
+    vocab_size: int, public: int, personal: int, _public_bytes: int, _bytes: int, limit: int
 ) -> Request:
-    """Return a request of these lengths; equal ones are one object. Ids count up, modulo V."""
-    known = made.get((public, personal, limit))
-    if known is None:
-        ids = tuple(index % scenario.generated.vocab_size for index in range(personal))
-        cut = None if limit == scenario.workload.max_new_tokens else limit
-        known = Request("generated", ids[:public], ids[public:] + ids[:public], cut)
-        made[public, personal, limit] = known
-    return known
+    """Return a request of these lengths whose ids count up, modulo V."""
+    ids = tuple(index % vocab_size for index in range(personal))
+    return Request("generated", ids[:public], ids[public:] + ids[:public], limit or None)
+
+
+def _replayed(
+    public: int, personal: int, public_bytes: int, personal_bytes: int, limit: int
+) -> Request:
+    """Return a request that weighs what a measured one did."""
+    return Request(
+        "profile", ids_of(public, public_bytes), ids_of(personal, personal_bytes), limit or None
+    )
 
 
 def _plan_recorded(scenario: Scenario, path: str) -> Workload:

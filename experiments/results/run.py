@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from actors.sink import REQUEST_COLUMNS, SCHEMA_VERSION, TOKEN_COLUMNS
+from actors.sink import READABLE_VERSIONS, REQUEST_COLUMNS, TOKEN_COLUMNS
 from costeer.errors import ConfigError
 from experiments.results.frames import Frames, arms_in
 from experiments.results.summary import summarise
@@ -122,9 +122,10 @@ def _manifest(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f"{file}: not valid JSON ({error}); the run cannot be read") from error
     version = manifest.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_VERSIONS:
+        readable = " and ".join(map(str, READABLE_VERSIONS))
         raise ConfigError(
-            f"{file}: schema version {version}, this program reads {SCHEMA_VERSION}; "
+            f"{file}: schema version {version}, this program reads {readable}; "
             "use the version of costeer that wrote the run"
         )
     return manifest

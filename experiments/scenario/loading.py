@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from costeer.errors import ConfigError
 from experiments.problems import describe
+from experiments.profile.shipped import profile_path
 from experiments.scenario.model import Scenario
 from experiments.scenario.models import HfModel
 from experiments.splits import SPLITS
@@ -89,6 +90,8 @@ def _check_files(scenario: Scenario, where: str) -> None:
     named: list[tuple[str, str | Path | None]] = [
         ("timing.calibration", scenario.timing.calibration)
     ]
+    if scenario.values == "profile" and scenario.profile is not None:
+        named.append(("profile.path", profile_path(scenario.profile.path)))
     if scenario.values == "models":
         if scenario.workload.prompts not in SPLITS:
             named.append(("workload.prompts", scenario.workload.prompts))

@@ -17,21 +17,14 @@ from experiments.scenario.fleet import FleetConfig, RatesArrivals, Sticky, Weigh
 from experiments.scenario.models import ModelsConfig
 from experiments.scenario.prices import PricesConfig
 from experiments.scenario.section import Section
-from experiments.scenario.values import GeneratedValues, RecordedValues
+from experiments.scenario.values import GeneratedValues, ProfileValues, RecordedValues
 from netsim.hardware import Roofline, hardware_named, shape_named
 from netsim.sharing import Discipline
 
 
 def _values(given: object) -> object:
     # YAML reads a bare null as nothing.
-    return "null" if given is None else _refuse_planned(given, {"profile"})
-
-
-def _refuse_planned(given: object, planned: set[str]) -> object:
-    """Say of a choice of the design that no code carries out so far that it is not built."""
-    if isinstance(given, str) and given in planned:
-        raise ValueError(f"{given!r} is not built yet; choose another")
-    return given
+    return "null" if given is None else given
 
 
 class Scenario(Section):
@@ -41,12 +34,12 @@ class Scenario(Section):
     """What tables and reports call it."""
     way: Literal["virtual", "live", "fleet"] = "virtual"
     """`virtual` (simulated clock, durations charged), `live` (the wall, durations measured) or
-    `fleet` (as virtual, compiled, without hosts: constant values alone)."""
+    `fleet` (as virtual, compiled, without hosts: constant values or a profile's)."""
     values: Annotated[
-        Literal["models", "recorded", "generated", "null"], BeforeValidator(_values)
+        Literal["models", "recorded", "generated", "profile", "null"], BeforeValidator(_values)
     ] = "models"
-    """Where values come from: real `models`, their `recorded` logits, `generated` logits, or
-    constants (`null`)."""
+    """Where values come from: real `models`, their `recorded` logits, `generated` logits, the
+    sizes and outcomes of a measured `profile`, or constants (`null`)."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Names the run's random numbers; all arms see the same ones."""
     models: ModelsConfig = ModelsConfig()
@@ -55,6 +48,8 @@ class Scenario(Section):
     """The shape of generated (or constant) values."""
     recorded: RecordedValues | None = None
     """Which recording `recorded` values are read from."""
+    profile: ProfileValues | None = None
+    """Which profile `profile` values are replayed from."""
     fleet: FleetConfig
     """The devices and their users."""
     cloud: CloudConfig = CloudConfig()
@@ -72,14 +67,21 @@ class Scenario(Section):
     def _recording_given(self) -> Self:
         if self.values == "recorded" and self.recorded is None:
             raise ValueError("recorded values need `recorded: {path: …}`")
+        if self.values == "profile" and self.profile is None:
+            raise ValueError("profile values need `profile: {path: …}`")
+        if self.values == "profile" and self.way == "live":
+            raise ValueError(
+                "way: live computes and sends real payloads, which a profile does not hold; choose"
+                " way: virtual or way: fleet"
+            )
         return self
 
     @model_validator(mode="after")
-    def _compiled_fleets_are_constant(self) -> Self:
-        if self.way == "fleet" and self.values != "null":
+    def _compiled_fleets_compute_nothing(self) -> Self:
+        if self.way == "fleet" and self.values not in {"null", "profile"}:
             raise ValueError(
-                f'way: fleet carries no values: write values: "null", or choose way: virtual for'
-                f" values: {self.values}"
+                f'way: fleet computes no values: write values: profile or values: "null", or choose'
+                f" way: virtual for values: {self.values}"
             )
         return self
 

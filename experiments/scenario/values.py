@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from actors.values.generated import GeneratedConfig
+from actors.values.order import ReplayOrder
 from costeer.errors import ConfigError
 from experiments.scenario.section import Section
 
@@ -71,3 +72,13 @@ class RecordedValues(Section):
 
     path: str = Field(min_length=1)
     """A file of `costeer record-logits`."""
+
+
+class ProfileValues(Section):
+    """Sizes and outcomes of sessions that were measured before, replayed in contiguous blocks."""
+
+    path: str = Field(min_length=1)
+    """Name of a shipped profile, or a file of `costeer record-profile`."""
+    order: ReplayOrder = ReplayOrder.DRAWN
+    """Which session a device's n-th one replays: `drawn` (blocks that begin at a drawn session) or
+    `own` (that of the measured device of the same number)."""

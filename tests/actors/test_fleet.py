@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -162,7 +163,7 @@ def test_machine_code_does_what_python_does_beyond_saturation(method: str) -> No
 def test_constants_are_those_of_null_hosts() -> None:
     plan = arm_plan(max_new_tokens=40, eos=frozenset({47}))
     config = NullConfig(vocab_size=VOCAB, first_token=10, period=100)
-    outcomes = Outcomes.constant(config, 3, plan.max_new_tokens, plan.eos)
+    outcomes = Outcomes.constant(config, np.full(3, plan.max_new_tokens), plan.eos)
     run = driver_of(plan, null_hosts()).run()
     assert {request.reason for request in run.requests} == {"eos"}
     same(run_fleet(plan, outcomes), run)
@@ -182,7 +183,7 @@ def test_a_stopped_fleet_censors_what_had_come() -> None:
 def refused(plan: ArmPlan, costs: Costs | None = None) -> str:
     terms = begin(plan, generated_hosts())
     outcomes = Outcomes.constant(
-        NullConfig(vocab_size=VOCAB, first_token=0, period=9), 3, 5, plan.eos
+        NullConfig(vocab_size=VOCAB, first_token=0, period=9), np.full(3, 5), plan.eos
     )
     with pytest.raises(ConfigError) as caught:
         FleetDriver(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import accumulate
 
+import numpy as np
 import pytest
 
 from actors.costs import Costs
@@ -63,7 +64,7 @@ def test_requests_leave_when_the_queue_says(load: float, batch: int) -> None:
     )
     terms = codec_terms(plan, VOCAB)
     costs = Costs(Fixed(forward=MS), {"free": Fixed()}, terms.ladder)
-    outcomes = Outcomes.constant(CONFIG, REQUESTS, 1, plan.eos)
+    outcomes = Outcomes.constant(CONFIG, np.ones(REQUESTS, np.int64), plan.eos)
     run = FleetDriver(
         plan, terms, costs, outcomes, recorder_of(plan), compiler=kept_compiler()
     ).run()

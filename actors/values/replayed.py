@@ -1,0 +1,168 @@
+"""Hosts that say what a profile's sessions said, and send payloads of the sizes that theirs had.
+
+A payload is zeros of the right length: what it would have decoded to was decided when the profile
+was measured. Everything between (frames, links, batches, refinement) happens as with real values.
+
+Legend: see ``actors.values.profile``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from actors.plan import device_and_request
+from actors.values.order import ReplayOrder
+from actors.values.port import ArmSpec
+from actors.values.profile import Profile, ProfilePart
+from costeer.certificate import Choice
+from costeer.errors import LocalProtocolError
+from costeer.machine import (
+    CloudOp,
+    CloudSelect,
+    EdgeChoose,
+    EdgeOp,
+    EdgeSteer,
+    EncodeItem,
+    Release,
+    Selected,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySpec:
+    """What is replayed.
+
+    Args:
+        path: of the profile.
+        order: which session a session replays.
+        parts: which part of it each arm replays.
+    """
+
+    path: str
+    order: ReplayOrder
+    parts: tuple[tuple[ArmSpec, int], ...]
+
+    def part_of(self, arm: ArmSpec) -> int:
+        """Return which part an arm replays.
+
+        Raises:
+            LocalProtocolError: none was planned for it.
+        """
+        for known, part in self.parts:
+            if known == arm:
+                return part
+        raise LocalProtocolError(f"replay: no part of the profile was planned for {arm}")
+
+
+class _Replay:
+    """The rows that the sessions of one arm read."""
+
+    def __init__(self, profile: Profile, order: ReplayOrder, part: ProfilePart, seed: int) -> None:
+        self._profile = profile
+        self._order = order
+        self._part = part
+        self._seed = seed
+
+    def row(self, session: int, position: int) -> int:
+        owner = device_and_request(session)
+        of = self._profile.session_of(self._order, self._seed, *owner)
+        return int(self._part.first_row_S1[of] + position) % len(self._part.token_R)
+
+    def token(self, session: int, position: int) -> int:
+        return int(self._part.token_R[self.row(session, position)])
+
+    def payload_bytes(self, session: int, position: int, round_: int) -> int:
+        row = self.row(session, position)
+        first, end = self._part.first_payload_R1[row : row + 2]
+        if round_ >= end - first:
+            raise LocalProtocolError(
+                f"session {session}, position {position}: the profile has no round {round_}"
+            )
+        return int(self._part.payload_bytes_P[first + round_])
+
+    def choice(self, session: int, position: int, round_: int) -> Choice:
+        row, part = self.row(session, position), self._part
+        if round_ < part.first_payload_R1[row + 1] - part.first_payload_R1[row] - 1:
+            return Choice(int(part.token_R[row]), certified=False, margin=0.0)
+        certified, margin = bool(part.certified_R[row]), float(part.margin_R[row])
+        return Choice(int(part.token_R[row]), certified=certified, margin=margin, final=True)
+
+
+class _Host:
+    """Opens the profile once, and a part of it for each arm."""
+
+    def __init__(self, spec: ReplaySpec) -> None:
+        self._spec = spec
+        self._profile = Profile(spec.path)
+        self._replay: _Replay | None = None
+
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Take the arm's part of the profile; return the vocabulary's size."""
+        part = self._profile.parts[self._spec.part_of(arm)]
+        self._replay = _Replay(self._profile, self._spec.order, part, arm.seed)
+        return self._profile.origin.vocab_size
+
+    @property
+    def replay(self) -> _Replay:
+        """The arm's rows."""
+        if self._replay is None:
+            raise LocalProtocolError("replay: an operation before begin_arm")
+        return self._replay
+
+
+class ReplayCloudHost(_Host):
+    """A large model whose sizes and choices were measured before.
+
+    Args:
+        spec: what is replayed.
+    """
+
+    def __init__(self, spec: ReplaySpec) -> None:
+        super().__init__(spec)
+        self._rounds: dict[int, tuple[int, int]] = {}
+
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Forget every session, take the arm's part; return the vocabulary's size."""
+        self._rounds.clear()
+        return super().begin_arm(arm)
+
+    def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
+        """Values of the operations, in order."""
+        return [self._execute(op) for op in ops]
+
+    def _execute(self, op: CloudOp | Release) -> object:
+        if isinstance(op, CloudSelect):
+            return Selected(
+                tuple(self._payload(item) for item in op.encode),
+                tuple(self.replay.token(*asked) for asked in op.choose),
+            )
+        if isinstance(op, Release):
+            self._rounds.pop(op.session, None)
+        return None
+
+    def _payload(self, item: EncodeItem) -> bytes:
+        """Return the next round's payload: an item names ranks, not its round."""
+        position, rounds = self._rounds.get(item.session, (-1, 0))
+        round_ = rounds if position == item.position else 0
+        self._rounds[item.session] = item.position, round_ + 1
+        return bytes(self.replay.payload_bytes(item.session, item.position, round_))
+
+
+class ReplayEdgeHost(_Host):
+    """A small model, and the steering on top of it, whose choices were measured before.
+
+    Args:
+        spec: what is replayed.
+    """
+
+    def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
+        """Values of the operations, in order."""
+        return [self._execute(op) for op in ops]
+
+    def _execute(self, op: EdgeOp | Release) -> object:
+        if isinstance(op, EdgeSteer):
+            return self.replay.choice(op.session, op.position, op.round)
+        if isinstance(op, EdgeChoose):
+            return self.replay.choice(op.session, op.position, 0)
+        return None

@@ -1,0 +1,53 @@
+"""What the sessions of a compiled fleet say: constants, or a profile's."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.fleet.outcomes import Outcomes
+from actors.plan import ArmPlan
+from experiments.hosting import null_config
+from experiments.profile.replay import open_profile, order_of, replay_spec
+from experiments.scenario import Scenario
+
+Integers = npt.NDArray[np.int64]
+
+
+def outcomes_of(scenario: Scenario, plan: ArmPlan) -> Outcomes:
+    """Return the outcomes of an arm's sessions, in the order of devices and their requests.
+
+    Raises:
+        ConfigError: the profile cannot be read, or has no such arm or session.
+    """
+    asked = [
+        (device.device, number, plan.new_tokens(request))
+        for device in plan.devices
+        for number, request in enumerate(device.requests)
+    ]
+    device_S, request_S, limit_S = np.array(asked, np.int64).reshape(-1, 3).T
+    return outcomes_for(scenario, plan, device_S, request_S, limit_S)
+
+
+def outcomes_for(
+    scenario: Scenario, plan: ArmPlan, device_S: Integers, request_S: Integers, limit_S: Integers
+) -> Outcomes:
+    """Return the outcomes of sessions that are given as columns.
+
+    Args:
+        scenario: says where values come from.
+        plan: the arm; its devices do not matter.
+        device_S: number, in the whole fleet, of the device of each session.
+        request_S: which of that device's sessions it is.
+        limit_S: the most tokens of each.
+
+    Raises:
+        ConfigError: the profile cannot be read, or has no such arm or session.
+    """
+    if scenario.values != "profile":
+        codec = plan.arm.codec if plan.arm.method.steered else None
+        return Outcomes.constant(null_config(scenario, codec), limit_S, plan.eos)
+    profile = open_profile(scenario)
+    part = profile.parts[replay_spec(scenario, profile).part_of(plan.arm)]
+    session_S = profile.sessions_of(order_of(scenario), plan.arm.seed, device_S, request_S)
+    return Outcomes.replayed(part, session_S, limit_S, to_the_limit=not plan.eos)

@@ -1,0 +1,117 @@
+"""Make a profile out of a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.values.profile import Profile, ProfiledSession, ProfileOrigin, write_profile
+from costeer.errors import ConfigError
+from costeer.messages import number_bytes
+from experiments.planning import plan_workload
+from experiments.results.run import Run, load
+from experiments.scenario import Scenario, load_scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from actors.plan import Request
+
+_SOURCES = {"models": "measured", "recorded": "measured", "generated": "synthetic"}
+"""Values that are worth a profile, and what its sizes are then."""
+
+
+def record_profile(run_dir: Path, path: Path) -> Profile:
+    """Write the profile of a run, read it back, checked, and return it.
+
+    Sessions that failed or were cut off in one arm are left out of all.
+
+    Args:
+        run_dir: a finished run of real, recorded or generated values.
+        path: where the profile goes.
+
+    Raises:
+        ConfigError: no such run, not finished, of an older version, or of other values.
+    """
+    run = load(run_dir)
+    if not run.complete:
+        raise ConfigError(f"{run_dir}: the run was stopped before its end; run it to the end first")
+    if "round_payload_bytes" not in run.tokens or run.tokens["round_payload_bytes"].isna().any():
+        raise ConfigError(
+            f"{run_dir}: its rows do not hold the size of each payload (a run of an older version);"
+            " run it again"
+        )
+    scenario = load_scenario(str(run_dir / "scenario.yaml"))
+    if scenario.values not in _SOURCES:
+        raise ConfigError(
+            f"{run_dir}: its values are {scenario.values!r}; a profile is recorded from a run on"
+            " models, recorded or generated values"
+        )
+    workload = plan_workload(scenario)
+    requests = {
+        (device.device, index): request
+        for device in workload.devices
+        for index, request in enumerate(device.requests)
+    }
+    origin = ProfileOrigin(
+        run=scenario.name,
+        seed=scenario.seed,
+        bytes_origin=_SOURCES[scenario.values],
+        vocab_size=workload.vocab_size,
+        eos=_ends(run),
+        cloud=str(run.manifest["cloud_values"]),
+        edge=str(run.manifest["edge_values"]),
+        arms=tuple(_arm(scenario, index) for index in range(len(scenario.arms))),
+    )
+    whole = _whole(run, len(scenario.arms))
+    if not whole:
+        raise ConfigError(
+            f"{run_dir}: no session ended well in every arm; there is nothing to keep"
+        )
+    limit = scenario.workload.max_new_tokens
+    tokens = run.tokens.sort_values(["arm", "device", "request", "position"], kind="stable")
+    rows = dict(tuple(tokens.groupby(["arm", "device", "request"], sort=False)))
+    parts = [
+        [_session(key, rows[arm, *key], requests[key], limit) for key in whole]
+        for arm in range(len(scenario.arms))
+    ]
+    write_profile(path, origin, parts)
+    return Profile(path)
+
+
+def _arm(scenario: Scenario, index: int) -> dict[str, Any]:
+    written: dict[str, Any] = scenario.arms[index].model_dump(mode="json", exclude={"padding"})
+    return written
+
+
+def _ends(run: Run) -> tuple[int, ...]:
+    ended = run.requests[run.requests["reason"] == "eos"]
+    return tuple(sorted({int(tokens[-1]) for tokens in ended["tokens"]}))
+
+
+def _whole(run: Run, arms: int) -> list[tuple[int, int]]:
+    """Return (device, request) of what ended well in every arm, in order."""
+    well = run.requests[~run.requests["failed"] & ~run.requests["censored"]]
+    counts: Mapping[tuple[int, int], int] = well.groupby(["device", "request"]).size().to_dict()
+    return sorted((int(one), int(two)) for (one, two), n in counts.items() if n == arms)
+
+
+def _session(
+    key: tuple[int, int], rows: Mapping[str, Any], request: Request, limit: int
+) -> ProfiledSession:
+    payloads = [[int(size) for size in sizes] or [0] for sizes in rows["round_payload_bytes"]]
+    return ProfiledSession(
+        device=key[0],
+        request=key[1],
+        prompt_id=request.prompt_id,
+        public_tokens=len(request.public),
+        personal_tokens=len(request.personal),
+        public_bytes=sum(map(number_bytes, request.public)),
+        personal_bytes=sum(map(number_bytes, request.personal)),
+        limit=limit if request.limit is None else min(limit, request.limit),
+        tokens=rows["token"].tolist(),
+        rounds=[len(sizes) - 1 for sizes in payloads],
+        payload_bytes=[size for sizes in payloads for size in sizes],
+        certified=rows["certified"].tolist(),
+        margin=[float(margin) for margin in rows["margin"]],
+    )

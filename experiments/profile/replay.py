@@ -1,0 +1,118 @@
+"""Which part of a profile each arm of a scenario replays, and what its users then ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from actors.values.order import ReplayOrder
+from actors.values.profile import Profile
+from actors.values.replayed import ReplaySpec
+from costeer.codec.core import build_codec
+from costeer.errors import ConfigError, LocalProtocolError
+from costeer.refinement import RefineConfig
+from experiments.planning.arms import arm_spec
+from experiments.planning.sizes import Sizes
+from experiments.profile.shipped import profile_path
+from experiments.scenario import ArmConfig, Scenario
+from netsim.random import Integers
+
+
+def open_profile(scenario: Scenario) -> Profile:
+    """Read the profile that a scenario replays.
+
+    Raises:
+        ConfigError: it cannot be read or is none.
+    """
+    if scenario.profile is None:
+        raise LocalProtocolError(f"{scenario.name}: values are {scenario.values}, not a profile's")
+    return Profile(profile_path(scenario.profile.path))
+
+
+def order_of(scenario: Scenario) -> ReplayOrder:
+    """Return which session a session of a scenario replays."""
+    return ReplayOrder.DRAWN if scenario.profile is None else scenario.profile.order
+
+
+def replay_spec(scenario: Scenario, profile: Profile | None = None) -> ReplaySpec:
+    """Return which part of its profile each arm of a scenario replays.
+
+    Args:
+        scenario: its arms have to be arms of the run that was measured, but for their padding.
+        profile: of the scenario, if it has been read.
+
+    Raises:
+        ConfigError: the profile has no such arm, or two arms cannot be told apart.
+    """
+    profile = profile or open_profile(scenario)
+    measured = [ArmConfig.model_validate(arm) for arm in profile.origin.arms]
+    parts = []
+    for index, config in enumerate(scenario.arms):
+        found = [part for part, arm in enumerate(measured) if _same(arm, config)]
+        if not found:
+            held = "; ".join(dict.fromkeys(arm_words(profile)))
+            raise ConfigError(
+                f"arms.{index}: profile {profile.path} has no {_words(config, profile)};"
+                f" it has {held}."
+                " Choose one of these, or record a run that has it"
+            )
+        parts.append((arm_spec(scenario, config), found[0]))
+    for index, (spec, part) in enumerate(parts):
+        if any(spec == other and part != theirs for other, theirs in parts[:index]):
+            raise ConfigError(
+                f"arms.{index}: differs from an earlier arm in refinement alone, which a replay"
+                " cannot tell apart; run them as two scenarios"
+            )
+    return ReplaySpec(str(profile.path), order_of(scenario), tuple(parts))
+
+
+def replayed_sizes(scenario: Scenario, device_S: Integers, request_S: Integers) -> Sizes:
+    """Return how long the sessions' prompts are, what they weigh, and how long answers may be.
+
+    Args:
+        scenario: replays a profile.
+        device_S: number of each session's device in the fleet.
+        request_S: which of its device's sessions each is.
+    """
+    profile, most = open_profile(scenario), scenario.workload.max_new_tokens
+    of_S = profile.sessions_of(order_of(scenario), scenario.seed, device_S, request_S)
+    limit_S = np.minimum(profile.limit_S[of_S], most)
+    if scenario.workload.ignore_eos:
+        limit_S = np.full(len(of_S), most, np.int64)
+    return Sizes(
+        profile.public_S[of_S],
+        profile.personal_S[of_S],
+        limit_S,
+        profile.public_bytes_S[of_S],
+        profile.personal_bytes_S[of_S],
+    )
+
+
+def _same(measured: ArmConfig, asked: ArmConfig) -> bool:
+    return _key(measured) == _key(asked)
+
+
+def _key(config: ArmConfig) -> dict[str, Any]:
+    """Return what an arm's outcomes depend on: frames may be filled up afterwards."""
+    key = config.model_dump(exclude={"padding", "strength"})
+    return key | {"c": round(config.strength.c, 9) if config.strength is not None else None}
+
+
+def arm_words(profile: Profile) -> list[str]:
+    """Return each of a profile's arms in a few words."""
+    return [_words(ArmConfig.model_validate(arm), profile) for arm in profile.origin.arms]
+
+
+def _words(config: ArmConfig, profile: Profile) -> str:
+    words = [config.method]
+    if config.strength is not None:
+        words.append(f"c = {config.strength.c:.4g}")
+    if config.codec is not None:
+        words.append(build_codec(config.codec, profile.origin.vocab_size).name)
+    if config.refine is not None and config.refine != RefineConfig():
+        refine = config.refine
+        words.append(f"refined x{refine.growth}, {refine.max_rounds} rounds, {refine.at_cap}")
+    if config.sampling.temperature:
+        words.append(f"temperature {config.sampling.temperature:g}")
+    return ", ".join(words)
