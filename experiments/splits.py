@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
-SPLITS: dict[str, Literal["dev", "test", "test_templates"]] = {
+Split: TypeAlias = Literal["dev", "test", "test_templates"]
+
+SPLITS: dict[str, Split] = {
     "held-out": "dev",
     "dev": "dev",
     "test": "test",

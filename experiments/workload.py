@@ -11,46 +11,47 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from costeer.errors import ConfigError
+from experiments.datasets.files import Record, read_records, read_text
+from experiments.datasets.kinds import Reading, is_own, to_rows
+from experiments.datasets.noise import with_noise
+from experiments.datasets.row import PromptRow
 from experiments.problems import describe
-from experiments.splits import SPLITS
+from experiments.splits import SPLITS, Split
+
+_AS_IT_IS = Reading()
+_OTHER_NOTATIONS = {".csv", ".json"}
 
 
-class PromptRow(BaseModel):
-    """One row of prompts."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    id: str = Field(min_length=1)
-    """Unique in its file."""
-    input: str = Field(min_length=1)
-    """The public query, without the private context."""
-    personalized_input: str = Field(min_length=1)
-    """The complete prompt, private context included."""
-    output: str
-    """Reference text."""
-    profile_facts: tuple[str, ...] = ()
-    """Words of the private context that a personal text uses."""
-    thing_facts: tuple[str, ...] = ()
-    """Facts that everybody may know and a good text uses."""
-
-
-def load_rows(prompts: str, limit: int | None = None) -> tuple[PromptRow, ...]:
-    """The rows that a scenario's `workload.prompts` names: a held-out split, or a JSONL file.
+def load_rows(
+    prompts: str,
+    limit: int | None = None,
+    reading: Reading = _AS_IT_IS,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> tuple[PromptRow, ...]:
+    """The rows that a scenario's `workload.prompts` names: a held-out split, or a file.
 
     Args:
         prompts: `held-out`, `dev`, `test`, `test-templates`, or a path.
         limit: rows to take, from the first; all if None.
+        reading: what is done with files of other projects (`experiments.datasets.kinds`).
+        noise: irrelevant units per unit of a private context.
+        seed: of the noise.
 
     Raises:
         ConfigError: there is no such file, a row in it is not valid (file and line), an id is
             there twice, or there are no rows.
     """
     split = SPLITS.get(prompts)
-    if split is None:
-        return _read_jsonl(Path(prompts), limit)
+    rows = _of_file(Path(prompts), limit, reading) if split is None else _of_corpus(split, limit)
+    return with_noise(rows, noise, seed)
+
+
+def _of_corpus(split: Split, limit: int | None) -> tuple[PromptRow, ...]:
     from experiments.pair.corpus import rows  # noqa: PLC0415 - builds its tables at import
 
     return tuple(
@@ -83,21 +84,31 @@ def assign_rows(
     )
 
 
-def _read_jsonl(path: Path, limit: int | None) -> tuple[PromptRow, ...]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            rows = tuple(_parse_rows(path, file, limit))
-    except OSError as error:
+def _of_file(path: Path, limit: int | None, reading: Reading) -> tuple[PromptRow, ...]:
+    if not path.is_file():
         names = ", ".join(SPLITS)
-        reason = (error.strerror or "cannot be read").lower()
-        raise ConfigError(
-            f"prompts {path}: {reason}; give a JSONL file or one of {names}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"prompts {path}: not UTF-8 text at byte {error.start}") from error
+        raise ConfigError(f"prompts {path}: no such file; give a JSONL file or one of {names}")
+    text = read_text(path)
+    if not text.strip():
+        raise ConfigError(f"prompts {path}: holds no rows; give one JSON object per line")
+    if path.suffix.lower() not in _OTHER_NOTATIONS and _is_own(text):
+        rows = tuple(_parse_rows(path, text.splitlines(), limit))
+    else:
+        records = read_records(path, limit)
+        rows = to_rows(path, records, reading) if records else ()
     if not rows:
         raise ConfigError(f"prompts {path}: holds no rows; give one JSON object per line")
     return rows
+
+
+def _is_own(text: str) -> bool:
+    """Whether the first line says that this is a file of rows, even of faulty ones."""
+    line = next(line for line in text.splitlines() if line.strip())
+    try:
+        data = json.loads(line)
+    except ValueError:
+        return not line.lstrip().startswith("[")
+    return not isinstance(data, dict) or is_own(Record("", data))
 
 
 def _parse_rows(path: Path, lines: Iterable[str], limit: int | None) -> Iterable[PromptRow]:

@@ -11,13 +11,15 @@ import numpy as np
 from actors.plan import DevicePlan, Request, session_id
 from costeer.errors import ConfigError
 from costeer.methods import Prompt
+from experiments.datasets.kinds import Reading
+from experiments.datasets.row import PromptRow
 from experiments.pair_limits import check_models, context_limits, vocab_size_of
 from experiments.planning.devices import plan_devices
 from experiments.planning.members import most_devices
 from experiments.planning.sizes import ids_of, lengths_of, plan_sizes
 from experiments.planning.timing import Timing, most_requests_per_device, plan_timing
 from experiments.scenario import ModelsConfig, Scenario
-from experiments.workload import PromptRow, assign_rows, load_rows
+from experiments.workload import assign_rows, load_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +210,22 @@ def _models_workload(models: ModelsConfig, *, ignore_eos: bool) -> Workload:
     return Workload({}, (), eos, vocab_size_of(models), min(contexts.values()))
 
 
+def _rows(scenario: Scenario) -> tuple[PromptRow, ...]:
+    asked = scenario.workload
+    rerank = None
+    if asked.reranker is not None:
+        from experiments.datasets.reranker import load_reranker  # noqa: PLC0415 - transformers
+
+        rerank = load_reranker(asked.reranker)
+    reading = Reading(asked.preference, asked.history, rerank)
+    return load_rows(asked.prompts, asked.limit, reading, noise=asked.noise, seed=scenario.seed)
+
+
 def _plan_texts(scenario: Scenario) -> Workload:
     from actors.models.chat import prompt_encoder  # noqa: PLC0415 - transformers
 
     check_models(scenario.models)
-    rows = load_rows(scenario.workload.prompts, scenario.workload.limit)
+    rows = _rows(scenario)
     allowed = _models_workload(scenario.models, ignore_eos=scenario.workload.ignore_eos)
     chat = scenario.models.chat
     encode = prompt_encoder(scenario.models.tokenizer_location, chat.build() if chat else None)

@@ -78,7 +78,16 @@ class WorkloadConfig(Section):
 
     prompts: str = "held-out"
     """`held-out` or `dev` (rows for looking and choosing), `test`, `test-templates`, or the path
-    of a JSONL file."""
+    of a file: rows of one's own, or of the paper's datasets (JSONL, JSON, CSV)."""
+    preference: str | None = Field(default=None, min_length=1)
+    """Asks for answers "as … as possible" where a file holds questions without a context: the
+    paper's are `concise`, `creative`, `uplifting`, `verbose`."""
+    history: int = Field(default=5, ge=1)
+    """Earlier texts before the query, where a file holds a user's history."""
+    reranker: str | None = None
+    """Folder or hub name of a cross-encoder that orders a history after BM25."""
+    noise: float = Field(default=0.0, ge=0, le=100)
+    """Irrelevant lines, from other rows' contexts, per line of a private context."""
     limit: int | None = Field(default=None, ge=1)
     """Use only so many rows, from the first; all of them by default."""
     max_new_tokens: int = Field(default=64, ge=1, le=1_000_000)

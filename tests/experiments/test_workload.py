@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costeer.errors import ConfigError
-from experiments.workload import PromptRow, assign_rows, load_rows
+from experiments.datasets.row import PromptRow
+from experiments.workload import assign_rows, load_rows
 
 ROW = {"id": "a", "input": "ask", "personalized_input": "me: ask", "output": "text"}
 
