@@ -11,6 +11,7 @@ from actors.live.sessions import ShardNews
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle
 from actors.values.port import ArmSpec, EdgeHost
+from actors.values.witness import Witnessed
 from costeer.errors import LocalProtocolError
 from costeer.machine import EdgeOp, Release
 
@@ -30,6 +31,10 @@ class EdgeActor:
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
         """Values of the operations, in order."""
         return self._host.execute(ops)
+
+    def take_witnessed(self) -> list[Witnessed]:
+        """Return what was kept of the arm's witnessed sessions, and forget it."""
+        return self._host.take_witnessed()
 
     def calibrate(self, grid: Grid, payloads: Mapping[int, bytes]) -> EdgePoints:
         """Measure the host on this machine."""

@@ -18,6 +18,7 @@ from actors.values.null import NullConfig
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
 from actors.values.rows import Rows
 from actors.values.shadow import Shadow
+from actors.values.witness import Witnessed
 from costeer.codec.config import AnyCodecConfig
 from costeer.errors import LocalProtocolError
 from experiments.interrupt import deferred_interrupt
@@ -59,6 +60,11 @@ class Laboratory:
         if sizes or not isinstance(size, int):
             raise LocalProtocolError(f"hosts disagree on the vocabulary: {size}, {sizes}")
         return size
+
+    def take_witnessed(self) -> list[Witnessed]:
+        """Return what the devices kept of the arm's witnessed sessions, and forget it."""
+        found = gather([shard.submit("take_witnessed") for shard in self.shards])
+        return [step for steps in found if isinstance(steps, list) for step in steps]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ marked incomplete; arms that had ended before keep their digests and are complet
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -34,6 +35,7 @@ from experiments.progress import Progress
 from experiments.report import write_report
 from experiments.results.cost import CostFacts
 from experiments.results.frames import Arm, arm_of, frames_of
+from experiments.results.samples import MARKED
 from experiments.results.summary import summarise
 from experiments.scenario import Scenario, dump_scenario
 from experiments.texts import TextBook
@@ -134,6 +136,7 @@ def run_arms(
         deferred_interrupt() as stopped,
     ):
         arms = _Arms(sink, scenario)
+        marked: list[dict[str, Any]] = []
         try:
             for index, plan in enumerate(plans):
                 terms = codec_terms(plan, hosts.begin_arm(plan.arm))
@@ -152,11 +155,17 @@ def run_arms(
                 facts = cost_facts(scenario, plan, terms)
                 with arms.keeping(keys, recorder, commit.texts, origins, plan, facts):
                     drive(stopped)
+                marked += [
+                    {"arm": index, "method": keys["method"], **text}
+                    for text in texts.marked(recorder.run.requests, hosts.take_witnessed())
+                ]
                 progress.end()
                 if stopped() or not arms.complete:
                     break
         finally:
             summary = arms.write()
+            if marked:
+                sink.write_text(MARKED, json.dumps(marked, ensure_ascii=False) + "\n")
         complete = len(arms.described) == len(plans) and arms.complete
         sink.close(complete=complete)
     if stopped() or not complete:

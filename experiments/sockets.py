@@ -23,6 +23,7 @@ from actors.sockets.devices import DeviceHost
 from actors.sockets.protocol import welcome
 from actors.sockets.server import CloudServer, ServeLimits
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
+from actors.values.witness import Witnessed
 from costeer.codec.core import build_codec
 from costeer.errors import ConfigError
 from costeer.machine import (
@@ -209,6 +210,10 @@ class _Devices:
     def begin_arm(self, arm: ArmSpec) -> int:
         """Prepare the small model; return the vocabulary's size."""
         return self.host.begin_arm(arm)
+
+    def take_witnessed(self) -> list[Witnessed]:
+        """Return what the devices kept of the arm's witnessed sessions, and forget it."""
+        return self.host.take_witnessed()
 
 
 def run_devices(

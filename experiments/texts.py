@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from actors.records import CENSORED, RequestRow
+from actors.values.witness import Candidates, Witnessed
 from costeer.errors import ConfigError
 from costeer.methods import Method, Prompt
 from experiments.planning import Workload
@@ -71,6 +72,59 @@ class TextBook:
                 }
             found[request.session] = columns
         return found
+
+    def marked(
+        self, requests: Sequence[RequestRow], steps: Sequence[Witnessed]
+    ) -> list[dict[str, Any]]:
+        """Return witnessed texts, token by token, each with its candidates as text.
+
+        Args:
+            requests: an arm's requests.
+            steps: what its devices kept.
+        """
+        if self._tokenizer is None or not steps:
+            return []
+        of_session: dict[int, list[Witnessed]] = {}
+        for step in steps:
+            of_session.setdefault(step.session, []).append(step)
+        return [
+            {
+                "prompt_id": request.prompt_id,
+                "device": request.device,
+                "request": request.request,
+                "tokens": self._tokens(request.tokens, of_session[request.session]),
+            }
+            for request in requests
+            if request.session in of_session
+        ]
+
+    def _tokens(self, tokens: Sequence[int], steps: Sequence[Witnessed]) -> list[dict[str, Any]]:
+        by_position = {step.position: step for step in steps}
+        out: list[dict[str, Any]] = []
+        before = ""
+        for position, token in enumerate(tokens):
+            # What a token adds depends on those before it: spaces, and letters of several bytes.
+            text = self._decode([each for each in tokens[: position + 1] if each not in self._eos])
+            told: dict[str, Any] = {"text": text[len(before) :]}
+            before = text
+            step = by_position.get(position)
+            if step is not None and step.token == token:
+                told["steered"] = step.token != step.unsteered
+                told["before"] = self._named(step.before)
+                told["after"] = self._named(step.after)
+            out.append(told)
+        return out
+
+    def _named(self, candidates: Candidates) -> list[tuple[str, float]]:
+        return [
+            (self._decode([token], special=True), round(probability, 4))
+            for token, probability in candidates
+        ]
+
+    def _decode(self, ids: Sequence[int], *, special: bool = False) -> str:
+        if self._tokenizer is None:
+            return ""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=not special))
 
 
 def _share(text: str, facts: Sequence[str]) -> float | None:

@@ -13,6 +13,7 @@ from actors.live.driver import run_live
 from actors.plan import ArmPlan, CodecTerms
 from actors.records import ArmRun, Recorder
 from actors.values.port import ArmSpec
+from actors.values.witness import Witnessed
 from actors.virtual import VirtualDriver
 from costeer.errors import ConfigError
 from costeer.methods import CloudRole
@@ -54,6 +55,10 @@ class ArmHosts(Protocol):
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Prepare all hosts for an arm; return the vocabulary's size."""
+        ...
+
+    def take_witnessed(self) -> list[Witnessed]:
+        """Return what the devices kept of the arm's witnessed sessions, and forget it."""
         ...
 
 

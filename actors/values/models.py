@@ -31,6 +31,7 @@ from actors.values.ranking import DeviceRanker
 from actors.values.shadow import Shadow
 from actors.values.steering_host import Selector, Steerer
 from actors.values.waves import waves_of
+from actors.values.witness import Witnessed
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     CloudForward,
@@ -216,6 +217,10 @@ class ModelEdgeHost(_ModelHost):
             for place, op in wave.others:
                 values[place] = self._execute(op, self._steerer)
         return values
+
+    def take_witnessed(self) -> list[Witnessed]:
+        """Return what was kept of the arm's witnessed sessions, and forget it."""
+        return self._steerer.witness.take() if self._steerer is not None else []
 
     def _execute(self, op: EdgeOp | Release, steerer: Steerer) -> object:
         if isinstance(op, EdgeDecode):

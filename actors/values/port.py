@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from actors.values.witness import Witnessed
 from costeer.codec.config import AnyCodecConfig
 from costeer.machine import CloudOp, EdgeOp, Release
 from costeer.methods import Method
@@ -29,6 +30,7 @@ class ArmSpec:
         codec: how logits go down.
         sampling: greedy, or a temperature and a nucleus.
         seed: of the run; noise is a pure function of it.
+        witnessed: sessions whose steps a steered arm's devices keep for people to look at.
     """
 
     method: Method
@@ -36,6 +38,7 @@ class ArmSpec:
     codec: AnyCodecConfig
     sampling: Sampling
     seed: int
+    witnessed: frozenset[int] = frozenset()
 
 
 class CloudHost(Protocol):
@@ -59,4 +62,8 @@ class EdgeHost(Protocol):
 
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
         """Values of the operations, in order (None where there is none)."""
+        ...
+
+    def take_witnessed(self) -> list[Witnessed]:
+        """Return what was kept of the arm's witnessed sessions, and forget it."""
         ...

@@ -18,6 +18,7 @@ from actors.values.port import ArmSpec
 from actors.values.shadow import Shadow
 from actors.values.steering_host import Selector, Steerer
 from actors.values.waves import waves_of
+from actors.values.witness import Witnessed
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     CloudForward,
@@ -167,6 +168,10 @@ class RowEdgeHost:
             for place, op in wave.others:
                 values[place] = self._execute(op, self._steerer)
         return values
+
+    def take_witnessed(self) -> list[Witnessed]:
+        """Return what was kept of the arm's witnessed sessions, and forget it."""
+        return self._steerer.witness.take() if self._steerer is not None else []
 
     def _execute(self, op: EdgeOp | Release, steerer: Steerer) -> object:
         if isinstance(op, EdgeDecode):

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from actors.values.port import ArmSpec
 from actors.values.shadow import Shadow
+from actors.values.witness import Witness
 from costeer.certificate import Choice, decide
 from costeer.codec import Codec, SparseLogits, build_codec, merge
 from costeer.errors import CodecError, LocalProtocolError
@@ -125,6 +126,8 @@ class Steerer:
         self._codec = build_codec(arm.codec, vocab_size)
         self._chooser = DenseChooser(arm, vocab_size)
         self._known: dict[int, tuple[int, SparseLogits | CodecError]] = {}
+        self.witness = Witness(arm.witnessed)
+        """Keeps the steps of the arm's witnessed sessions."""
 
     def decode(self, op: EdgeDecode) -> None:
         """Decode a payload and merge it with the position's earlier rounds.
@@ -172,6 +175,10 @@ class Steerer:
         choice = decide(known, delta_V, self._arm.strength, self._arm.sampling, noise)
         if not choice.certified and self._arm.sampling.tail != "renormalised":
             choice = self._guess(choice, known, delta_V, noise)
+        step = (op.session, op.position)
+        if self.witness.watches(*step):
+            arm = self._arm
+            self.witness.see(step, known, delta_V, arm.strength, arm.sampling, noise, choice)
         return replace(choice, final=True) if known.dense else choice
 
     def _guess(

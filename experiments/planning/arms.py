@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from actors.costs import Costs
-from actors.plan import ArmPlan, CodecTerms, codec_terms
+from actors.plan import ArmPlan, CodecTerms, codec_terms, session_id
 from actors.values.port import ArmSpec
 from costeer.cloud import EngineLimits
 from costeer.codec.config import CodecConfig
@@ -22,6 +22,8 @@ from netsim.hardware import CostModel, Roofline, hardware_named, shape_named
 _NS = 1e9
 _MBPS = 1_000_000
 _MAX_SESSIONS = 1_000_000
+_WITNESSED = 4
+"""Texts of each steered arm: two are shown, where every arm finished them."""
 
 
 def arm_spec(scenario: Scenario, config: ArmConfig) -> ArmSpec:
@@ -33,6 +35,7 @@ def arm_spec(scenario: Scenario, config: ArmConfig) -> ArmSpec:
         codec=config.codec or CodecConfig(),
         sampling=Sampling(sampling.temperature, sampling.top_p, sampling.tail),
         seed=scenario.seed,
+        witnessed=_witnessed(scenario, workload) if method.steered else frozenset(),
     )
 
 
@@ -84,6 +87,20 @@ def _check_reach(plan: ArmPlan, model: OpenAiModel, vocab_size: int) -> None:
             f" ranks, and models.cloud tells of {most}; choose codec.select.k <= {most} and"
             " refine: {max_rounds: 0, at_cap: accept}"
         )
+
+
+def _witnessed(scenario: Scenario, workload: Workload) -> frozenset[int]:
+    """Return the sessions whose texts a report shows token by token: the first prompts, by id.
+
+    None on the wall's clock, where looking on would be measured.
+    """
+    if scenario.values != "models" or scenario.way != "virtual":
+        return frozenset()
+    first: dict[str, int] = {}
+    for device in workload.devices:
+        for index, request in enumerate(device.requests):
+            first.setdefault(request.prompt_id, session_id(device.device, index))
+    return frozenset(first[prompt_id] for prompt_id in sorted(first)[:_WITNESSED])
 
 
 def _kv_tokens(scenario: Scenario, workload: Workload, prompt: Prompt | None) -> int:

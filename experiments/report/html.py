@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,19 +18,24 @@ from experiments.results.labels import whole_arms
 from experiments.results.run import Run, load_parts
 
 
-def write_report(run_dir: Path | str, parts: Mapping[str, Run] | None = None) -> Path:
+def write_report(
+    run_dir: Path | str,
+    parts: Mapping[str, Run] | None = None,
+    more: Sequence[Section] = (),
+) -> Path:
     """Write ``report.html`` and ``plots/*.svg`` into a run directory; returns the report's path.
 
     Args:
         run_dir: a run directory, or one that holds several as its folders.
         parts: name -> run, to show others than those found there.
+        more: what else belongs on the page, after the parts: a sweep's curves, say.
 
     Raises:
         ConfigError: nothing here is a run, or it cannot be written.
     """
     path = Path(run_dir)
     shown = load_parts(path) if parts is None else dict(parts)
-    sections = sections_of(shown)
+    sections = [*sections_of(shown), *more]
     plots = path / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     for section in sections:

@@ -13,7 +13,7 @@ from experiments.results.intervals import INTERVALS_NOTE, interval_columns
 from experiments.results.labels import BYTES, TEXT, TIME, Row, origins_line, whole_arms
 from experiments.results.measures import request_measures
 from experiments.results.run import FULL_VOCABULARY, LIVE, METHODS, PREDICTION, Run
-from experiments.results.samples import pick_samples
+from experiments.results.samples import marked_texts, pick_samples
 from experiments.results.summary import ALL
 from experiments.results.tables import (
     link_columns,
@@ -172,13 +172,19 @@ def _stage_blocks(prefix: str, rows: Sequence[Row], origins: str) -> list[Block]
 def _sample_blocks(run: Run) -> list[Block]:
     arms = whole_arms(run.arms)
     methods = list(dict.fromkeys(str(row.get("method", "")) for row in arms))
-    samples = pick_samples(run.requests, methods=[(name, name) for name in methods])
+    marked = marked_texts(run.path)
+    samples = pick_samples(run.requests, 2, [(name, name) for name in methods], marked)
     if not samples:
         return []
     colours = {
         str(row.get("method")): look.colour for row, look in zip(arms, looks(arms), strict=True)
     }
     caption = "The first prompts, by id, that every method finished."
+    if any(sample.marks for sample in samples):
+        caption += (
+            " Marked: tokens that would have been others without steering, from the same logits and"
+            " the text so far. Hover or tab to a token for the likeliest before and after."
+        )
     return [SamplesBlock(samples, colours | METHOD_COLOURS, caption)]
 
 
