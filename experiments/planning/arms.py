@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from actors.costs import Costs
@@ -35,7 +36,6 @@ def arm_spec(scenario: Scenario, config: ArmConfig) -> ArmSpec:
         codec=config.codec or CodecConfig(),
         sampling=Sampling(sampling.temperature, sampling.top_p, sampling.tail),
         seed=scenario.seed,
-        witnessed=_witnessed(scenario, workload) if method.steered else frozenset(),
     )
 
 
@@ -43,8 +43,9 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
     """Return one arm of the scenario."""
     method = config.settings
     cloud = scenario.cloud
+    witnessed = _witnessed(scenario, workload) if method.steered else frozenset()
     plan = ArmPlan(
-        arm=arm_spec(scenario, config),
+        arm=replace(arm_spec(scenario, config), witnessed=witnessed),
         devices=workload.devices,
         max_new_tokens=scenario.workload.max_new_tokens,
         eos=workload.eos,
