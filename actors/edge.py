@@ -11,7 +11,7 @@ from actors.live.sessions import ShardNews
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle
 from actors.values.port import ArmSpec, EdgeHost
-from actors.values.witness import Witnessed
+from actors.values.witness import Witnessed, Witnessing
 from costeer.errors import LocalProtocolError
 from costeer.machine import EdgeOp, Release
 
@@ -34,7 +34,7 @@ class EdgeActor:
 
     def take_witnessed(self) -> list[Witnessed]:
         """Return what was kept of the arm's witnessed sessions, and forget it."""
-        return self._host.take_witnessed()
+        return self._host.take_witnessed() if isinstance(self._host, Witnessing) else []
 
     def calibrate(self, grid: Grid, payloads: Mapping[int, bytes]) -> EdgePoints:
         """Measure the host on this machine."""

@@ -23,7 +23,7 @@ from actors.sockets.devices import DeviceHost
 from actors.sockets.protocol import welcome
 from actors.sockets.server import CloudServer, ServeLimits
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
-from actors.values.witness import Witnessed
+from actors.values.witness import Witnessed, Witnessing
 from costeer.codec.core import build_codec
 from costeer.errors import ConfigError
 from costeer.machine import (
@@ -213,7 +213,7 @@ class _Devices:
 
     def take_witnessed(self) -> list[Witnessed]:
         """Return what the devices kept of the arm's witnessed sessions, and forget it."""
-        return self.host.take_witnessed()
+        return self.host.take_witnessed() if isinstance(self.host, Witnessing) else []
 
 
 def run_devices(

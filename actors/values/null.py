@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from actors.values.port import ArmSpec
-from actors.values.witness import Witnessed
 from costeer.certificate import Choice
 from costeer.codec.config import AnyCodecConfig
 from costeer.errors import ConfigError
@@ -113,7 +112,3 @@ class NullEdgeHost:
             choices[op.position % period] if isinstance(op, EdgeSteer | EdgeChoose) else None
             for op in ops
         ]
-
-    def take_witnessed(self) -> list[Witnessed]:
-        """Constants are nothing to look at."""
-        return []

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from actors.values.witness import Witnessed
 from costeer.codec.config import AnyCodecConfig
 from costeer.machine import CloudOp, EdgeOp, Release
 from costeer.methods import Method
@@ -62,8 +61,4 @@ class EdgeHost(Protocol):
 
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
         """Values of the operations, in order (None where there is none)."""
-        ...
-
-    def take_witnessed(self) -> list[Witnessed]:
-        """Return what was kept of the arm's witnessed sessions, and forget it."""
         ...

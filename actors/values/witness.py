@@ -11,6 +11,7 @@ Legend: K sent tokens, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,15 @@ class Witnessed:
     unsteered: int
     before: Candidates
     after: Candidates
+
+
+@runtime_checkable
+class Witnessing(Protocol):
+    """A device's host that keeps steps; one without anything to look at need not be one."""
+
+    def take_witnessed(self) -> list[Witnessed]:
+        """Return what was kept of the arm's witnessed sessions, and forget it."""
+        ...
 
 
 class Witness:
