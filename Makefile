@@ -10,9 +10,10 @@ STAMP  := $(VENV)/.ready
 LOCK   := requirements.lock
 BENCH  ?= bench.json
 FRAMES ?= 1000000
+POINTS ?= 24
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz validate-network lock clean
+.PHONY: help setup demo test lint bench fuzz chaos validate-network lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -49,6 +50,10 @@ bench: $(STAMP) ## Measure; results go to bench.json
 
 fuzz: $(STAMP) ## Hostile bytes: a million damaged frames (FRAMES=...)
 	$(PY) -m experiments.fuzz --frames $(FRAMES) --seed 7
+
+chaos: $(STAMP) ## Kill shards, clouds and raylets at 24 points, while messages are lost; compare digests
+	RAY_testing_rpc_failure='{"CoreWorkerService.grpc_client.PushTask": {"num_failures": 40, "req_failure_prob": 5, "resp_failure_prob": 5}}' \
+		$(PY) -m tests.cluster.chaos --points $(POINTS) --seed 7
 
 validate-network: $(STAMP) ## The link model beside real TCP (root, Linux, 12 minutes; writes the table into docs/)
 	$(PY) -m experiments.validation --write docs/network-validation.md

@@ -1,13 +1,37 @@
 """How a driver reaches the hosts: in this process, or wherever a cluster put them.
 
-A host is a plain class. ``LocalPort`` makes it here; ``cluster.ray_port`` makes it a Ray actor.
+A host is a plain class. ``LocalPort`` makes it here; ``cluster`` makes it a Ray actor.
 Nothing else in a driver knows the difference, so the two give the same output digest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+from costeer.errors import CosteerError
+
+
+class HostDiedError(CosteerError):
+    """A host's process ended, or could not be reached, while it was needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A host that died and was made again: a death in the laboratory, none in the model.
+
+    Args:
+        host: what it was.
+        reason: what was told of its death.
+        sessions: open sessions that the new host was told.
+        took_s: from the moment that the death was noticed until the work of the dead host was done.
+    """
+
+    host: str
+    reason: str
+    sessions: int
+    took_s: float
 
 
 class Pending(Protocol):
@@ -41,6 +65,11 @@ class Port(Protocol):
             args: of its constructor.
             threads: calls that it must be able to carry out at the same time.
         """
+        ...
+
+    @property
+    def recoveries(self) -> Sequence[Recovery]:
+        """Hosts that died so far and were made again."""
         ...
 
     def close(self) -> None:
@@ -85,6 +114,9 @@ class LocalHandle:
 
 class LocalPort:
     """Hosts in this process: no Ray, no other process."""
+
+    recoveries: Sequence[Recovery] = ()
+    """None: what would kill a host kills the driver."""
 
     def start(
         self,

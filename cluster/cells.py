@@ -17,7 +17,8 @@ from typing import Any, TypeVar, cast
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from cluster.ray_port import HostDiedError, RayPort
+from actors.port import HostDiedError
+from cluster.ray_port import RayPort
 
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")

@@ -10,87 +10,22 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 
-from actors.port import Handle, Pending
-from costeer.errors import ConfigError, CosteerError
+from actors.port import Recovery
+from cluster.handle import RayHandle, Seat
+from cluster.supervised import SupervisedHandle
+from costeer.errors import ConfigError
 
 LOCAL = "local"
 _REACH_TIMEOUT_S = 3.0
-
-
-class HostDiedError(CosteerError):
-    """An actor's process ended, or could not be reached, while it was needed."""
-
-
-class _Seat:
-    """What a Ray actor is made of: a host, or what became of making it.
-
-    An actor whose constructor raises is dead and its error reaches callers as text alone. So the
-    error is kept here, and every call raises it.
-    """
-
-    def __init__(self, make: Callable[..., object], args: tuple[object, ...]) -> None:
-        self._failure: Exception | None = None
-        try:
-            self._host = make(*args)
-        except Exception as failure:  # noqa: BLE001 - raised by every call
-            self._failure = failure
-
-    def call(self, method: str, args: tuple[object, ...]) -> object:
-        if self._failure is not None:
-            raise self._failure
-        value: object = getattr(self._host, method)(*args)
-        return value
-
-    def node_id(self) -> str:
-        found: str = ray.get_runtime_context().get_node_id()
-        return found
-
-
-class _RayPending:
-    """A call under way."""
-
-    __slots__ = ("_method", "_ref")
-
-    def __init__(self, ref: ray.ObjectRef[Any], method: str) -> None:
-        self._ref = ref
-        self._method = method
-
-    def result(self) -> object:
-        try:
-            value: object = ray.get(self._ref)
-        except RayTaskError as failed:
-            # The host's own exception, as it would be raised in this process.
-            raise failed.cause from failed
-        except RayError as died:
-            reason = " ".join(str(died).split())
-            raise HostDiedError(f"an actor died during {self._method}: {reason}") from died
-        return value
-
-
-class RayHandle:
-    """A host in an actor; may be handed to another actor."""
-
-    def __init__(self, actor: Any) -> None:  # noqa: ANN401 - Ray's handles are untyped
-        """Wrap an actor's handle."""
-        self._actor = actor
-
-    def submit(self, method: str, *args: object) -> Pending:
-        """Begin a call."""
-        return _RayPending(self._actor.call.remote(method, args), method)
-
-    def call(self, method: str, *args: object) -> object:
-        """Call and wait."""
-        return self.submit(method, *args).result()
-
-    def node_id(self) -> str:
-        """Return the id of the node that the host was placed on."""
-        return str(_RayPending(self._actor.node_id.remote(), "node_id").result())
+_ROOM_TIMEOUT_S = 600.0
+"""How long an actor that is made again may wait for room, and load its model."""
 
 
 class RayPort:
@@ -108,7 +43,8 @@ class RayPort:
             ConfigError: no cluster answers at the address, it is too small, or Ray is entered
                 already.
         """
-        self._actors: list[Any] = []
+        self._hosts: list[SupervisedHandle] = []
+        self._recoveries: list[Recovery] = []
         if ray.is_initialized():
             raise ConfigError("address: this process is in a Ray cluster already; use its port")
         try:
@@ -129,27 +65,48 @@ class RayPort:
                 " need one each; add nodes, lower fleet.shards, or use --address local or none"
             )
 
-    def start(self, make: Callable[..., object], *args: object, threads: int = 1) -> Handle:
+    @property
+    def recoveries(self) -> Sequence[Recovery]:
+        """Hosts that died so far and were made again."""
+        return tuple(self._recoveries)
+
+    def start(
+        self, make: Callable[..., object], *args: object, threads: int = 1
+    ) -> SupervisedHandle:
         """Make a host in an actor of its own, spread over the nodes.
 
         What its making raises is raised by the first call.
         """
-        # Ray's overloads do not know the options of an actor's decorator.
-        decorate = cast("Any", ray.remote)(
-            num_cpus=1, max_concurrency=threads, scheduling_strategy="SPREAD"
+        host = SupervisedHandle(
+            f"{make.__name__} {len(self._hosts)}",
+            partial(_seat, make, args, threads),
+            self._recoveries.append,
         )
-        actor = decorate(_Seat).remote(make, args)
-        self._actors.append(actor)
-        return RayHandle(actor)
+        self._hosts.append(host)
+        return host
 
     def close(self) -> None:
         """End our actors, and the cluster if it is ours."""
         try:
-            for actor in self._actors:
-                ray.kill(actor)
+            for host in self._hosts:
+                host.seat.end()
         finally:
-            self._actors = []
+            self._hosts = []
             ray.shutdown()
+
+
+def _seat(
+    make: Callable[..., object], args: tuple[object, ...], threads: int, epoch: int
+) -> RayHandle:
+    """Place a host; one that is made again is waited for, so that its time is known."""
+    # Ray's overloads do not know the options of an actor's decorator.
+    decorate = cast("Any", ray.remote)(
+        num_cpus=1, max_concurrency=threads, scheduling_strategy="SPREAD"
+    )
+    seat = RayHandle(decorate(Seat).remote(make, args), epoch)
+    if epoch:
+        seat.place(_ROOM_TIMEOUT_S)
+    return seat
 
 
 def _enter(address: str, min_cpus: int) -> None:

@@ -96,7 +96,11 @@ def _live(
     The laboratory may have more shards than the scenario asks for; both runs use its own number.
     """
     laboratory = Laboratory(
-        pair.cloud, pair.shards[: scenario.fleet.shards], pair.cloud_name, pair.edge_name
+        pair.cloud,
+        pair.shards[: scenario.fleet.shards],
+        pair.cloud_name,
+        pair.edge_name,
+        pair.port,
     )
     calibration = measure(laboratory, scenario.arms[0].codec or CodecConfig(), progress)
     live = run_in(laboratory, scenario, workload, out_dir / LIVE, progress)

@@ -5,7 +5,7 @@ Several runs may use one laboratory one after the other, so that models are load
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from actors.models.numerics import Numerics
 from actors.models.options import HostOptions
-from actors.port import Handle, LocalPort, Port, gather
+from actors.port import Handle, LocalPort, Port, Recovery, gather
 from actors.values.null import NullConfig
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
 from actors.values.rows import Rows
@@ -41,12 +41,19 @@ class Laboratory:
         shards: the small model's actors.
         cloud_name: what computes the large model's values, for reports.
         edge_name: the same for the small model.
+        port: where they live.
     """
 
     cloud: Handle
     shards: tuple[Handle, ...]
     cloud_name: str
     edge_name: str
+    port: Port
+
+    @property
+    def recoveries(self) -> Sequence[Recovery]:
+        """Hosts that died so far and were made again."""
+        return self.port.recoveries
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Prepare all hosts for an arm; return the vocabulary's size.
@@ -124,7 +131,7 @@ def start_hosts(scenario: Scenario, port: Port, shadow: Shadow | None = None) ->
     # A live shard pulls while another pushes; one thread more for the driver's own calls.
     cloud = port.start(CloudActor, make_cloud, threads=2 * shards + 1)
     edges = tuple(port.start(EdgeActor, make_edge, threads=2) for _ in range(shards))
-    return Laboratory(cloud, edges, *names)
+    return Laboratory(cloud, edges, *names, port)
 
 
 def host_makers(

@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from actors.metrics import ArmMetrics, Exporter, Metrics
 from actors.plan import ArmPlan, codec_terms
+from actors.port import Recovery
 from actors.records import ArmRun, Recorder, RequestRow, TokenRow
 from actors.sink import RunSink
 from experiments.calibration import PairCalibration
@@ -131,6 +132,7 @@ def run_arms(
     """
     texts = TextBook(scenario, workload)
     plans = [plan_arm(scenario, workload, config) for config in scenario.arms]
+    recovered = len(hosts.recoveries)
     with (
         RunSink(out_dir, dump_scenario(scenario), manifest_of(scenario, way.name, hosts)) as sink,
         deferred_interrupt() as stopped,
@@ -166,11 +168,24 @@ def run_arms(
             summary = arms.write()
             if marked:
                 sink.write_text(MARKED, json.dumps(marked, ensure_ascii=False) + "\n")
+            _tell_recoveries(hosts.recoveries[recovered:], sink, progress)
         complete = len(arms.described) == len(plans) and arms.complete
         sink.close(complete=complete)
     if stopped() or not complete:
         raise KeyboardInterrupt
     return RunOutcome(out_dir, summary)
+
+
+def _tell_recoveries(recoveries: Sequence[Recovery], sink: RunSink, progress: Progress) -> None:
+    """Write down which hosts died and were made again; the results do not know of it."""
+    for each in recoveries:
+        sink.log(event="recovery", **asdict(each))
+    if recoveries:
+        longest_s = max(each.took_s for each in recoveries)
+        progress.note(
+            f"{len(recoveries)} hosts died and were made again ({longest_s:.1f} s at most);"
+            " see log.jsonl"
+        )
 
 
 class _Arms:

@@ -7,7 +7,7 @@ import secrets
 import signal
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 
 from actors.live.driver import run_live
 from actors.plan import ArmPlan, CodecTerms, codec_terms, engine_spec
-from actors.port import LocalHandle
+from actors.port import LocalHandle, Recovery
 from actors.records import Recorder
 from actors.sockets.connecting import CloudAddress, knock
 from actors.sockets.devices import DeviceHost
@@ -206,6 +206,7 @@ class _Devices:
     host: EdgeHost
     cloud_name: str
     edge_name: str
+    recoveries: Sequence[Recovery] = ()
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Prepare the small model; return the vocabulary's size."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 from actors.costs import Costs
 from actors.live.driver import run_live
 from actors.plan import ArmPlan, CodecTerms
+from actors.port import Recovery
 from actors.records import ArmRun, Recorder
 from actors.values.port import ArmSpec
 from actors.values.witness import Witnessed
@@ -51,6 +52,11 @@ class ArmHosts(Protocol):
     @property
     def edge_name(self) -> str:
         """What computes the small model's values."""
+        ...
+
+    @property
+    def recoveries(self) -> Sequence[Recovery]:
+        """Hosts that died so far and were made again."""
         ...
 
     def begin_arm(self, arm: ArmSpec) -> int:

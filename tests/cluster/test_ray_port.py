@@ -15,8 +15,9 @@ import pytest
 import ray
 
 from actors.live.driver import run_live
-from actors.port import Handle
-from cluster.ray_port import HostDiedError, RayHandle, RayPort, _enter
+from actors.port import Handle, HostDiedError
+from cluster.ray_port import RayPort, _enter
+from cluster.supervised import SupervisedHandle
 from costeer.errors import CodecError, ConfigError
 from costeer.methods import CloudRole
 from experiments.results import digest, output_digest
@@ -113,8 +114,8 @@ def test_errors_arrive_as_what_they_are(host: Handle, port: RayPort) -> None:
     for _ in range(2):
         with pytest.raises(ConfigError, match="needs a first word"):
             broken.call("say", "b")
-    assert isinstance(broken, RayHandle)
-    ray.kill(broken._actor)
+    assert isinstance(broken, SupervisedHandle)
+    broken.seat.end()
 
 
 def test_a_dead_host_is_named(port: RayPort) -> None:
@@ -127,7 +128,7 @@ def test_a_dead_host_is_named(port: RayPort) -> None:
 
 def test_a_cloud_that_dies_ends_a_live_run(hosts: Hosts, port: RayPort) -> None:
     cloud, _ = generated_hosts(0, port)
-    assert isinstance(cloud, RayHandle)
+    assert isinstance(cloud, SupervisedHandle)
     slow = [device(number, where=link(30 * MS, 0)) for number in range(2)]
     plan = arm_plan(devices=slow, max_new_tokens=150)
     terms = begin(plan, (cloud, hosts[1]))
@@ -136,7 +137,7 @@ def test_a_cloud_that_dies_ends_a_live_run(hosts: Hosts, port: RayPort) -> None:
 
     def wait(pause_s: float) -> None:
         if recorder.run.tokens:
-            ray.kill(cloud._actor)
+            cloud.seat.end()
         wait_s(pause_s)
 
     with pytest.raises(HostDiedError):

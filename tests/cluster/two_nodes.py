@@ -8,7 +8,8 @@ from typing import Any
 from ray._private.state import actors
 from ray.cluster_utils import Cluster
 
-from cluster.ray_port import RayHandle, RayPort
+from cluster.ray_port import RayPort
+from cluster.supervised import SupervisedHandle
 from costeer.errors import ConfigError
 from experiments.results import digest
 from tests.actors.fleets import MS, arm_plan, device, generated_hosts, link, run_virtual
@@ -23,7 +24,9 @@ def main() -> None:
         found: dict[str, object] = {}
         port = RayPort(nodes.address, min_cpus=3)
         hosts = generated_hosts(2, port)
-        places = {one.node_id() for one in (hosts[0], *hosts[1]) if isinstance(one, RayHandle)}
+        places = {
+            one.place()[0] for one in (hosts[0], *hosts[1]) if isinstance(one, SupervisedHandle)
+        }
         found["nodes"] = len(places)
         devices = [device(number, where=link(2 * MS, jitter_ns=MS)) for number in range(4)]
         found["digest"] = digest(run_virtual(arm_plan("costeer", devices), hosts))

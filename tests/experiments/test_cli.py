@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster.ray_port import HostDiedError
+from actors.port import HostDiedError
 from costeer.errors import ConfigError, LocalProtocolError
 from experiments import cli
 from experiments.commands.bench import _table

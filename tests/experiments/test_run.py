@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import actors.values.steering_host
-from cluster.ray_port import HostDiedError
+from actors.port import HostDiedError
 from costeer.errors import ConfigError
 from experiments import cli
 from experiments.hosting import Laboratory, open_laboratory, open_port

@@ -1,0 +1,126 @@
+"""What a host was told, so that another can be told the same: sessions as tokens, not as caches.
+
+Theory of operation
+-------------------
+A model host's state is a function of what it was told: the arm, the tokens of each open session,
+and the payloads of its current position. A ledger remembers these, a few integers a token. When
+the host dies, one that is made anew is told the arm and then each session in one forward (a prefill
+of prompt and chosen tokens); with batch-invariant numerics its logits are those that the dead
+host had, so what was asked of the dead one can be asked again and gives the same values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from actors.values.port import ArmSpec
+from costeer.errors import LocalProtocolError
+from costeer.machine import (
+    CloudForward,
+    CloudRow,
+    EdgeDecode,
+    EdgeForward,
+    Op,
+    Release,
+)
+
+_PREFILL_ROWS = 16
+"""Sessions of one forward when a cloud is told again: whole prompts, so few at a time."""
+
+Runs = tuple[tuple[int, ...], ...]
+
+
+@dataclass(slots=True)
+class Told:
+    """One open session at a host.
+
+    Args:
+        tokens: of each branch (one at a cloud), prompt and chosen ones.
+        decodes: payloads of the position that the newest forward leads to.
+    """
+
+    tokens: list[list[int]] = field(default_factory=list)
+    decodes: list[EdgeDecode] = field(default_factory=list)
+
+    def extend(self, runs: Runs, starts: Sequence[int]) -> None:
+        """Add the tokens of a forward."""
+        while len(self.tokens) < len(runs):
+            self.tokens.append([])
+        for branch, run, start in zip(self.tokens, runs, starts, strict=True):
+            del branch[start:]
+            branch.extend(run)
+        self.decodes = []
+
+    def decode(self, op: EdgeDecode) -> None:
+        """Add a payload; those of earlier positions are over."""
+        self.decodes = [each for each in self.decodes if each.position == op.position]
+        self.decodes.append(op)
+
+
+class Ledger:
+    """What one host was told since its arm began."""
+
+    def __init__(self) -> None:
+        """Begin with nothing told."""
+        self.arm: ArmSpec | None = None
+        self._sessions: dict[int, Told] = {}
+        self._at_cloud = False
+
+    @property
+    def open_sessions(self) -> int:
+        """Sessions that a new host would have to be told."""
+        return len(self._sessions)
+
+    def begin_arm(self, arm: ArmSpec) -> None:
+        """A host was told of an arm: every session before is forgotten."""
+        self.arm = arm
+        self._sessions.clear()
+
+    def carried_out(self, ops: Sequence[Op | Release]) -> None:
+        """A host has carried operations out."""
+        for op in ops:
+            if isinstance(op, Release):
+                self._sessions.pop(op.session, None)
+            elif isinstance(op, EdgeForward):
+                self._told(op.session).extend(op.tokens, op.starts)
+            elif isinstance(op, EdgeDecode):
+                self._told(op.session).decode(op)
+            elif isinstance(op, CloudForward):
+                self._at_cloud = True
+                for row in op.rows:
+                    self._told(row.session).extend((row.tokens,), (row.start,))
+
+    def again(self) -> list[Op | Release]:
+        """Return what brings a host that knows no session to where the last one was."""
+        if self._at_cloud:
+            rows = [
+                CloudRow(session, tuple(told.tokens[0]), 0)
+                for session, told in self._sessions.items()
+            ]
+            return [
+                CloudForward(tuple(rows[at : at + _PREFILL_ROWS]))
+                for at in range(0, len(rows), _PREFILL_ROWS)
+            ]
+        ops: list[Op | Release] = []
+        for session, told in self._sessions.items():
+            if told.tokens:
+                runs = tuple(tuple(branch) for branch in told.tokens)
+                ops.append(EdgeForward(session, runs, (0,) * len(runs)))
+        for told in self._sessions.values():
+            ops.extend(told.decodes)
+        return ops
+
+    def _told(self, session: int) -> Told:
+        return self._sessions.setdefault(session, Told())
+
+
+def operations(given: object) -> Sequence[Op | Release]:
+    """Check what was handed over as operations.
+
+    Raises:
+        LocalProtocolError: it is no sequence.
+    """
+    if isinstance(given, list | tuple):
+        return given
+    raise LocalProtocolError(f"a host was asked to execute {given!r}")
