@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
 from actors.fleet.cell import Int64s
 from costeer.messages import number_bytes
+from experiments.planning.arrival_trace import dealt_request, lengths_from_trace
 from experiments.scenario import Scenario
 from experiments.scenario.lengths import (
     ExponentialLength,
@@ -39,6 +41,32 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
+class TracedLength:
+    """Lengths that a trace says.
+
+    Args:
+        tokens_N: of each of its requests.
+        devices: that these are dealt out to.
+    """
+
+    tokens_N: Int64s
+    devices: int
+
+    @property
+    def most(self) -> int:
+        """No request is longer, tokens."""
+        return int(self.tokens_N.max())
+
+    def of(self, device_S: Integers, request_S: Integers) -> Int64s:
+        """Return the lengths of sessions."""
+        of_S: Int64s = self.tokens_N[dealt_request(self.devices, device_S, request_S)]
+        return of_S
+
+
+AnyLength: TypeAlias = Length | TracedLength
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """The lengths of a scenario, filled in.
 
@@ -49,9 +77,9 @@ class Asked:
         max_new_tokens: where every answer ends.
     """
 
-    public: Length
+    public: AnyLength
     context: Length
-    answer: Length
+    answer: AnyLength
     max_new_tokens: int
 
     @property
@@ -69,9 +97,14 @@ def lengths_of(scenario: Scenario) -> Asked:
     """Return the lengths of prompts and answers that no text says."""
     given = scenario.workload.lengths or LengthsConfig()
     most = scenario.workload.max_new_tokens
+    context = given.context or FixedLength(tokens=scenario.generated.context_tokens)
+    trace, devices = lengths_from_trace(scenario), scenario.fleet.devices
+    if trace is not None:
+        prompt, answer = (TracedLength(each, devices) for each in (trace.prompt_N, trace.answer_N))
+        return Asked(prompt, context, answer, most)
     return Asked(
         given.public or FixedLength(tokens=scenario.generated.prompt_tokens),
-        given.context or FixedLength(tokens=scenario.generated.context_tokens),
+        context,
         given.answer or FixedLength(tokens=most),
         most,
     )
@@ -85,20 +118,31 @@ def plan_sizes(scenario: Scenario, device_S: Integers, request_S: Integers) -> S
         device_S: number of each session's device in the fleet.
         request_S: which of its device's sessions each is.
     """
-    if scenario.values == "profile":
-        from experiments.profile.replay import replayed_sizes  # noqa: PLC0415 - brings pyarrow in
-
-        return replayed_sizes(scenario, device_S, request_S)
     asked, seed = lengths_of(scenario), scenario.seed
-    public_S = _drawn(asked.public, seed, Stream.PROMPT, device_S, 2 * request_S)
-    context_S = _drawn(asked.context, seed, Stream.PROMPT, device_S, 2 * request_S + 1)
-    answer_S = _drawn(asked.answer, seed, Stream.OUTPUT, device_S, request_S)
-    return _counting(
-        scenario.generated.vocab_size,
-        public_S,
-        public_S + context_S,
-        np.minimum(answer_S, asked.max_new_tokens),
-    )
+    if scenario.values == "profile":
+        from experiments.profile.replay import (  # noqa: PLC0415 - brings pyarrow in
+            replayed_sizes,
+            replayed_vocab_size,
+        )
+
+        sizes = replayed_sizes(scenario, device_S, request_S)
+        if not isinstance(asked.public, TracedLength):
+            return sizes
+        vocab_size = replayed_vocab_size(scenario)
+        context_S = sizes.personal_S - sizes.public_S
+    else:
+        vocab_size = scenario.generated.vocab_size
+        context_S = _drawn(asked.context, seed, Stream.PROMPT, device_S, 2 * request_S + 1)
+    if isinstance(asked.public, TracedLength):
+        public_S = asked.public.of(device_S, request_S)
+    else:
+        public_S = _drawn(asked.public, seed, Stream.PROMPT, device_S, 2 * request_S)
+    if isinstance(asked.answer, TracedLength):
+        answer_S = asked.answer.of(device_S, request_S)
+    else:
+        answer_S = _drawn(asked.answer, seed, Stream.OUTPUT, device_S, request_S)
+    most_S = np.minimum(answer_S, asked.max_new_tokens)
+    return _counting(vocab_size, public_S, public_S + context_S, most_S)
 
 
 def _counting(vocab_size: int, public_S: Int64s, personal_S: Int64s, new_tokens_S: Int64s) -> Sizes:
@@ -122,8 +166,10 @@ def _drawn(length: Length, seed: int, stream: int, device_S: Integers, at_S: Int
     return cut_S
 
 
-def mean_tokens(length: Length) -> float:
+def mean_tokens(length: AnyLength) -> float:
     """Return about how long requests are on average, for estimates."""
+    if isinstance(length, TracedLength):
+        return float(length.tokens_N.mean())
     if isinstance(length, FixedLength):
         return float(length.tokens)
     if isinstance(length, LognormalLength):

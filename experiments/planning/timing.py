@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from actors.fleet.cell import Int64s
-from experiments.scenario import PoissonArrivals, RatesArrivals, Scenario
+from experiments.planning.arrival_trace import ArrivalTrace, dealt_request, read_trace
+from experiments.scenario import PoissonArrivals, RatesArrivals, Scenario, TraceArrivals
 from netsim.random import Floats, Stream, exponential_array, exponentials, uniforms
 
 _NS = 1e9
@@ -62,6 +63,8 @@ def plan_timing(scenario: Scenario, device_D: Int64s) -> Timing:
         return _poisson(arrivals, scenario, device_D)
     if isinstance(arrivals, RatesArrivals):
         return _rates(arrivals, scenario, device_D)
+    if isinstance(arrivals, TraceArrivals):
+        return _traced(read_trace(arrivals), scenario.fleet.devices, device_D)
     mean_ns = arrivals.think_s * _NS
     count = arrivals.requests_per_device
     # The first pause is within one mean pause of the start.
@@ -88,6 +91,17 @@ def _poisson(arrivals: PoissonArrivals, scenario: Scenario, device_D: Int64s) ->
         owners.append(place[mine])
         times.append((at[mine] * _NS).astype(np.int64))
     return _collected(len(device_D), owners, times)
+
+
+def _traced(trace: ArrivalTrace, devices: int, device_D: Int64s) -> Timing:
+    """The requests of a trace, dealt out to all devices in turn."""
+    count_D = -(-(trace.requests - device_D) // devices)
+    owner_S = np.repeat(np.arange(len(device_D)), np.maximum(count_D, 0))
+    first = np.zeros(len(device_D) + 1, np.int64)
+    np.cumsum(np.maximum(count_D, 0), out=first[1:])
+    request_S = np.arange(len(owner_S)) - first[owner_S]
+    due_ns_S = trace.at_ns_N[dealt_request(devices, device_D[owner_S], request_S)]
+    return Timing(first, due_ns_S, opened=True)
 
 
 def _rates(arrivals: RatesArrivals, scenario: Scenario, device_D: Int64s) -> Timing:
@@ -137,6 +151,8 @@ def most_requests_per_device(scenario: Scenario) -> int:
         return -(-arrivals.requests // scenario.fleet.devices)
     if isinstance(arrivals, RatesArrivals):
         return _most_requests(mean_requests_per_device(scenario))
+    if isinstance(arrivals, TraceArrivals):
+        return -(-read_trace(arrivals).requests // scenario.fleet.devices)
     return arrivals.requests_per_device
 
 
@@ -145,6 +161,8 @@ def mean_requests_per_device(scenario: Scenario) -> float:
     arrivals = scenario.fleet.arrivals
     if isinstance(arrivals, PoissonArrivals):
         return arrivals.requests / scenario.fleet.devices
+    if isinstance(arrivals, TraceArrivals):
+        return read_trace(arrivals).requests / scenario.fleet.devices
     if not isinstance(arrivals, RatesArrivals):
         return float(arrivals.requests_per_device)
     until_s = scenario.workload.duration_s or 0.0

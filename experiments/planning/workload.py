@@ -14,6 +14,7 @@ from costeer.methods import Prompt
 from experiments.datasets.kinds import Reading
 from experiments.datasets.row import PromptRow
 from experiments.pair_limits import check_models, context_limits, vocab_size_of
+from experiments.planning.arrival_trace import lengths_from_trace
 from experiments.planning.devices import plan_devices
 from experiments.planning.members import most_devices
 from experiments.planning.sizes import ids_of, lengths_of, plan_sizes
@@ -63,7 +64,8 @@ def plan_workload(scenario: Scenario) -> Workload:
         return _plan_recorded(scenario, scenario.recorded.path)
     timing, whole = _timing(scenario), plan_cells(scenario)
     sizes = plan_sizes(scenario, timing.owner_S, timing.request_S)
-    make = _replayed if scenario.values == "profile" else partial(_counting, whole.vocab_size)
+    as_measured = scenario.values == "profile" and lengths_from_trace(scenario) is None
+    make = _replayed if as_measured else partial(_counting, whole.vocab_size)
     made: dict[tuple[int, ...], Request] = {}
     columns = (
         sizes.public_S,
@@ -109,15 +111,20 @@ def _profile_cells(scenario: Scenario) -> Workload:
 
     profile = open_profile(scenario)
     replay_spec(scenario, profile)
-    longest = int(profile.personal_S.max())
+    public, personal = int(profile.public_S.max()), int(profile.personal_S.max())
+    trace = lengths_from_trace(scenario)
+    if trace is not None:
+        public = int(trace.prompt_N.max())
+        personal = public + int((profile.personal_S - profile.public_S).max())
+    to_the_limit = scenario.workload.ignore_eos or trace is not None
     return Workload(
         rows={},
         devices=(),
-        eos=frozenset() if scenario.workload.ignore_eos else frozenset(profile.origin.eos),
+        eos=frozenset() if to_the_limit else frozenset(profile.origin.eos),
         vocab_size=profile.origin.vocab_size,
-        max_context=longest + scenario.workload.max_new_tokens,
-        longest_public=int(profile.public_S.max()),
-        longest_personal=longest,
+        max_context=personal + scenario.workload.max_new_tokens,
+        longest_public=public,
+        longest_personal=personal,
     )
 
 

@@ -89,6 +89,11 @@ def replayed_sizes(scenario: Scenario, device_S: Integers, request_S: Integers) 
     )
 
 
+def replayed_vocab_size(scenario: Scenario) -> int:
+    """Return V of the profile that a scenario replays."""
+    return open_profile(scenario).origin.vocab_size
+
+
 def _same(measured: ArmConfig, asked: ArmConfig) -> bool:
     return _key(measured) == _key(asked)
 

@@ -9,6 +9,7 @@ from experiments.scenario.fleet import (
     PoissonArrivals,
     RatesArrivals,
     Sticky,
+    TraceArrivals,
     Weighted,
 )
 from experiments.scenario.loading import dump_scenario, load_scenario, shipped_scenarios
@@ -32,6 +33,7 @@ __all__ = [
     "Scenario",
     "Sticky",
     "TimingConfig",
+    "TraceArrivals",
     "Weighted",
     "WorkloadConfig",
     "dump_scenario",

@@ -73,8 +73,27 @@ class RatesArrivals(Section):
         return self
 
 
+class TraceArrivals(Section):
+    """Open loop: requests come as a recorded trace says, dealt out to the devices in turn."""
+
+    kind: Literal["trace"] = "trace"
+    """`trace`."""
+    path: str = Field(min_length=1)
+    """File of the trace."""
+    format: Literal["azure", "mooncake"]
+    """`azure` (CSV: TIMESTAMP, ContextTokens, GeneratedTokens) or `mooncake` (JSON lines:
+    timestamp in ms, input_length, output_length)."""
+    speed: float = Field(default=1.0, gt=0, le=1e6)
+    """So many times as fast as recorded (no unit)."""
+    lengths: bool = True
+    """Whether prompts and answers are as long as the trace says (answers up to
+    `workload.max_new_tokens`); its times alone if not."""
+    limit: int | None = Field(default=None, ge=1)
+    """Only so many requests, from the first row on; all by default."""
+
+
 Arrivals: TypeAlias = Annotated[
-    ClosedArrivals | PoissonArrivals | RatesArrivals, Field(discriminator="kind")
+    ClosedArrivals | PoissonArrivals | RatesArrivals | TraceArrivals, Field(discriminator="kind")
 ]
 
 

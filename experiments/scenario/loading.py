@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from costeer.errors import ConfigError
 from experiments.problems import describe
 from experiments.profile.shipped import profile_path
+from experiments.scenario.fleet import TraceArrivals
 from experiments.scenario.model import Scenario
 from experiments.scenario.models import HfModel
 from experiments.splits import SPLITS
@@ -92,6 +93,8 @@ def _check_files(scenario: Scenario, where: str) -> None:
     ]
     if scenario.values == "profile" and scenario.profile is not None:
         named.append(("profile.path", profile_path(scenario.profile.path)))
+    if isinstance(scenario.fleet.arrivals, TraceArrivals):
+        named.append(("fleet.arrivals.path", scenario.fleet.arrivals.path))
     if scenario.values == "models":
         if scenario.workload.prompts not in SPLITS:
             named.append(("workload.prompts", scenario.workload.prompts))

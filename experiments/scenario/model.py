@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from experiments.scenario.arms import ArmConfig, WorkloadConfig
 from experiments.scenario.cloud import CloudConfig, TimingConfig
-from experiments.scenario.fleet import FleetConfig, RatesArrivals, Sticky, Weighted
+from experiments.scenario.fleet import FleetConfig, RatesArrivals, Sticky, TraceArrivals, Weighted
 from experiments.scenario.models import ModelsConfig
 from experiments.scenario.prices import PricesConfig
 from experiments.scenario.section import Section
@@ -159,6 +159,19 @@ class Scenario(Section):
                 f"workload.lengths: the lengths of values: {self.values} are those of their texts;"
                 " leave it out"
             )
+        traced = isinstance(self.fleet.arrivals, TraceArrivals) and self.fleet.arrivals.lengths
+        if traced and self.values in {"models", "recorded"}:
+            raise ValueError(
+                f"fleet.arrivals.lengths: the lengths of values: {self.values} are those of their"
+                " texts; write lengths: false to follow the trace's times alone"
+            )
+        if traced and self.workload.lengths is not None:
+            lengths = self.workload.lengths
+            if lengths.public is not None or lengths.answer is not None:
+                raise ValueError(
+                    "workload.lengths: the trace says how long prompts and answers are; leave out"
+                    " public and answer, or write fleet.arrivals.lengths: false"
+                )
         return self
 
     @model_validator(mode="after")
