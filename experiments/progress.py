@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, plain lines otherwise.
+"""Progress on standard error: a panel or a bar on a terminal, plain lines otherwise.
 
 A run tells of its stages (an arm, say) and of the tokens done in each; nothing here knows what a
 stage is. The clock is passed in, so that tests need not wait.
@@ -6,17 +6,33 @@ stage is. The clock is passed in, so that tests need not wait.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO, TypeAlias
+
+if TYPE_CHECKING:
+    from actors.plan import ArmPlan
+    from actors.records import News
 
 _BAR_EVERY_S = 0.1
 _LINE_EVERY_S = 10.0
 _BAR_CELLS = 28
 _MINUTE_S = 60
+
+
+Watch: TypeAlias = "Callable[[News], None]"
+"""Told of an arm's rows while they come."""
+
+
+def duration(seconds: float) -> str:
+    """Format a time that people wait for."""
+    if seconds < _MINUTE_S:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // _MINUTE_S} min {int(seconds) % _MINUTE_S:02d} s"
 
 
 class Progress(Protocol):
@@ -39,9 +55,15 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Say something, on a line of its own."""
 
+    def watch(self, plan: ArmPlan) -> Watch | None:
+        """Return what is to be told of the rows of the stage that has just begun; None: nothing."""
+
 
 class NoProgress:
     """Says nothing."""
+
+    def watch(self, plan: ArmPlan) -> Watch | None:
+        """See Progress."""
 
     def begin(self, title: str, total: int) -> None:
         """See Progress."""
@@ -56,7 +78,7 @@ class NoProgress:
         """See Progress."""
 
 
-class _Stages(ABC):
+class Stages(ABC):
     """Counts a stage's units and shows them from time to time."""
 
     def __init__(self, out: TextIO, clock: Callable[[], float], every_s: float) -> None:
@@ -82,18 +104,19 @@ class _Stages(ABC):
             self._shown_s = now_s
             self._show()
 
+    def watch(self, plan: ArmPlan) -> Watch | None:  # noqa: ARG002 - for those who show more
+        """See Progress."""
+        return None
+
     @abstractmethod
     def _show(self) -> None:
         """Tell how far the stage is."""
 
     def _elapsed(self) -> str:
-        seconds = self._clock() - self._began_s
-        if seconds < _MINUTE_S:
-            return f"{seconds:.1f} s"
-        return f"{int(seconds) // _MINUTE_S} min {int(seconds) % _MINUTE_S:02d} s"
+        return duration(self._clock() - self._began_s)
 
 
-class LineProgress(_Stages):
+class LineProgress(Stages):
     """A line when a stage ends, and now and then while it lasts."""
 
     def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -112,7 +135,7 @@ class LineProgress(_Stages):
         print(f"{self._title}: {self._done}{of} tokens", file=self._out, flush=True)
 
 
-class BarProgress(_Stages):
+class BarProgress(Stages):
     """A bar that is redrawn in place."""
 
     def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -146,6 +169,17 @@ class BarProgress(_Stages):
         self._out.flush()
 
 
-def progress_for(out: TextIO = sys.stderr) -> Progress:
-    """The bar if `out` is a terminal, plain lines otherwise."""
-    return BarProgress(out) if out.isatty() else LineProgress(out)
+def progress_for(out: TextIO = sys.stderr, *, panel: bool = False) -> Progress:
+    """The bar if `out` is a terminal, plain lines otherwise.
+
+    Args:
+        out: where it goes.
+        panel: several lines on a terminal that can show them, for runs whose rows can be watched.
+    """
+    if not out.isatty():
+        return LineProgress(out)
+    if panel and os.environ.get("TERM", "dumb") != "dumb":
+        from experiments.panel import PanelProgress  # noqa: PLC0415 - brings numpy in
+
+        return PanelProgress(out)
+    return BarProgress(out)

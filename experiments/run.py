@@ -18,7 +18,7 @@ from typing import Any
 from actors.metrics import ArmMetrics, Exporter, Metrics
 from actors.plan import ArmPlan, codec_terms
 from actors.port import Recovery
-from actors.records import ArmRun, Recorder, RequestRow, TokenRow
+from actors.records import ArmRun, News, Recorder, RequestRow, TokenRow
 from actors.sink import RunSink
 from experiments.calibration import PairCalibration
 from experiments.hosting import Laboratory, open_laboratory
@@ -32,7 +32,7 @@ from experiments.outcome import (
     given_origins,
 )
 from experiments.planning import Workload, cost_facts, plan_arm, plan_workload
-from experiments.progress import Progress
+from experiments.progress import Progress, Watch
 from experiments.report import write_report
 from experiments.results.cost import CostFacts
 from experiments.results.frames import Arm, arm_of, frames_of
@@ -43,6 +43,7 @@ from experiments.texts import TextBook
 from experiments.ways import ArmHosts, Way, scenario_way
 
 _TELL_EVERY_TOKENS = 16
+_SHOW_EVERY_TOKENS = 128
 
 
 def run_scenario(
@@ -150,7 +151,11 @@ def run_arms(
                     commit,
                     tell=progress.advance,
                     tell_every=_TELL_EVERY_TOKENS,
-                    watch=ArmMetrics(metrics, plan, keys["codec"]) if metrics else None,
+                    watch=_together(
+                        ArmMetrics(metrics, plan, keys["codec"]) if metrics else None,
+                        progress.watch(plan),
+                    ),
+                    watch_every=_SHOW_EVERY_TOKENS,
                 )
                 drive, origins = way.begin(plan, terms, recorder)
                 origins = given_origins(scenario) | origins
@@ -186,6 +191,17 @@ def _tell_recoveries(recoveries: Sequence[Recovery], sink: RunSink, progress: Pr
             f"{len(recoveries)} hosts died and were made again ({longest_s:.1f} s at most);"
             " see log.jsonl"
         )
+
+
+def _together(*watches: Watch | None) -> Watch | None:
+    """Return what tells all of those who watch; None where nobody does."""
+    watching = [watch for watch in watches if watch is not None]
+
+    def tell(news: News) -> None:
+        for watch in watching:
+            watch(news)
+
+    return tell if watching else None
 
 
 class _Arms:

@@ -15,6 +15,7 @@ from actors.metrics.arm import ArmMetrics
 from actors.metrics.exporter import Exporter
 from actors.metrics.families import FAMILIES, SIMULATED, WALL, Family
 from actors.metrics.series import MOST_VALUES, OTHER, Metrics
+from actors.metrics.states import DeviceStates
 
 __all__ = [
     "FAMILIES",
@@ -23,6 +24,7 @@ __all__ = [
     "SIMULATED",
     "WALL",
     "ArmMetrics",
+    "DeviceStates",
     "Exporter",
     "Family",
     "Metrics",

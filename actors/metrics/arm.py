@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from actors.metrics.series import Metrics
+from actors.metrics.states import DeviceStates
 from actors.plan import ArmPlan
 from actors.records import CENSORED, ByteMeter, News, RequestRow, TokenRow
 from costeer.machine import STAGES
@@ -42,8 +43,7 @@ class ArmMetrics:
         self._method = plan.arm.method.name
         self._codec = codec or "none"
         self._link_of = {device.device: device.link_class for device in plan.devices}
-        self._last_request = {each.device: len(each.requests) - 1 for each in plan.devices}
-        self._states = {"waiting": len(plan.devices), "decoding": 0, "done": 0}
+        self._states = DeviceStates(plan)
         self._cloud = (0, 0, 0, 0)
         self._now_ns = 0
         with metrics.lock:
@@ -72,9 +72,6 @@ class ArmMetrics:
         metrics.add("tokens", len(rows), method)
         metrics.add("certified_tokens", sum(record.certified for record in records), method)
         metrics.add("refinement_rounds", sum(record.rounds for record in records), method)
-        started = int(first.sum())
-        self._states["waiting"] -= started
-        self._states["decoding"] += started
 
     def _request(self, row: RequestRow) -> None:
         metrics = self._metrics
@@ -83,12 +80,6 @@ class ArmMetrics:
         if reason != CENSORED:
             spent_s = np.array([(row.finished_ns - row.arrival_ns) * _NS])
             metrics.observe("e2e_request_latency_seconds", spent_s, self._method)
-        if row.tokens:
-            self._states["decoding"] -= 1
-            self._states["waiting"] += 1
-        if row.request == self._last_request[row.device]:
-            self._states["waiting"] -= 1
-            self._states["done"] += 1
 
     def _bytes(self, news: News) -> None:
         moved: dict[str, ByteMeter] = {}
@@ -101,7 +92,8 @@ class ArmMetrics:
 
     def _look(self, news: News) -> None:
         metrics = self._metrics
-        for state, devices in self._states.items():
+        self._states.take(news)
+        for state, devices in self._states.counts.items():
             metrics.set("devices", devices, state)
         sight = news.sight
         metrics.observe("driver_lateness_seconds", np.array(sight.lateness_ns) * _NS)

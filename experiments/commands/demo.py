@@ -26,5 +26,5 @@ def execute(arguments: argparse.Namespace) -> int:
 
     out_dir = run_directory(arguments.out, "demo")
     with telling_of_partial_run(out_dir):
-        run_demo(out_dir, arguments.address, progress_for(), print)
+        run_demo(out_dir, arguments.address, progress_for(panel=True), print)
     return 0

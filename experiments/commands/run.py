@@ -48,6 +48,8 @@ def execute(arguments: argparse.Namespace) -> int:
     with telling_of_partial_run(out_dir):
         number = arguments.metrics_port
         metrics_at = None if number is None else (arguments.metrics_host, number)
-        outcome = run_scenario(scenario, out_dir, arguments.address, progress_for(), metrics_at)
+        outcome = run_scenario(
+            scenario, out_dir, arguments.address, progress_for(panel=True), metrics_at
+        )
     print_outcome(outcome.run_dir, outcome.summary, as_json=arguments.json)
     return 0
