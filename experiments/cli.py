@@ -39,6 +39,7 @@ from experiments.commands import (
     run,
     scenario,
     serve,
+    submit,
 )
 from netsim.errors import NetsimError
 
@@ -63,6 +64,7 @@ _COMMANDS = (
     bench,
     serve,
     device,
+    submit,
 )
 
 
