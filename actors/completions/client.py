@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
-
+from actors.completions.api import Api
 from costeer.errors import ConfigError, RemoteProtocolError
-
-_BUSY = (429, 502, 503, 504)
-"""Statuses after which a server is asked again: asking twice changes nothing there."""
-_SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +43,14 @@ class CompletionsClient:
             ConfigError: nothing answers there, or it has no such model.
         """
         self._endpoint = endpoint
-        self._url = endpoint.url.rstrip("/")
-        self._session = requests.Session()
-        again = Retry(
-            endpoint.retries,
-            backoff_factor=endpoint.pause_s,
-            status_forcelist=_BUSY,
-            allowed_methods=None,
-            raise_on_status=False,
+        self._api = Api(
+            endpoint.url,
+            timeout_s=endpoint.timeout_s,
+            retries=endpoint.retries,
+            pause_s=endpoint.pause_s,
+            key_variable=endpoint.key_variable,
+            named="models.cloud.url",
         )
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=again))
-        key = os.environ.get(endpoint.key_variable)
-        if key:
-            self._session.headers["Authorization"] = f"Bearer {key}"
         self._model = self._find_model()
 
     @property
@@ -79,7 +65,7 @@ class CompletionsClient:
             ConfigError: the server is gone or refuses.
             RemoteProtocolError: its answer is none.
         """
-        answer = self._ask(
+        answer = self._api.ask(
             "POST",
             "/completions",
             {
@@ -106,36 +92,14 @@ class CompletionsClient:
         return [by_index[place] for place in range(len(prefixes))]
 
     def _find_model(self) -> str:
-        listed = self._ask("GET", "/models", None).get("data")
-        names = [each.get("id") for each in listed or () if isinstance(each, Mapping)]
+        names = self._api.models()
         wanted = self._endpoint.model
         if wanted and wanted in names:
             return wanted
         if not wanted and len(names) == 1 and isinstance(names[0], str):
             return names[0]
+        known = ", ".join(map(str, names)) or "no model"
         raise ConfigError(
-            f"models.cloud.model: {self._url} has {', '.join(map(str, names)) or 'no model'}, not"
-            f" {wanted or 'one alone'}; name one of them"
+            f"models.cloud.model: {self._api.url} has {known}, not {wanted or 'one alone'};"
+            " name one of them"
         )
-
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        url = self._url + path
-        try:
-            response = self._session.request(
-                method, url, json=body, timeout=self._endpoint.timeout_s
-            )
-        except requests.RequestException as error:
-            raise ConfigError(
-                f"models.cloud.url: no answer from {url} ({type(error).__name__}); start the"
-                " server, or give its address up to and with /v1"
-            ) from error
-        if not response.ok:
-            said = " ".join(response.text.split())[:_SHOWN_CHARACTERS]
-            raise ConfigError(f"models.cloud.url: {url} answered {response.status_code}: {said}")
-        try:
-            answer = response.json()
-        except ValueError as error:
-            raise RemoteProtocolError(f"completions: {url} did not answer in JSON") from error
-        if not isinstance(answer, Mapping):
-            raise RemoteProtocolError(f"completions: {url} did not answer with a JSON object")
-        return answer
