@@ -38,6 +38,7 @@ from experiments.commands import (
     report,
     run,
     scenario,
+    score,
     serve,
     submit,
 )
@@ -54,6 +55,7 @@ _COMMANDS = (
     scenario,
     report,
     compare,
+    score,
     evaluate,
     record_logits,
     record_profile,

@@ -94,3 +94,19 @@ def clustered_interval(
         means.append((counts @ sums) / (counts @ sizes))
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return Interval(mean, float(low), float(high))
+
+
+def sign_flip_p(differences: NDArray[np.float64], seed: int = 0, draws: int = DRAWS) -> float:
+    """Two-sided p-value of a mean difference of 0, by flipping the signs of paired differences.
+
+    Under the hypothesis that either of two paired values could have been the other's, each sign is
+    as likely as the other. ValueError when empty.
+    """
+    if len(differences) == 0:
+        raise ValueError("no differences to test: pass at least one")
+    rng = np.random.default_rng(seed)
+    signs = rng.integers(0, 2, size=(draws, len(differences)), dtype=np.int8) * 2.0 - 1.0
+    flipped = np.abs(signs @ differences)
+    # The rounding of sums must not make the observed value beat itself.
+    observed = abs(float(differences.sum())) * (1 - 1e-12)
+    return float((1 + np.count_nonzero(flipped >= observed)) / (1 + draws))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.evaluation.words import rouge
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:
@@ -23,16 +25,7 @@ class Quality:
 
 def rouge_l(texts: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
     """ROUGE-L F1 of each text against its reference, shape (rows,)."""
-    from rouge_score.rouge_scorer import RougeScorer  # noqa: PLC0415 - of the extra `eval`
-
-    scorer = RougeScorer(["rougeL"])
-    return np.array(
-        [
-            scorer.score(reference, text)["rougeL"].fmeasure
-            for text, reference in zip(texts, references, strict=True)
-        ],
-        dtype=np.float64,
-    )
+    return rouge("rougeL", texts, references)
 
 
 def recall(text: str, facts: Sequence[str]) -> float:

@@ -1,0 +1,1 @@
+"""Scores of a run's texts: metrics of words, of models, and of judges, with intervals."""

@@ -1,0 +1,126 @@
+"""What the pair's own models say of a run's texts: how likely they are, and how methods differ.
+
+Texts are read back token by token with both models and every prefix of both prompts (teacher
+forcing), in float32, cut to the shared tokens before the log-softmax. So methods are compared on
+the same prefixes, where free-running texts would soon have none in common.
+
+Legend: T tokens of a text, V shared vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from actors.models.hub import explained
+from costeer.methods import CloudRole, Method, Prompt
+from experiments.scenario import HfModel
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text and the prompts that it answers, as token ids."""
+
+    public: tuple[int, ...]
+    personal: tuple[int, ...]
+    chosen: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far a method is from the reference along one text.
+
+    Args:
+        kl_nats: mean over tokens of KL(reference ‖ method).
+        agreement: share of tokens where both would choose the same.
+    """
+
+    kl_nats: float
+    agreement: float
+
+
+class PairReader:
+    """Both models, reading.
+
+    Args:
+        cloud: the large model.
+        edge: the small model.
+        vocab_size: tokens that they share.
+
+    Raises:
+        ConfigError: one cannot be loaded.
+    """
+
+    def __init__(self, cloud: HfModel, edge: HfModel, vocab_size: int) -> None:
+        self._cloud = _loaded(cloud)
+        self._edge = _loaded(edge)
+        self._vocab_size = vocab_size
+
+    def nats_per_token(self, text: Text) -> float:
+        """Return −log p per token under the large model with the whole context; exp: perplexity."""
+        log_p_TV = self._log_probs(self._cloud, text.personal, text.chosen)
+        picked = torch.tensor(text.chosen)[:, None]
+        return -float(log_p_TV.gather(1, picked).double().mean())
+
+    def distances(
+        self, text: Text, reference: float, arms: Mapping[int, tuple[Method, float]]
+    ) -> dict[int, Distance]:
+        """Return how far each arm is from full CoSteer along one text.
+
+        Args:
+            text: prefixes that all are compared on.
+            reference: c of the reference.
+            arms: by number: the method, and its c.
+        """
+        rows: dict[tuple[str, Prompt], torch.Tensor] = {
+            (name, prompt): self._log_probs(model, ids, text.chosen)
+            for name, model in (("cloud", self._cloud), ("edge", self._edge))
+            for prompt, ids in ((Prompt.PUBLIC, text.public), (Prompt.PERSONAL, text.personal))
+        }
+        delta_TV = rows["edge", Prompt.PERSONAL] - rows["edge", Prompt.PUBLIC]
+        base_TV = rows["cloud", Prompt.PUBLIC]
+        full_TV = torch.log_softmax(base_TV + reference * delta_TV, dim=-1)
+        found = {}
+        for arm, (method, strength) in arms.items():
+            if method.steered:
+                arm_TV = torch.log_softmax(base_TV + strength * delta_TV, dim=-1)
+            elif method.cloud is CloudRole.ABSENT:
+                arm_TV = rows["edge", method.edge_branches[0]]
+            else:
+                arm_TV = rows["cloud", method.cloud_prompt or Prompt.PUBLIC]
+            kl_T = (full_TV.exp() * (full_TV - arm_TV)).sum(-1)
+            same_T = full_TV.argmax(-1) == arm_TV.argmax(-1)
+            found[arm] = Distance(float(kl_T.double().mean()), float(same_T.double().mean()))
+        return found
+
+    @torch.inference_mode()
+    def _log_probs(
+        self, model: PreTrainedModel, prompt: Sequence[int], chosen: Sequence[int]
+    ) -> torch.Tensor:
+        ids = torch.tensor([[*prompt, *chosen[:-1]]], device=model.device)
+        logits_TV = model(input_ids=ids, logits_to_keep=len(chosen)).logits[0]
+        return torch.log_softmax(logits_TV[:, : self._vocab_size].float(), dim=-1).cpu()
+
+
+def text_of(public: Sequence[int], personal: Sequence[int], chosen: np.ndarray) -> Text:
+    """Return a text of ids that come in any sequence."""
+    return Text(tuple(public), tuple(personal), tuple(int(token) for token in chosen))
+
+
+def _loaded(model: HfModel) -> PreTrainedModel:
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped there
+    on_cpu = model.device == "cpu"
+    placed = {} if on_cpu else {"device_map": model.device}
+    try:
+        found: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            model.location, dtype=torch.float32 if on_cpu else torch.bfloat16, **placed
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise explained(model.location, "cannot be loaded", error) from error
+    found.train(mode=False)
+    return found
