@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from actors.host_news import Feed
 from costeer.errors import CosteerError
 
 
@@ -72,6 +73,23 @@ class Port(Protocol):
         """Hosts that died so far and were made again."""
         ...
 
+    @property
+    def feed(self) -> Feed | None:
+        """Takes what a host tells of itself, wherever the host is; None where nobody listens."""
+        ...
+
+    def serve_metrics(self, host: str) -> Sequence[tuple[str, int, str]]:
+        """Serve the metrics of each node's hosts on that node; hosts made from now on feed them.
+
+        Args:
+            host: address to listen at, on every node.
+
+        Returns:
+            Per node the address that it is reached at, the port and the node's name; none where
+            hosts live in this process, whose run tells everything.
+        """
+        ...
+
     def close(self) -> None:
         """End every host that this port made."""
         ...
@@ -117,6 +135,12 @@ class LocalPort:
 
     recoveries: Sequence[Recovery] = ()
     """None: what would kill a host kills the driver."""
+    feed: Feed | None = None
+    """None: the run itself tells everything."""
+
+    def serve_metrics(self, host: str) -> Sequence[tuple[str, int, str]]:  # noqa: ARG002
+        """See ``Port``: there is no node but this one."""
+        return ()
 
     def start(
         self,

@@ -17,8 +17,10 @@ from typing import Any, cast
 import ray
 from ray.exceptions import RayError
 
+from actors.host_news import Feed
 from actors.port import Recovery
 from cluster.handle import RayHandle, Seat
+from cluster.node_metrics import NodeExporters
 from cluster.supervised import SupervisedHandle
 from costeer.errors import ConfigError
 
@@ -45,6 +47,7 @@ class RayPort:
         """
         self._hosts: list[SupervisedHandle] = []
         self._recoveries: list[Recovery] = []
+        self._exporters: NodeExporters | None = None
         if ray.is_initialized():
             raise ConfigError("address: this process is in a Ray cluster already; use its port")
         try:
@@ -85,9 +88,25 @@ class RayPort:
         self._hosts.append(host)
         return host
 
+    @property
+    def feed(self) -> Feed | None:
+        """Takes what a host tells of itself, wherever the host is; None where nobody listens."""
+        return self._exporters.feed if self._exporters is not None else None
+
+    def serve_metrics(self, host: str) -> Sequence[tuple[str, int, str]]:
+        """Serve the metrics of each node's hosts on that node; hosts made from now on feed them.
+
+        Raises:
+            ConfigError: a node's exporter cannot listen there.
+        """
+        self._exporters = NodeExporters(host)
+        return self._exporters.targets
+
     def close(self) -> None:
         """End our actors, and the cluster if it is ours."""
         try:
+            if self._exporters is not None:
+                self._exporters.end()
             for host in self._hosts:
                 host.seat.end()
         finally:

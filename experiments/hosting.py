@@ -75,12 +75,15 @@ class Laboratory:
 
 
 @contextmanager
-def open_laboratory(scenario: Scenario, address: str) -> Iterator[Laboratory]:
+def open_laboratory(
+    scenario: Scenario, address: str, prepare: Callable[[Port], None] = lambda _: None
+) -> Iterator[Laboratory]:
     """Bring up the hosts that a scenario needs, and end them afterwards.
 
     Args:
         scenario: says where values come from and how many shards there are.
         address: ``none`` for this process, else what ``cluster.ray_port.RayPort`` takes.
+        prepare: given the port before any host is made.
 
     Raises:
         ConfigError: a model cannot be loaded, or no cluster answers.
@@ -88,6 +91,7 @@ def open_laboratory(scenario: Scenario, address: str) -> Iterator[Laboratory]:
     if scenario.way == "fleet":
         address = NO_CLUSTER  # no host computes anything
     with open_port(address, actors=scenario.fleet.shards + 1) as port:
+        prepare(port)
         yield start_hosts(scenario, port)
 
 
@@ -126,7 +130,14 @@ def start_hosts(scenario: Scenario, port: Port, shadow: Shadow | None = None) ->
     from actors.cloud import CloudActor  # noqa: PLC0415 - brings numpy in
     from actors.edge import EdgeActor  # noqa: PLC0415
 
+    make_cloud: Callable[[], CloudHost]
+    make_edge: Callable[[], EdgeHost]
     make_cloud, make_edge, names = host_makers(scenario, shadow)
+    if port.feed is not None:
+        from actors.metrics import MeteredHost  # noqa: PLC0415 - only where somebody listens
+
+        make_cloud = partial(MeteredHost, make_cloud, "cloud", port.feed)
+        make_edge = partial(MeteredHost, make_edge, "edge", port.feed)
     shards = scenario.fleet.shards
     # A live shard pulls while another pushes; one thread more for the driver's own calls.
     cloud = port.start(CloudActor, make_cloud, threads=2 * shards + 1)

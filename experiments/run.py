@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from actors.metrics import ArmMetrics, Exporter, Metrics
+from actors.metrics import ArmMetrics, Metrics
 from actors.plan import ArmPlan, codec_terms
 from actors.port import Recovery
 from actors.records import ArmRun, News, Recorder, RequestRow, TokenRow
@@ -24,6 +24,7 @@ from experiments.calibration import PairCalibration
 from experiments.hosting import Laboratory, open_laboratory
 from experiments.interrupt import deferred_interrupt
 from experiments.manifest import manifest_of
+from experiments.metrics import MetricsAt, RestartCount, serve_metrics
 from experiments.outcome import (
     RunOutcome,
     arm_keys,
@@ -51,7 +52,7 @@ def run_scenario(
     out_dir: Path,
     address: str,
     progress: Progress,
-    metrics_at: tuple[str, int] | None = None,
+    metrics_at: MetricsAt | None = None,
 ) -> RunOutcome:
     """Run a scenario from its hosts to its report.
 
@@ -60,7 +61,7 @@ def run_scenario(
         out_dir: a directory that does not hold a run yet.
         address: ``none``, ``local``, ``auto`` or HOST:PORT.
         progress: told of arms and tokens.
-        metrics_at: (host, port) to serve metrics at while it runs; None for none.
+        metrics_at: where to serve metrics while it runs; None for nowhere.
 
     Raises:
         ConfigError: something in the scenario cannot be had, or nothing can listen there.
@@ -70,10 +71,8 @@ def run_scenario(
     workload = plan_workload(scenario)
     metrics = Metrics(scenario=scenario.name, way=scenario.way, values=scenario.values)
     with ExitStack() as stack:
-        if metrics_at is not None:
-            exporter = stack.enter_context(Exporter(metrics, *metrics_at))
-            progress.note(f"metrics: http://{exporter.host}:{exporter.port}/metrics")
-        laboratory = stack.enter_context(open_laboratory(scenario, address))
+        serving = stack.enter_context(serve_metrics(metrics, metrics_at, progress.note))
+        laboratory = stack.enter_context(open_laboratory(scenario, address, serving))
         watched = metrics if metrics_at is not None else None
         way = scenario_way(laboratory, scenario)
         outcome = run_arms(laboratory, way, scenario, workload, out_dir, progress, watched)
@@ -153,6 +152,7 @@ def run_arms(
                     tell_every=_TELL_EVERY_TOKENS,
                     watch=_together(
                         ArmMetrics(metrics, plan, keys["codec"]) if metrics else None,
+                        RestartCount(metrics, hosts) if metrics else None,
                         progress.watch(plan),
                     ),
                     watch_every=_SHOW_EVERY_TOKENS,

@@ -13,13 +13,15 @@ Rules
 
 from actors.metrics.arm import ArmMetrics
 from actors.metrics.exporter import Exporter
-from actors.metrics.families import FAMILIES, SIMULATED, WALL, Family
+from actors.metrics.families import FAMILIES, NODE_FAMILIES, SIMULATED, WALL, Family
+from actors.metrics.node import MeteredHost, NodeExporter
 from actors.metrics.series import MOST_VALUES, OTHER, Metrics
 from actors.metrics.states import DeviceStates
 
 __all__ = [
     "FAMILIES",
     "MOST_VALUES",
+    "NODE_FAMILIES",
     "OTHER",
     "SIMULATED",
     "WALL",
@@ -27,5 +29,7 @@ __all__ = [
     "DeviceStates",
     "Exporter",
     "Family",
+    "MeteredHost",
     "Metrics",
+    "NodeExporter",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,8 +47,19 @@ class ArmMetrics:
         self._states = DeviceStates(plan)
         self._cloud = (0, 0, 0, 0)
         self._now_ns = 0
+        self._seconds_per_byte = {
+            (direction, device.device): 8 / rate
+            for device in plan.devices
+            for direction, rate in (
+                ("down", device.link.down.rate_bps),
+                ("up", device.link.up.rate_bps),
+            )
+        }
+        links = Counter(self._link_of.values())
         with metrics.lock:
             metrics.set("expected_tokens", plan.expected_tokens)
+            for link, devices in links.items():
+                metrics.set("link_devices", devices, link)
 
     def __call__(self, news: News) -> None:
         """Count rows and what the driver saw; called between two events of a driver."""
@@ -83,8 +95,16 @@ class ArmMetrics:
 
     def _bytes(self, news: News) -> None:
         moved: dict[str, ByteMeter] = {}
+        busy_s: dict[tuple[str, str], float] = {}
+        per_byte = self._seconds_per_byte
         for device, meter in news.moved():
-            moved.setdefault(self._link_of[device], ByteMeter()).add(meter)
+            link = self._link_of[device]
+            moved.setdefault(link, ByteMeter()).add(meter)
+            for direction, size in (("down", meter.wire_bytes_down), ("up", meter.wire_bytes_up)):
+                spent_s = size * per_byte[direction, device]
+                busy_s[direction, link] = busy_s.get((direction, link), 0.0) + spent_s
+        for (direction, link), spent_s in busy_s.items():
+            self._metrics.add("link_busy_seconds", spent_s, direction, link)
         for link, meter in moved.items():
             for family, direction, field in _BYTES:
                 value = getattr(meter, field)

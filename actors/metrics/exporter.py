@@ -9,14 +9,14 @@ from typing import Any, Self
 
 from prometheus_client import start_http_server
 
-from actors.metrics.series import Metrics
+from actors.metrics.series import Series
 from costeer.errors import ConfigError
 
 
 class Exporter:
     """Serves a run's metrics over HTTP until it is closed."""
 
-    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
+    def __init__(self, metrics: Series, host: str, port: int) -> None:
         """Listen.
 
         Args:
@@ -49,6 +49,10 @@ class Exporter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Stop listening."""
+        self.close()
+
+    def close(self) -> None:
         """Stop listening."""
         self._server.shutdown()
         self._server.server_close()

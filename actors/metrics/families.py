@@ -120,8 +120,39 @@ FAMILIES = (
         (),
         _LATENESS_S,
     ),
+    Family(
+        "link_busy_seconds",
+        "counter",
+        "How long access links would have been sending at their nominal rates, all together.",
+        ("direction", "link"),
+        timed=True,
+    ),
+    Family("link_devices", "gauge", "Devices on each kind of access link.", ("link",)),
+    Family(
+        "host_restarts",
+        "counter",
+        "Hosts that died and were made again: deaths in the laboratory, none in the model.",
+        ("role",),
+    ),
     Family("run_info", "gauge", "Always 1; what runs.", ("scenario", "way", "values")),
 )
 """Everything that a run exports."""
 
-BY_NAME = {family.name: family for family in FAMILIES}
+_ROLE = ("role",)
+
+NODE_FAMILIES = (
+    Family("host_calls", "counter", "Batches of operations given to a node's hosts.", _ROLE),
+    Family(
+        "host_busy_seconds",
+        "counter",
+        "How long a node's hosts were at their operations, on the wall.",
+        _ROLE,
+    ),
+    Family(
+        "host_operations",
+        "counter",
+        "Operations that a node's hosts carried out, by kind.",
+        ("role", "operation"),
+    ),
+)
+"""What the exporter of one node of a cluster tells."""

@@ -17,7 +17,7 @@ from prometheus_client.core import (
     SummaryMetricFamily,
 )
 
-from actors.metrics.families import BY_NAME, FAMILIES, SIMULATED, WALL, Family
+from actors.metrics.families import FAMILIES, SIMULATED, WALL, Family
 
 MOST_VALUES = 16
 """Different values of one label."""
@@ -47,32 +47,34 @@ class _Histogram:
         return list(zip(names, (float(n) for n in self.counts.cumsum()), strict=True))
 
 
-class Metrics:
-    """One run's figures; a collector of its registry. Counting is done under its ``lock``."""
+class Series:
+    """Figures of some families; a collector of its registry. Count under its ``lock``."""
 
-    def __init__(self, *, scenario: str, way: str, values: str) -> None:
+    def __init__(self, families: Sequence[Family], timed_prefix: str) -> None:
         """Begin with nothing counted.
 
         Args:
-            scenario: its name.
-            way: ``virtual`` or another simulated one, ``live``, or what serves real computers.
-            values: where logits come from.
+            families: what there is to count.
+            timed_prefix: of families that are on the run's own clock.
         """
-        self._prefix = SIMULATED if way in {"virtual", "fleet"} else WALL
+        self._families = tuple(families)
+        self._by_name = {family.name: family for family in families}
+        self._prefix = timed_prefix
         self.lock = Lock()
-        self._numbers: dict[str, dict[Key, float]] = {family.name: {} for family in FAMILIES}
+        self._numbers: dict[str, dict[Key, float]] = {family.name: {} for family in families}
         self._histograms: dict[str, dict[Key, _Histogram]] = {
-            family.name: {} for family in FAMILIES if family.kind == "histogram"
+            family.name: {} for family in families if family.kind == "histogram"
         }
         self._counts: dict[str, dict[Key, int]] = {
-            family.name: {} for family in FAMILIES if family.kind == "summary"
+            family.name: {} for family in families if family.kind == "summary"
         }
         self._seen: dict[str, set[str]] = {}
-        self.set("run_info", 1.0, scenario, way, values)
-        for name in ("batch_rows", "driver_lateness_seconds"):
-            self._histograms[name][()] = _Histogram(BY_NAME[name].bounds)
-        for family in FAMILIES:
-            if not family.labels and family.kind in {"counter", "gauge"}:
+        for family in families:
+            if family.labels:
+                continue
+            if family.kind == "histogram":
+                self._histograms[family.name][()] = _Histogram(family.bounds)
+            elif family.kind != "summary":
                 self._numbers[family.name][()] = 0.0
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -82,13 +84,14 @@ class Metrics:
     def describe(self) -> list[Metric]:
         """Name the families; nothing is collected at registration."""
         return [
-            Metric(self._prefix_of(each) + each.name, each.help, each.kind) for each in FAMILIES
+            Metric(self._prefix_of(each) + each.name, each.help, each.kind)
+            for each in self._families
         ]
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families as they are now."""
         with self.lock:
-            made = [self._made(family) for family in FAMILIES]
+            made = [self._made(family) for family in self._families]
         yield from made
 
     def _prefix_of(self, family: Family) -> str:
@@ -118,7 +121,7 @@ class Metrics:
     def _key(self, name: str, values: Sequence[str]) -> Key:
         return tuple(
             self._bounded(label, value)
-            for label, value in zip(BY_NAME[name].labels, values, strict=True)
+            for label, value in zip(self._by_name[name].labels, values, strict=True)
         )
 
     def _bounded(self, label: str, value: str) -> str:
@@ -150,5 +153,23 @@ class Metrics:
         if len(values):
             key, found = self._key(name, labels), self._histograms[name]
             if key not in found:
-                found[key] = _Histogram(BY_NAME[name].bounds)
+                found[key] = _Histogram(self._by_name[name].bounds)
             found[key].add(values)
+
+
+class Metrics(Series):
+    """One run's figures."""
+
+    def __init__(self, *, scenario: str, way: str, values: str) -> None:
+        """Begin with nothing counted.
+
+        Args:
+            scenario: its name.
+            way: ``virtual`` or another simulated one, ``live``, or what serves real computers.
+            values: where logits come from.
+        """
+        super().__init__(FAMILIES, SIMULATED if way in {"virtual", "fleet"} else WALL)
+        self.set("run_info", 1.0, scenario, way, values)
+        # There before the first death, so that an increase is seen as one.
+        for role in ("cloud", "edge"):
+            self.add("host_restarts", 0, role)

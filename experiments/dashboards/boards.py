@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from experiments.dashboards.panels import Board, Panel, Query
+from experiments.dashboards.panels import RANGE, RATE, Board, Panel, Query
+from experiments.dashboards.ray_board import RAY
 
-RATE = "[$__rate_interval]"
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -58,20 +58,31 @@ FLEET = Board(
             (Query(_rate("costeer_tokens_total", "method"), "{{method}}"),),
         ),
         Panel(
-            "Tokens so far, and at most",
-            "Texts that end early leave the arm below its most.",
+            "Tokens, and the most there can be",
+            "Of the time shown. Texts that end early leave the arm below its most.",
             "none",
             (
-                Query("sum by (method) (costeer_tokens_total)", "{{method}}"),
+                Query(f"sum by (method) (increase(costeer_tokens_total{RANGE}))", "{{method}}"),
                 Query("sum(costeer_expected_tokens)", "most of the present arm"),
             ),
         ),
         Panel(
             "Requests that ended",
-            "By reason: eos, length, failed, or censored by the end of the run.",
+            "Of the time shown, by reason: eos, length, failed, or censored by the end of the run.",
             "none",
-            (Query("sum by (finished_reason) (costeer_requests_total)", "{{finished_reason}}"),),
+            (
+                Query(
+                    f"sum by (finished_reason) (increase(costeer_requests_total{RANGE}))",
+                    "{{finished_reason}}",
+                ),
+            ),
             stacked=True,
+        ),
+        Panel(
+            "Hosts made again",
+            "Deaths of actors in the time shown; a simulated run's results do not know of them.",
+            "none",
+            (Query(f"sum by (role) (increase(costeer_host_restarts_total{RANGE}))", "{{role}}"),),
         ),
         Panel(
             "Driver lateness",
@@ -108,10 +119,10 @@ LATENCY = Board(
             _quantiles("${clock}e2e_request_latency_seconds"),
         ),
         Panel(
-            "The run's clock",
-            "Simulated seconds may pass faster or slower than the wall's.",
-            "s",
-            (Query("max(${clock}clock_seconds_total)", "clock"),),
+            "The run's pace",
+            "Seconds of the run's clock that pass in one of the wall's; 1 in a live run.",
+            "none",
+            (Query(f"sum(rate(${{clock}}clock_seconds_total{RATE}))", "pace"),),
         ),
     ),
 )
@@ -202,6 +213,20 @@ LINK = Board(
             ),
         ),
         Panel(
+            "Utilisation of access links",
+            "Mean over the devices of a kind: sending time at the nominal rate, of the run's own "
+            "time. Links are mostly idle: a token's round trip is not its bytes.",
+            "percentunit",
+            (
+                Query(
+                    f"sum by (direction, link) (rate(${{clock}}link_busy_seconds_total{RATE}))"
+                    " / on (link) group_left () sum by (link) (costeer_link_devices)"
+                    f" / on () group_left () sum(rate(${{clock}}clock_seconds_total{RATE}))",
+                    "{{link}} {{direction}}",
+                ),
+            ),
+        ),
+        Panel(
             "Utilisation of the cloud's egress",
             "Share of the run's own time in which it was sending; 0 where it has no limit.",
             "percentunit",
@@ -244,12 +269,13 @@ CLOUD = Board(
         ),
         Panel(
             "Frames and sessions turned away",
-            "Late or repeated frames; sessions that broke a rule, did not fit or fell silent.",
+            "Of the time shown: late or repeated frames; sessions that broke a rule, did not fit or"
+            " fell silent.",
             "none",
             (
-                Query("sum(costeer_frames_dropped_total)", "frames dropped"),
-                Query("sum(costeer_sessions_refused_total)", "sessions refused"),
-                Query("sum(costeer_sessions_timed_out_total)", "sessions timed out"),
+                Query(f"sum(increase(costeer_frames_dropped_total{RANGE}))", "frames dropped"),
+                Query(f"sum(increase(costeer_sessions_refused_total{RANGE}))", "refused"),
+                Query(f"sum(increase(costeer_sessions_timed_out_total{RANGE}))", "timed out"),
             ),
         ),
     ),
@@ -289,5 +315,5 @@ STEERING = Board(
     clocked=False,
 )
 
-BOARDS = (FLEET, LATENCY, STAGES, LINK, CLOUD, STEERING)
+BOARDS = (FLEET, LATENCY, STAGES, LINK, CLOUD, STEERING, RAY)
 """All of them, in reading order."""

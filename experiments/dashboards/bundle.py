@@ -16,6 +16,8 @@ METRICS_PORT = 9464
 """Where the written Prometheus looks for a run."""
 TARGETS = "targets/*.json"
 """Files of its service discovery, one per exporter."""
+RAY_TARGETS = "/tmp/ray/prom_metrics_service_discovery.json"  # noqa: S108 - where Ray writes it
+"""Ray's own service discovery, kept by the head of a cluster with a dashboard."""
 _SCRAPE = "5s"
 
 
@@ -28,6 +30,10 @@ def prometheus_yaml() -> dict[str, Any]:
             {
                 "job_name": "costeer",
                 "file_sd_configs": [{"files": [TARGETS], "refresh_interval": _SCRAPE}],
+            },
+            {
+                "job_name": "ray",
+                "file_sd_configs": [{"files": [RAY_TARGETS], "refresh_interval": "30s"}],
             },
         ],
     }
@@ -96,7 +102,7 @@ def _compose() -> dict[str, Any]:
                     "--config.file=/etc/prometheus/prometheus.yml",
                     "--web.listen-address=127.0.0.1:9090",
                 ],
-                "volumes": ["./prometheus:/etc/prometheus:ro"],
+                "volumes": ["./prometheus:/etc/prometheus:ro", "/tmp/ray:/tmp/ray:ro"],  # noqa: S108
             },
             "grafana": {
                 "image": "grafana/grafana:12.1.0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,13 @@ DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 CLOCKS = {"simulated": "costeer_sim_", "wall": "costeer_"}
 """Prefixes of what is measured on the run's clock; the variable ``$clock`` is one of them."""
 
+RATE = "[$__rate_interval]"
+"""Window of a rate: Grafana makes it wide enough for a few scrapes."""
+RANGE = "[$__range]"
+"""Window of all that is shown."""
+
+_SELECTOR = re.compile(r"((?:\$\{clock\}|costeer_|ray_)[a-z0-9_]+)(?:\{([^}]*)\})?")
+_FILTER = 'job=~"$job", instance=~"$instance"'
 _SCHEMA = 39
 _PANEL_W, _PANEL_H, _BOARD_W = 12, 8, 24
 
@@ -72,6 +80,7 @@ def dashboard_json(board: Board, boards: Sequence[Board]) -> dict[str, Any]:
         board: the dashboard.
         boards: all of them; the others are linked.
     """
+    first = _first_metric(board)
     return {
         "uid": board.uid,
         "title": board.title,
@@ -79,13 +88,20 @@ def dashboard_json(board: Board, boards: Sequence[Board]) -> dict[str, Any]:
         "tags": ["costeer"],
         "schemaVersion": _SCHEMA,
         "version": 1,
-        "editable": True,
+        "editable": False,
         "graphTooltip": 1,
         "refresh": "5s",
         "timezone": "browser",
         "time": {"from": "now-15m", "to": "now"},
         "annotations": {"list": []},
-        "templating": {"list": [_datasource(), *([_clock()] if board.clocked else [])]},
+        "templating": {
+            "list": [
+                _datasource(),
+                _filter("job", "Job", first),
+                _filter("instance", "Instance", first, '{job=~"$job"}'),
+                *([_clock()] if board.clocked else []),
+            ]
+        },
         "links": [_link(other) for other in boards if other.uid != board.uid],
         "panels": [_panel(index, panel) for index, panel in enumerate(board.panels)],
     }
@@ -100,6 +116,41 @@ def _datasource() -> dict[str, Any]:
         "current": {},
         "hide": 0,
     }
+
+
+def _first_metric(board: Board) -> str:
+    """Return a metric that every exporter of the board's has, to ask for its labels."""
+    found = _SELECTOR.search(board.panels[0].queries[0].expr)
+    name = found[1] if found else "up"
+    return "costeer_run_info" if name.startswith("${") else name
+
+
+def _filter(name: str, label: str, metric: str, among: str = "") -> dict[str, Any]:
+    """Return a variable that narrows every query to some of a label's values; all at first."""
+    query = f"label_values({metric}{among}, {name})"
+    return {
+        "name": name,
+        "label": label,
+        "type": "query",
+        "datasource": DATASOURCE,
+        "query": {"query": query, "refId": f"{name}-values"},
+        "definition": query,
+        "refresh": 2,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ".+",
+        "current": {"text": "All", "value": "$__all"},
+        "sort": 1,
+        "hide": 0,
+    }
+
+
+def filtered(expr: str) -> str:
+    """Return an expression, each of its selectors narrowed to the chosen jobs and instances."""
+    return _SELECTOR.sub(
+        lambda match: f"{match[1]}{{{', '.join(part for part in (match[2], _FILTER) if part)}}}",
+        expr,
+    )
 
 
 def _clock() -> dict[str, Any]:
@@ -159,7 +210,7 @@ def _panel(index: int, panel: Panel) -> dict[str, Any]:
             {
                 "refId": chr(ord("A") + number),
                 "datasource": DATASOURCE,
-                "expr": query.expr,
+                "expr": filtered(query.expr),
                 "legendFormat": query.legend,
             }
             for number, query in enumerate(panel.queries)

@@ -96,6 +96,14 @@ ALERTS = (
         "The machine is too small for the fleet: latencies are not those of the links any more.",
     ),
     Alert(
+        "CoSteerHostsRestart",
+        "sum by (role) (increase(costeer_host_restarts_total[5m]))",
+        "> 0",
+        "0m",
+        "{{ $labels.role }} hosts died and were made again",
+        "The run's log.jsonl says which and why; a host that dies again and again ends the run.",
+    ),
+    Alert(
         "CoSteerRequestsFail",
         'sum(increase(costeer_requests_total{finished_reason!~"eos|length"}[5m])) or vector(0)',
         "> 0",

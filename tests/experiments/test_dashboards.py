@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import shutil
-import socket
-import subprocess
-import threading
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from actors.metrics import FAMILIES, SIMULATED, WALL, Exporter, Metrics
+from actors.metrics import FAMILIES, NODE_FAMILIES, SIMULATED, WALL, Exporter, Metrics
 from experiments import cli
-from experiments.dashboards.boards import BOARDS
+from experiments.dashboards.boards import BOARDS, LATENCY
 from experiments.dashboards.bundle import prometheus_yaml, write_bundle
-from experiments.dashboards.panels import CLOCKS, dashboard_json
+from experiments.dashboards.panels import CLOCKS, dashboard_json, filtered
+from experiments.dashboards.ray_board import RAY
 from experiments.dashboards.rules import ALERTS, ITL_SLO_S, RECORDINGS
 from experiments.hosting import open_laboratory
 from experiments.planning import plan_workload
@@ -30,22 +25,21 @@ from experiments.progress import NoProgress
 from experiments.run import run_arms
 from experiments.ways import scenario_way
 from tests.experiments.small_runs import scenario
-
-PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
-with_prometheus = pytest.mark.skipif(
-    not (PROMETHEUS and PROMTOOL), reason="prometheus and promtool (Debian: prometheus) are absent"
+from tests.prometheus import (
+    Server,
+    as_grafana_asks,
+    promtool,
+    running,
+    until,
+    with_prometheus,
 )
-EXPRESSIONS = [query.expr for board in BOARDS for panel in board.panels for query in panel.queries]
-_LOOKS = 150
-_LOOK_S = 0.1
 
-
-def promtool(*arguments: object) -> str:
-    done = subprocess.run(
-        [str(PROMTOOL), *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+UNITS = {"none", "ops", "s", "percent", "percentunit", "bytes", "pps"}
+"""Grafana's names of those that are used."""
+GAUGES = {"ray_node_mem_total"}
+"""Not counters, whatever they are called."""
+OURS = [board for board in BOARDS if board is not RAY]
+EXPRESSIONS = [query.expr for board in OURS for panel in board.panels for query in panel.queries]
 
 
 # --------------------------------------------------------------------------- without Prometheus
@@ -57,32 +51,100 @@ def test_panels_show_what_is_exported_and_all_of_it() -> None:
         for name in re.findall(r"(?:\$\{clock\}|costeer_)([a-z0-9_]+)", expr):
             shown.add(re.sub(r"_(bucket|sum|count|total)$", "", name))
     assert shown == {family.name for family in FAMILIES}
+    of_nodes = " ".join(query.expr for panel in RAY.panels for query in panel.queries)
+    nodes = set(re.findall(r"costeer_([a-z0-9_]+)_total", of_nodes))
+    assert nodes == {family.name for family in NODE_FAMILIES}
 
 
-def test_dashboards_keep_the_usual_rules() -> None:
-    uids = set()
+def lint(made: dict[str, Any]) -> Iterator[str]:
+    """The rules of Grafana's dashboard-linter that a file can break."""
+    variables = {each["name"]: each for each in made["templating"]["list"]}
+    yield from lint_variables(variables)
+    if made["editable"]:
+        yield "uneditable-dashboard-rule"
+    for panel in made["panels"]:
+        yield from (f"{rule}: {panel['title']}" for rule in lint_panel(panel, variables))
+
+
+def lint_variables(variables: dict[str, Any]) -> Iterator[str]:
+    if variables["datasource"]["query"] != "prometheus":
+        yield "template-datasource-rule"
+    for name in ("job", "instance"):
+        each = variables[name]
+        if (each["type"], each["multi"], each["allValue"]) != ("query", True, ".+"):
+            yield f"template-{name}-rule"
+        if each["refresh"] != 2:
+            yield "template-on-time-change-reload-rule"
+        if not re.fullmatch(r"label_values\(\w+(\{job=~\"\$job\"\})?, \w+\)", each["definition"]):
+            yield "template-label-promql-rule"
+
+
+def lint_panel(panel: dict[str, Any], variables: dict[str, Any]) -> Iterator[str]:
+    if panel["datasource"]["uid"] != "${datasource}":
+        yield "panel-datasource-rule"
+    if not (panel["title"] and panel["description"].endswith(".")):
+        yield "panel-title-description-rule"
+    if panel["fieldConfig"]["defaults"]["unit"] not in UNITS:
+        yield "panel-units-rule"
+    if not panel["targets"]:
+        yield "panel-no-targets-rule"
+    for target in panel["targets"]:
+        yield from lint_target(target, variables)
+
+
+def lint_target(target: dict[str, Any], variables: dict[str, Any]) -> Iterator[str]:
+    expr = target["expr"]
+    if not target["legendFormat"]:
+        yield "target-legend-rule"
+    if not set(re.findall(r"\$\{(\w+)\}", expr)) <= set(variables):
+        yield "target-variables-rule"
+    for name, matchers in re.findall(r"((?:\$\{clock\}|costeer_|ray_)\w+)(\{[^}]*\})?", expr):
+        for label in ("job", "instance"):
+            if f'{label}=~"${label}"' not in matchers:
+                yield f"target-{label}-rule"
+        if name.endswith(("_total", "_bucket", "_count", "_sum")) and name not in GAUGES:
+            asked = re.search(rf"(rate|increase)\({re.escape(name)}(\{{[^}}]*\}})?\[", expr)
+            if asked is None:
+                yield "target-counter-agg-rule"
+    for kind, window in re.findall(r"(rate|increase)\([^[]*\[([^]]+)\]", expr):
+        if window != ("$__rate_interval" if kind == "rate" else "$__range"):
+            yield "target-rate-interval-rule"
+
+
+def test_dashboards_keep_the_rules_of_the_linter() -> None:
+    for board in BOARDS:
+        assert list(lint(dashboard_json(board, BOARDS))) == [], board.uid
+
+
+def test_the_linter_finds_what_is_wrong() -> None:
+    made = dashboard_json(LATENCY, BOARDS)
+    made["editable"] = True
+    panel = made["panels"][0]
+    panel["fieldConfig"]["defaults"]["unit"] = ""
+    panel["description"] = "no stop"
+    panel["targets"][0]["expr"] = "sum(costeer_tokens_total) + rate(costeer_tokens_total[5m])"
+    found = {rule.split(":")[0] for rule in lint(made)}
+    assert {
+        "uneditable-dashboard-rule",
+        "panel-units-rule",
+        "panel-title-description-rule",
+        "target-job-rule",
+        "target-instance-rule",
+        "target-rate-interval-rule",
+    } <= found
+    panel["targets"][0]["expr"] = 'sum(costeer_tokens_total{job=~"$job", instance=~"$instance"})'
+    assert "target-counter-agg-rule" in {rule.split(":")[0] for rule in lint(made)}
+
+
+def test_boards_are_placed_and_linked() -> None:
+    assert len({board.uid for board in BOARDS}) == len(BOARDS)
     for board in BOARDS:
         made = dashboard_json(board, BOARDS)
-        uids.add(made["uid"])
-        variables = {each["name"] for each in made["templating"]["list"]}
         assert made["title"]
         assert made["description"]
         assert len(made["links"]) == len(BOARDS) - 1
-        places = set()
-        for panel in made["panels"]:
-            assert panel["title"]
-            assert panel["description"].endswith(".")
-            assert panel["datasource"]["uid"] == "${datasource}"
-            assert panel["fieldConfig"]["defaults"]["unit"]
-            places.add((panel["gridPos"]["x"], panel["gridPos"]["y"]))
-            for target in panel["targets"]:
-                assert target["legendFormat"]
-                assert set(re.findall(r"\$\{(\w+)\}", target["expr"])) <= variables
-                # A counter is asked for as a rate where seconds are on the axis.
-                for window in re.findall(r"rate\([^[]*\[([^]]+)\]", target["expr"]):
-                    assert window == "$__rate_interval"
+        places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in made["panels"]}
         assert len(places) == len(made["panels"])
-    assert len(uids) == len(BOARDS)
 
 
 def test_the_goal_is_a_bound_of_the_buckets() -> None:
@@ -98,7 +160,8 @@ def test_the_command_writes_everything_that_starts_both(
     compose = yaml.safe_load((tmp_path / "docker-compose.yml").read_text(encoding="utf-8"))
     for service in compose["services"].values():
         for volume in service["volumes"]:
-            assert (tmp_path / volume.split(":")[0]).exists()
+            source = volume.split(":")[0]
+            assert source == "/tmp/ray" or (tmp_path / source).exists()  # noqa: S108 - Ray's own
     assert len(list((tmp_path / "grafana/dashboards").glob("*.json"))) == len(BOARDS)
 
 
@@ -115,46 +178,48 @@ def test_promtool_takes_the_configuration_and_the_rules(tmp_path: Path) -> None:
 @with_prometheus
 def test_alerts_fire_when_they_should_and_are_silent_otherwise(tmp_path: Path) -> None:
     write_bundle(tmp_path)
-    bucket = "costeer_inter_token_latency_seconds"
     waiting = "costeer_num_requests_waiting"
     late = "costeer_driver_lateness_seconds_bucket"
-    busy, clock = "costeer_sim_egress_busy_seconds_total", "costeer_sim_clock_seconds_total"
+    restarts = 'costeer_host_restarts_total{role="edge"}'
     cases: dict[str, tuple[dict[str, str], dict[str, str]]] = {
-        "CoSteerWallInterTokenLatencyBurn": (
-            {
-                f'{bucket}_bucket{{method="costeer",le="0.5"}}': "0+80x20",
-                f'{bucket}_count{{method="costeer"}}': "0+100x20",
-            },
-            {
-                f'{bucket}_bucket{{method="costeer",le="0.5"}}': "0+99x20",
-                f'{bucket}_count{{method="costeer"}}': "0+100x20",
-            },
-        ),
         "CoSteerQueueGrowth": ({waiting: "0+3x20"}, {waiting: "7x20"}),
         "CoSteerDriverLate": (
             {f'{late}{{le="0.05"}}': "0+0x20", f'{late}{{le="+Inf"}}': "0+9x20"},
             {f'{late}{{le="0.0001"}}': "0+9x20", f'{late}{{le="+Inf"}}': "0+9x20"},
         ),
+        "CoSteerHostsRestart": ({restarts: "0x12 1x8"}, {restarts: "3x20"}),
         "CoSteerRequestsFail": (
             {'costeer_requests_total{finished_reason="failed"}': "0+1x20"},
             {'costeer_requests_total{finished_reason="eos"}': "0+1x20"},
         ),
-        "CoSteerSimulatedEgressSaturated": (
-            {busy: "0+95x20", clock: "0+100x20"},
-            {busy: "0+40x20", clock: "0+100x20"},
-        ),
     }
+    for clock, prefix in CLOCKS.items():
+        busy, passed = f"{prefix}egress_busy_seconds_total", f"{prefix}clock_seconds_total"
+        cases[f"CoSteer{clock.capitalize()}EgressSaturated"] = (
+            {busy: "0+95x20", passed: "0+100x20"},
+            {busy: "0+40x20", passed: "0+100x20"},
+        )
+        itl = f"{prefix}inter_token_latency_seconds"
+        fast, all_of_them = (
+            f'{itl}_bucket{{method="costeer",le="0.5"}}',
+            f'{itl}_count{{method="costeer"}}',
+        )
+        cases[f"CoSteer{clock.capitalize()}InterTokenLatencyBurn"] = (
+            {fast: "0+80x20", all_of_them: "0+100x20"},
+            {fast: "0+99x20", all_of_them: "0+100x20"},
+        )
+    assert set(cases) == {alert.name for alert in ALERTS}
     tests = []
     for name, states in cases.items():
         for fires, series in zip((True, False), states, strict=True):
             (alert,) = (each for each in ALERTS if each.name == name)
             labels = {"severity": "warning"}
-            if "{{ $labels.method }}" in alert.summary:
-                labels["method"] = "costeer"
-            annotations = {
-                "summary": alert.summary.replace("{{ $labels.method }}", "costeer"),
-                "description": alert.description,
-            }
+            summary = alert.summary
+            for label, value in (("method", "costeer"), ("role", "edge")):
+                if f"$labels.{label}" in summary:
+                    labels[label] = value
+                    summary = summary.replace(f"{{{{ $labels.{label} }}}}", value)
+            annotations = {"summary": summary, "description": alert.description}
             tests.append(
                 {
                     "interval": "30s",
@@ -186,38 +251,8 @@ def _run(metrics: Metrics, way: str, out_dir: Path) -> None:
         run_arms(laboratory, chosen, given, work, out_dir, NoProgress(), metrics)
 
 
-def _until(found: Callable[[], bool], what: str) -> None:
-    """Wait for another process, a bounded number of looks."""
-    for _ in range(_LOOKS):
-        if found():
-            return
-        threading.Event().wait(_LOOK_S)
-    pytest.fail(f"Prometheus: {what} did not come")
-
-
-class _Server:
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    def query(self, expr: str) -> list[float]:
-        given = urllib.parse.urlencode({"query": expr})
-        try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/query?{given}") as answer:  # noqa: S310 - loopback
-                rows = json.load(answer)["data"]["result"]
-        except OSError:
-            return []
-        values = [float(row["value"][1]) for row in rows]
-        return [value for value in values if not math.isnan(value)]
-
-    def wait_for_scrapes(self) -> None:
-        """Wait until both exporters were scraped twice more."""
-        expr = "min(count_over_time(up[10m]))"
-        before = max(self.query(expr), default=0.0)
-        _until(lambda: max(self.query(expr), default=0.0) >= before + 2, "scrape")
-
-
 @pytest.fixture(scope="module")
-def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Server]:
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Prometheus with the shipped rules that has scraped a simulated and a live run."""
     home = tmp_path_factory.mktemp("prometheus")
     write_bundle(home)
@@ -234,22 +269,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Server]:
         folder = home / "prometheus"
         (folder / "targets/local.json").write_text(json.dumps(targets), encoding="utf-8")
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        server = stack.enter_context(
-            subprocess.Popen(
-                [
-                    str(PROMETHEUS),
-                    f"--config.file={folder / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={home / 'data'}",
-                    f"--web.listen-address=127.0.0.1:{port}",
-                ],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        )
-        stack.callback(server.kill)
-        found = _Server(port)
+        found = stack.enter_context(running(folder, home / "data"))
         # Rates need two scrapes with something in between.
         for number in range(2):
             for way, each in metrics.items():
@@ -259,22 +279,22 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Server]:
 
 
 @with_prometheus
-def test_every_query_returns_data_of_a_real_run(scraped: _Server) -> None:
+def test_every_query_returns_data_of_a_real_run(scraped: Server) -> None:
     silent = []
     recorded, alerted = [each.expr for each in RECORDINGS], [each.expr for each in ALERTS]
-    for expr in [*EXPRESSIONS, *recorded, *alerted]:
+    for expr in [*map(filtered, EXPRESSIONS), *recorded, *alerted]:
         prefixes = CLOCKS.values() if "${clock}" in expr else [""]
         for prefix in prefixes:
-            asked = expr.replace("${clock}", prefix).replace("$__rate_interval", "1m")
+            asked = as_grafana_asks(expr, prefix)
             if not scraped.query(asked):
                 silent.append(asked)
     assert not silent
 
 
 @with_prometheus
-def test_recordings_are_kept(scraped: _Server) -> None:
+def test_recordings_are_kept(scraped: Server) -> None:
     names = [each.record for each in RECORDINGS]
-    _until(lambda: all(scraped.query(name) for name in names), "recordings")
+    until(lambda: all(scraped.query(name) for name in names), "recordings")
 
 
 def test_the_clocks_are_those_of_the_registry() -> None:
