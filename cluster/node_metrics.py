@@ -46,7 +46,7 @@ class NodeExporters:
             ConfigError: one cannot listen there.
         """
         make = cast("Any", ray.remote)(NodeExporter)
-        nodes = [node for node in ray.nodes() if node["Alive"]]
+        nodes = [node for node in cast("Any", ray.nodes)() if node["Alive"]]
         self._actors = {
             node["NodeID"]: make.options(
                 num_cpus=0,

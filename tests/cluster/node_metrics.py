@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import urllib.request
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.cluster_utils import Cluster
@@ -61,7 +61,7 @@ def main() -> None:
             "targets": [list(target) for target in targets],
             "nodes": [scrape(host, number) for host, number, _ in targets],
             "output_digest": outcome.summary["output_digest"],
-            "ray": scrape_ray(ray.nodes()[0]["NodeManagerAddress"], ray_port),
+            "ray": scrape_ray(cast("Any", ray.nodes)()[0]["NodeManagerAddress"], ray_port),
         }
         port.close()
         found["gone"] = [not _answers(host, number) for host, number, _ in targets]
