@@ -24,6 +24,7 @@ from experiments.commands.options import (
     seed,
     write_file,
 )
+from experiments.metrics import MetricsAt
 from experiments.progress import LineProgress
 from tests.actors.tiny_pair import tiny_folder
 
@@ -166,7 +167,7 @@ def test_run_hands_over_what_was_asked(
     out = tmp_path / "run"
     argv = ["run", "overhead", "--out", str(out), "--seed", "5", "--address", "none", "--json"]
     assert cli.main([*argv, "--set", "fleet.devices=2", "--metrics-port", "9464"]) == 0
-    assert fake_run.asked["metrics_at"] == ("127.0.0.1", 9464)
+    assert fake_run.asked["metrics_at"] == MetricsAt("127.0.0.1", 9464)
     assert (fake_run.asked["out_dir"], fake_run.asked["address"]) == (out, "none")
     assert fake_run.asked["scenario"].seed == 5
     assert fake_run.asked["scenario"].fleet.devices == 2
