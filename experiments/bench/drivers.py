@@ -197,7 +197,7 @@ def _fleet(method: str, repeats: int) -> dict[str, Any]:
 
 
 def _exporter(repeats: int) -> dict[str, Any]:
-    """What the metrics of a run cost beside the run, in CPU time, scraped over HTTP once a second."""
+    """What a run's metrics cost beside the run, in CPU time, scraped over HTTP once a second."""
     setting = _Setting(_scenario("models", "costeer", 24))
     rows = setting.run_watched(lambda _: None)
     run_s, counting_s = [], []
