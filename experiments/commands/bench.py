@@ -12,7 +12,7 @@ from typing import Any
 
 from experiments.commands.options import AddCommand, check_writable, count, write_file
 
-MODULES = ("codec", "slots", "links", "drivers")
+MODULES = ("codec", "slots", "links", "drivers", "peers")
 """Modules of `experiments.bench`, in the order in which they run."""
 
 
@@ -92,8 +92,10 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 
 def _target(row: dict[str, Any]) -> str:
-    """What a figure is to reach: a share at least, a time at most."""
+    """What a figure is to reach: a share or a speed-up at least, a time at most."""
     target = row.get("target")
     if target is None:
         return ""
+    if "speedup" in row:
+        return f"≥ {target:g} ×"
     return f"≥ {target * 100:.0f} %" if "share" in row else f"≤ {target * 1e6:g} µs"

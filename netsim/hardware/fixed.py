@@ -17,6 +17,8 @@ class Fixed:
     """A forward, whatever its rows."""
     forward_per_row: int = 0
     """And for each row."""
+    forward_per_token: int = 0
+    """And for each new token."""
     select: int = 0
     """Selecting for a whole batch."""
     encode: int = 0
@@ -40,11 +42,13 @@ class Fixed:
     @property
     def terms(self) -> ForwardTerms:
         """The same forward as `roofline.batch_ns` sees it: one operation a nanosecond."""
-        return (0, self.forward_per_row, 0, 0, 0, 1000, 1, self.forward)
+        return (self.forward_per_token, self.forward_per_row, 0, 0, 0, 1000, 1, self.forward)
 
     def forward_ns(self, new_tokens: Sequence[int], contexts: Sequence[int]) -> int:
         """See CostModel."""
-        return self.forward + self.forward_per_row * check_rows(new_tokens, contexts)
+        rows = check_rows(new_tokens, contexts)
+        per_token = self.forward_per_token * sum(new_tokens)
+        return self.forward + self.forward_per_row * rows + per_token
 
     def select_ns(self, rows: int, vocab_size: int, k: int) -> int:  # noqa: ARG002 - constant
         """See CostModel."""

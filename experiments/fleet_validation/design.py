@@ -1,0 +1,100 @@
+"""What is run: two halves that share no prompt, and loads up to beyond what the cloud can serve."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.pair.corpus import SEED, Corpus
+from experiments.scenario import Scenario
+
+_STEERED = {
+    "method": "costeer",
+    "codec": {"select": {"kind": "top_k", "k": 64}, "values": "bf16", "layout": "packed"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """Some devices, their users' prompts, and the draws of their links and times.
+
+    Args:
+        name: what files are called.
+        first_row: of the corpus's endless held-out rows.
+        devices: how many, a prompt each.
+        seed: of links, times and steering.
+    """
+
+    name: str
+    first_row: int
+    devices: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Middle:
+    """The middle scale.
+
+    Args:
+        profiled: the half whose sessions are replayed.
+        judged: the half that the replay is to resemble.
+        max_new_tokens: of an answer.
+    """
+
+    profiled: Half
+    judged: Half
+    max_new_tokens: int
+
+
+def middle(devices: int, max_new_tokens: int = 32) -> Middle:
+    """Return two halves of so many devices."""
+    return Middle(
+        Half("profiled", 0, devices, 11), Half("judged", devices, devices, 12), max_new_tokens
+    )
+
+
+def write_prompts(half: Half, path: Path) -> None:
+    """Write a half's prompts: held-out personas, no row of another half."""
+    corpus = Corpus(SEED)
+    rows = (corpus.row("dev", half.first_row + index) for index in range(half.devices))
+    kept = ("id", "input", "personalized_input", "output", "profile_facts", "thing_facts")
+    lines = [json.dumps({key: asdict(row)[key] for key in kept}) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def middle_scenario(half: Half, max_new_tokens: int, prompts: Path) -> Scenario:
+    """Return what runs a half with real models in simulated time."""
+    return Scenario.model_validate(
+        {
+            "name": f"middle-{half.name}",
+            "way": "virtual",
+            "values": "models",
+            "seed": half.seed,
+            "fleet": {
+                "devices": half.devices,
+                "arrivals": {"kind": "closed", "think_s": 10.0},
+                "classes": [
+                    {"share": 0.5, "link": "4g-eu", "hardware": "phone-npu"},
+                    {"share": 0.25, "link": "3g", "hardware": "orin-nano"},
+                    {"share": 0.25, "link": "cable", "hardware": "laptop-cpu"},
+                ],
+            },
+            "cloud": {"hardware": "h100", "max_batch": 64, "chunk_tokens": 2048},
+            "arms": [_STEERED, {"method": "llm_without"}],
+            "workload": {"prompts": str(prompts), "max_new_tokens": max_new_tokens},
+        }
+    )
+
+
+def replaying(scenario: Scenario, profile: Path, name: str) -> Scenario:
+    """Return the same scenario as a compiled fleet that replays a profile."""
+    changes: dict[str, Any] = {
+        "name": name,
+        "way": "fleet",
+        "values": "profile",
+        "profile": {"path": str(profile)},
+    }
+    written = scenario.model_dump(mode="json", exclude={"models"})
+    return Scenario.model_validate(written | changes)
