@@ -286,6 +286,18 @@ class RunSink:
         """Write a further file of the run, whole or not at all; returns its path."""
         return write_atomically(self.path / name, text)
 
+    def write_frame(self, name: str, columns: Mapping[str, Any]) -> Path:
+        """Write a further table of the run, ``name``.parquet, whole or not at all; return its path.
+
+        Args:
+            name: without suffix.
+            columns: name -> values, all of one length.
+        """
+        path = self.path / f"{name}.parquet"
+        partial = path.with_name(f".{path.name}.partial")
+        pq.write_table(pa.table(dict(columns)), partial, compression="zstd")
+        return partial.replace(path)
+
     def write_summary(self, summary: Mapping[str, Any]) -> Path:
         """Write ``summary.json``; returns its path."""
         return self.write_text("summary.json", _json(summary))

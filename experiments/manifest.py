@@ -9,15 +9,28 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from experiments.scenario import Scenario
-from experiments.ways import ArmHosts
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "ray", "numpy", "zstandard", "pyarrow")
 
 
-def manifest_of(scenario: Scenario, way: str, hosts: ArmHosts) -> dict[str, Any]:
+class Named(Protocol):
+    """What computes the values of a run, by name."""
+
+    @property
+    def cloud_name(self) -> str:
+        """What computes the large model's values."""
+        ...
+
+    @property
+    def edge_name(self) -> str:
+        """What computes the small model's values."""
+        ...
+
+
+def manifest_of(scenario: Scenario, way: str, hosts: Named) -> dict[str, Any]:
     """Return what ``manifest.json`` says at the start of a run."""
     return {
         "name": scenario.name,

@@ -22,6 +22,8 @@ _BAR_EVERY_S = 0.1
 _LINE_EVERY_S = 10.0
 _BAR_CELLS = 28
 _MINUTE_S = 60
+_WORTH_SAYING = 0.02
+"""Before so much is done, nobody knows how long the rest takes."""
 
 
 Watch: TypeAlias = "Callable[[News], None]"
@@ -115,6 +117,13 @@ class Stages(ABC):
     def _elapsed(self) -> str:
         return duration(self._clock() - self._began_s)
 
+    def _still(self) -> str:
+        """Return how long the stage still takes, if it goes on as it went so far."""
+        if not _WORTH_SAYING * self._total < self._done < self._total:
+            return ""
+        elapsed_s = self._clock() - self._began_s
+        return f", {duration(elapsed_s * (self._total - self._done) / self._done)} left"
+
 
 class LineProgress(Stages):
     """A line when a stage ends, and now and then while it lasts."""
@@ -132,7 +141,8 @@ class LineProgress(Stages):
 
     def _show(self) -> None:
         of = f" of {self._total}" if self._total else ""
-        print(f"{self._title}: {self._done}{of} tokens", file=self._out, flush=True)
+        text = f"{self._title}: {self._done}{of} tokens{self._still()}"
+        print(text, file=self._out, flush=True)
 
 
 class BarProgress(Stages):
@@ -161,7 +171,9 @@ class BarProgress(Stages):
         filled = round(share * _BAR_CELLS)
         bar = "█" * filled + "░" * (_BAR_CELLS - filled)
         of = f"/{self._total}" if self._total else ""
-        self._write(f"{self._title:<24} {bar} {self._done}{of} tokens, {self._elapsed()}")
+        self._write(
+            f"{self._title:<24} {bar} {self._done}{of} tokens, {self._elapsed()}{self._still()}"
+        )
 
     def _write(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1

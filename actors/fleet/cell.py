@@ -97,3 +97,14 @@ class CellPlan:
     def sessions(self) -> int:
         """S."""
         return len(self.due_ns_S)
+
+    @property
+    def owner_S(self) -> Int64s:
+        """Index of each session's device."""
+        return np.repeat(np.arange(self.devices), np.diff(self.first_session_D1))
+
+    @property
+    def request_S(self) -> Int64s:
+        """Which of its device's sessions each is, from 0."""
+        first_D = self.first_session_D1[:-1]
+        return np.arange(self.sessions) - np.repeat(first_D, np.diff(self.first_session_D1))

@@ -16,7 +16,8 @@ from costeer.padding import NO_PADDING
 from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
 from experiments.calibration import PairCalibration
-from experiments.planning.workload import Workload, plan_workload
+from experiments.planning.size import runs_in_cells
+from experiments.planning.workload import Workload, plan_cells, plan_workload
 from experiments.scenario import ArmConfig, CostFactors, OpenAiModel, Scenario
 from netsim.hardware import CostModel, Roofline, hardware_named, shape_named
 
@@ -184,14 +185,15 @@ def check_plan(scenario: Scenario) -> Workload:
     Raises:
         ConfigError: its workload, an arm, or the costs of a simulated one cannot be had.
     """
-    workload = plan_workload(scenario)
+    in_cells = runs_in_cells(scenario)
+    workload = plan_cells(scenario) if in_cells else plan_workload(scenario)
     for config in scenario.arms:
         plan = plan_arm(scenario, workload, config)
         terms = codec_terms(plan, workload.vocab_size)
         if scenario.way == "live":
             continue
         costs = plan_costs(scenario, terms)
-        if scenario.way == "fleet":
+        if scenario.way == "fleet" and not in_cells:
             from actors.fleet.tables import check_expressible  # noqa: PLC0415 - brings numpy in
 
             check_expressible(plan, terms, costs)

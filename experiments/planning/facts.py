@@ -6,16 +6,25 @@ from actors.plan import ArmPlan, CodecTerms
 from costeer.machine import EdgeDecode, EdgeSteer
 from costeer.methods import CloudRole, Prompt
 from experiments.planning.arms import plan_costs
+from experiments.planning.workload import Workload
 from experiments.results.cost import CostFacts, EdgeFacts
 from experiments.scenario import Scenario
 from netsim.hardware import hardware_named, shape_named
 
 
-def cost_facts(scenario: Scenario, plan: ArmPlan, terms: CodecTerms) -> CostFacts:
+def cost_facts(
+    scenario: Scenario, plan: ArmPlan, terms: CodecTerms, workload: Workload | None = None
+) -> CostFacts:
     """Return what prices, power and memory an arm is charged with.
 
     Power is that of the hardware that a scenario names; where a calibration is charged instead, or
     the devices are played by this machine, it is not known.
+
+    Args:
+        scenario: names hardware, models and prices.
+        plan: the arm.
+        terms: its codec.
+        workload: of an arm without devices: says how long prompts are at most.
     """
     cloud = plan.arm.method.cloud is not CloudRole.ABSENT
     prices = scenario.prices
@@ -24,12 +33,14 @@ def cost_facts(scenario: Scenario, plan: ArmPlan, terms: CodecTerms) -> CostFact
         gpus=gpus,
         gpu_usd_per_hour=prices.gpu_usd_per_hour if prices else None,
         egress_usd_per_gb=prices.egress_usd_per_gb if prices else None,
-        edges=_edges(scenario, plan, terms),
+        edges=_edges(scenario, plan, terms, workload),
         prices=prices.source if prices else "none declared",
     )
 
 
-def _edges(scenario: Scenario, plan: ArmPlan, terms: CodecTerms) -> dict[str, EdgeFacts]:
+def _edges(
+    scenario: Scenario, plan: ArmPlan, terms: CodecTerms, workload: Workload | None
+) -> dict[str, EdgeFacts]:
     method = plan.arm.method
     if not method.edge_branches:
         return {}
@@ -47,6 +58,8 @@ def _edges(scenario: Scenario, plan: ArmPlan, terms: CodecTerms) -> dict[str, Ed
         ),
         default=0,
     )
+    if workload is not None:
+        longest = sum(workload.longest(branch) for branch in method.edge_branches)
     held = longest + plan.max_new_tokens * len(method.edge_branches)
     edges = {}
     for each in scenario.fleet.classes:

@@ -115,6 +115,8 @@ def _rates(arrivals: RatesArrivals, scenario: Scenario, device_D: Int64s) -> Tim
     active = np.arange(len(device_D))
     sums = np.zeros(len(device_D))
     for counter in range(_most_requests(float(asked_K1[-1]))):
+        if not len(active):
+            break
         sums = sums + exponentials(scenario.seed, Stream.ARRIVAL, device_D[active], counter)
         begun = sums < asked_K1[-1]
         active, sums = active[begun], sums[begun]

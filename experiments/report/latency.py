@@ -73,7 +73,7 @@ def itl_figure(tokens: pd.DataFrame, requests: pd.DataFrame, rows: Sequence[Row]
             curves += _curve(panel, look, here[here["arm"] == row["arm"]]["latency_ns"])
     short = len(panels) == _MANY_CLASSES
     title = "ITL" if short else "inter-token latency"
-    return _panels(curves, panels, looks(arms), [title] * len(panels), "share of tokens, %")
+    return panels_figure(curves, panels, looks(arms), [title] * len(panels), "share of tokens, %")
 
 
 def request_figure(frames: Frames, rows: Sequence[Row]) -> Drawn:
@@ -91,7 +91,7 @@ def request_figure(frames: Frames, rows: Sequence[Row]) -> Drawn:
         for row, look in zip(arms, looks(arms), strict=True):
             curves += _curve(panel, look, felt[felt["arm"] == row["arm"]][column].dropna())
     titles = ["from the intended arrival"] * 2
-    return _panels(curves, panels, looks(arms), titles, "share of requests, %", own_axes=True)
+    return panels_figure(curves, panels, looks(arms), titles, "share of requests, %", own_axes=True)
 
 
 def live_figure(
@@ -181,7 +181,7 @@ def _curve(panel: str, look: Look, values_ns: pd.Series) -> list[Curve]:
     return [Curve(panel, look, shares, ms)]
 
 
-def _panels(
+def panels_figure(
     curves: Sequence[Curve],
     panels: Sequence[str],
     styled: Sequence[Look],
@@ -190,7 +190,16 @@ def _panels(
     *,
     own_axes: bool = False,
 ) -> Drawn:
-    """Return curves in panels side by side; ``own_axes`` gives each panel its own range."""
+    """Return curves in panels side by side.
+
+    Args:
+        curves: what is drawn.
+        panels: their names, left to right.
+        styled: looks of the legend.
+        titles: of each panel's latency axis.
+        share_of: what the shares are of.
+        own_axes: whether each panel has a range of its own.
+    """
 
     def draw(figure: Figure) -> None:
         grid = figure.subplots(1, len(panels), sharey=True, sharex=not own_axes, squeeze=False)[0]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from experiments.report import data, latency, plots
+import pandas as pd
+
+from experiments.report import data, fleet, latency, plots
 from experiments.report.blocks import Block, FigureBlock, SamplesBlock, Section, TableBlock
 from experiments.report.sentences import live_sentence, scale_sentence, stage_sentence
 from experiments.report.style import METHOD_COLOURS, looks
@@ -56,6 +58,10 @@ def _section(name: str, title: str, run: Run) -> Section:
     if not any(row["tokens"] for row in rows):
         return Section(_slug(name), title, "This part holds no token.", [])
     prefix = f"{name}-" if name else ""
+    if run.histograms is not None and run.series is not None:
+        return Section(
+            _slug(name), title, _lead(rows), _fleet_blocks(prefix, run, run.histograms, run.series)
+        )
     scored = any(row["quality"] for row in rows)
     about = (TEXT, BYTES, TIME) if scored else (BYTES, TIME)
     blocks: list[Block] = [
@@ -114,22 +120,98 @@ def _section(name: str, title: str, run: Run) -> Section:
         caption = f"What it costs. {cost_note(rows)}"
         blocks.append(TableBlock(f"{prefix}costs", cost_columns(rows), caption, ""))
     if len({row["link_class"] for row in rows} - {ALL}) > 1:
-        blocks += [
-            _drawn(
-                f"{prefix}links",
-                latency.links_figure(rows),
-                "The arms on each link class.",
-                _from(rows, TIME),
-            ),
-            TableBlock(
-                f"{prefix}link-classes",
-                link_columns(rows),
-                "The arms on each link class, in numbers.",
-                _from(rows, *about),
-            ),
-        ]
-    lead = f"{scale_sentence(rows)} {stage_sentence(rows)}".strip()
-    return Section(_slug(name), title, lead, [*blocks, *_sample_blocks(run)])
+        blocks += _link_blocks(prefix, rows, _from(rows, *about))
+    return Section(_slug(name), title, _lead(rows), [*blocks, *_sample_blocks(run)])
+
+
+def _lead(rows: Sequence[Row]) -> str:
+    return f"{scale_sentence(rows)} {stage_sentence(rows)}".strip()
+
+
+def _fleet_blocks(
+    prefix: str, run: Run, histograms: pd.DataFrame, series: pd.DataFrame
+) -> list[Block]:
+    """Return what a fleet that keeps no rows is shown by."""
+    rows, classes = run.arms, run.summary.get("classes", [])
+    times, sizes = _from(rows, TIME), _from(rows, BYTES)
+    both = _from(rows, BYTES, TIME)
+    sample = run.manifest.get("sample", {})
+    written = (
+        f" tokens.parquet and requests.parquet hold a sample: {sample['requests']:,} of"
+        f" {sample['of']:,} requests."
+        if sample
+        else ""
+    )
+    exact = f"Percentiles: {run.summary['percentiles']}.{written}"
+    blocks: list[Block] = [
+        TableBlock(f"{prefix}arms", methods_columns(rows), f"{methods_note(rows)} {exact}", both),
+        TableBlock(
+            f"{prefix}cloud",
+            fleet.cloud_columns(rows),
+            "The replicas, all together; busy: share of their time until the last token.",
+            times,
+        ),
+        _drawn(
+            f"{prefix}series",
+            fleet.series_figure(series, rows),
+            "The fleet over simulated time, all replicas together. Rows, sessions and memory are "
+            "means over the forwards of each interval, of a replica.",
+            times,
+        ),
+        *_stage_blocks(prefix, rows, both),
+        _drawn(
+            f"{prefix}classes",
+            fleet.classes_figure(classes),
+            "Where the mean token's time goes for each class of devices, tokens after the first.",
+            both,
+        ),
+        TableBlock(
+            f"{prefix}class-stages",
+            fleet.class_columns(classes),
+            "The classes of devices in numbers.",
+            both,
+        ),
+        _drawn(
+            f"{prefix}itl",
+            fleet.itl_figure(histograms, rows),
+            "Inter-token latency: share of tokens after the first that took at most so long.",
+            times,
+        ),
+        _drawn(
+            f"{prefix}requests",
+            fleet.request_figure(histograms, rows),
+            "Time to first token and to the last one: share of requests that took at most so long. "
+            "Failed and censored requests have no last token.",
+            times,
+        ),
+        FigureBlock(
+            f"{prefix}bytes",
+            plots.bytes_figure(rows),
+            "Bytes per token: frame | wire. Whole sessions, OPEN, MORE and CLOSE included.",
+            sizes,
+            data.bytes_csv(rows),
+        ),
+    ]
+    if len({row["link_class"] for row in rows} - {ALL}) > 1:
+        blocks += _link_blocks(prefix, rows, both)
+    return blocks
+
+
+def _link_blocks(prefix: str, rows: Sequence[Row], origins: str) -> list[Block]:
+    return [
+        _drawn(
+            f"{prefix}links",
+            latency.links_figure(rows),
+            "The arms on each link class.",
+            _from(rows, TIME),
+        ),
+        TableBlock(
+            f"{prefix}link-classes",
+            link_columns(rows),
+            "The arms on each link class, in numbers.",
+            origins,
+        ),
+    ]
 
 
 def _live_section(live: Run, virtual: Run) -> Section:

@@ -44,6 +44,10 @@ class Run:
     """The resolved scenario."""
     scenario_text: str
     """The resolved scenario as it is written."""
+    histograms: pd.DataFrame | None = None
+    """A fleet's: how often which value came, by arm, class of devices and figure."""
+    series: pd.DataFrame | None = None
+    """A fleet's: what happened when, by arm and bin of simulated time."""
 
     @property
     def complete(self) -> bool:
@@ -86,7 +90,15 @@ def load(run_dir: Path | str) -> Run:
         manifest=manifest,
         scenario=yaml.safe_load(text) or {},
         scenario_text=text,
+        histograms=_further(path, "histograms"),
+        series=_further(path, "series"),
     )
+
+
+def _further(path: Path, name: str) -> pd.DataFrame | None:
+    """Read a table that not every run has."""
+    file = path / f"{name}.parquet"
+    return pq.ParquetFile(file).read().to_pandas() if file.exists() else None
 
 
 def load_parts(run_dir: Path | str) -> dict[str, Run]:

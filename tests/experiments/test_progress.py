@@ -43,7 +43,7 @@ def shown_by(make: Callable[[io.StringIO, Clock], Progress]) -> str:
 
 def test_lines_are_few() -> None:
     lines = shown_by(LineProgress).splitlines()
-    assert lines[0] == "costeer: 10 of 200 tokens"
+    assert lines[0] == "costeer: 10 of 200 tokens, 3 min 10 s left"
     assert len(lines) == 12
     assert lines[-2:] == ["halfway", "costeer: 100 tokens, 1 min 40 s"]
 
