@@ -9,10 +9,11 @@ direction's acknowledgements), plus packets.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from actors.sight import Sight
 from costeer.cloud import EngineCounters
+from costeer.errors import ConfigError
 from costeer.machine import TokenRecord
 
 CENSORED = "censored"
@@ -156,6 +157,14 @@ _PIECE_SHARE = 16
 of its rows at most, and a run of a million tokens has some 150 pieces, not thousands."""
 
 
+@dataclass(slots=True)
+class Earlier:
+    """What an earlier try of an arm had handed on, in that order."""
+
+    tokens: list[TokenRow] = field(default_factory=list)
+    requests: list[RequestRow] = field(default_factory=list)
+
+
 class Recorder:
     """Collects the rows of one arm and hands them on in pieces."""
 
@@ -170,6 +179,7 @@ class Recorder:
         tell_every: int = 64,
         watch: Callable[[News], None] | None = None,
         watch_every: int = 256,
+        earlier: Earlier | None = None,
     ) -> None:
         """Begin an arm.
 
@@ -182,6 +192,8 @@ class Recorder:
             tell_every: tokens between two times.
             watch: told of the rows themselves, now and then.
             watch_every: tokens between two times; ``show`` does not wait for them.
+            earlier: rows that were handed on before the arm was begun again; they come once more,
+                in the same order, and are not handed on twice.
         """
         self._tell = tell
         self._tell_every = tell_every
@@ -196,8 +208,11 @@ class Recorder:
         self._shown_requests = 0
         self._run = ArmRun()
         self._told_tokens = 0
-        self._committed_tokens = 0
-        self._committed_requests = 0
+        self.earlier = earlier or Earlier()
+        """What was handed on before the arm was begun again."""
+        self._cut = False
+        self._committed_tokens = len(self.earlier.tokens)
+        self._committed_requests = len(self.earlier.requests)
 
     @property
     def all_finished(self) -> bool:
@@ -236,8 +251,11 @@ class Recorder:
 
     def token(self, row: TokenRow) -> None:
         """Take a token."""
-        self._run.tokens.append(row)
         count = len(self._run.tokens)
+        if count < len(self.earlier.tokens):
+            _check_repeated(row, self.earlier.tokens[count])
+        self._run.tokens.append(row)
+        count += 1
         if _is_full(count, self._committed_tokens, self._piece_tokens):
             self._hand_on()
         if count - self._told_tokens >= self._tell_every:
@@ -247,6 +265,12 @@ class Recorder:
 
     def request(self, row: RequestRow) -> None:
         """Take a request that ended."""
+        count = len(self._run.requests)
+        if row.reason == CENSORED:
+            # Cut off before it came to where it had been: what is on disk tells more.
+            self._cut = self._cut or self._repeats
+        elif count < len(self.earlier.requests):
+            _check_repeated(replace(row, closing=ByteMeter()), self.earlier.requests[count])
         self._run.requests.append(row)
         if _is_full(len(self._run.requests), self._committed_requests, self._piece_requests):
             self._hand_on()
@@ -267,13 +291,30 @@ class Recorder:
         if self._tell is not None and more:
             self._tell(more)
 
+    @property
+    def _repeats(self) -> bool:
+        """Whether rows come that had been handed on before."""
+        tokens, requests = len(self._run.tokens), len(self._run.requests)
+        return tokens < len(self.earlier.tokens) or requests < len(self.earlier.requests)
+
     def _hand_on(self) -> None:
+        if self._cut:
+            return
         tokens = self._run.tokens[self._committed_tokens :]
         requests = self._run.requests[self._committed_requests :]
         self._committed_tokens += len(tokens)
         self._committed_requests += len(requests)
         if tokens or requests:
             self._commit(tokens, requests)
+
+
+def _check_repeated(row: TokenRow | RequestRow, earlier: TokenRow | RequestRow) -> None:
+    if row != earlier:
+        raise ConfigError(
+            f"device {row.device}, request {row.request}: this time the run says something else"
+            " than what it had written before it was cut off (another version of the code, of a"
+            " model or of the prompts?); run it anew, without --resume"
+        )
 
 
 def _is_full(count: int, committed: int, piece: int) -> bool:

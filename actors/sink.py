@@ -205,17 +205,25 @@ class RunSink:
         scenario: text of the resolved scenario.
         manifest: versions, git commit, seed, hardware, argv, ...; ``schema_version`` and
             ``complete`` are added here.
+        pieces: of a run that goes on: how many there are; None for a new run.
 
     Raises:
         ConfigError: the directory cannot be written or holds a run already.
     """
 
-    def __init__(self, out_dir: Path | str, scenario: str, manifest: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        out_dir: Path | str,
+        scenario: str,
+        manifest: Mapping[str, Any],
+        *,
+        pieces: int | None = None,
+    ) -> None:
         self.path = Path(out_dir)
         self._manifest: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **manifest}
-        self._count = 0
+        self._count = pieces or 0
         self._closed = False
-        if (self.path / "manifest.json").exists():
+        if pieces is None and (self.path / "manifest.json").exists():
             raise ConfigError(
                 f"{self.path}: holds a run already; choose another --out or remove it first"
             )

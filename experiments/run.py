@@ -15,10 +15,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from actors.earlier import read_earlier, reopen_pieces
 from actors.metrics import ArmMetrics, Metrics
 from actors.plan import ArmPlan, codec_terms
 from actors.port import Recovery
-from actors.records import ArmRun, News, Recorder, RequestRow, TokenRow
+from actors.records import ArmRun, Earlier, News, Recorder, RequestRow, TokenRow
 from actors.sink import RunSink
 from experiments.calibration import PairCalibration
 from experiments.hosting import Laboratory, open_laboratory
@@ -53,21 +54,25 @@ def run_scenario(
     address: str,
     progress: Progress,
     metrics_at: MetricsAt | None = None,
+    *,
+    resume: bool = False,
 ) -> RunOutcome:
     """Run a scenario from its hosts to its report.
 
     Args:
         scenario: what to run.
-        out_dir: a directory that does not hold a run yet.
+        out_dir: a directory that does not hold a run yet, or the one that is to go on.
         address: ``none``, ``local``, ``auto`` or HOST:PORT.
         progress: told of arms and tokens.
         metrics_at: where to serve metrics while it runs; None for nowhere.
+        resume: go on with the run that ``out_dir`` holds, see ``experiments.resume``.
 
     Raises:
         ConfigError: something in the scenario cannot be had, or nothing can listen there.
         Exception: what a host raised, Ctrl-C too; after what there is was written.
     """
-    check_out_dir(out_dir)
+    if not resume:
+        check_out_dir(out_dir)
     workload = plan_workload(scenario)
     metrics = Metrics(scenario=scenario.name, way=scenario.way, values=scenario.values)
     with ExitStack() as stack:
@@ -75,7 +80,9 @@ def run_scenario(
         laboratory = stack.enter_context(open_laboratory(scenario, address, serving))
         watched = metrics if metrics_at is not None else None
         way = scenario_way(laboratory, scenario)
-        outcome = run_arms(laboratory, way, scenario, workload, out_dir, progress, watched)
+        outcome = run_arms(
+            laboratory, way, scenario, workload, out_dir, progress, watched, resume=resume
+        )
     write_report(outcome.run_dir)
     return outcome
 
@@ -114,6 +121,8 @@ def run_arms(
     out_dir: Path,
     progress: Progress,
     metrics: Metrics | None = None,
+    *,
+    resume: bool = False,
 ) -> RunOutcome:
     """Run a scenario's arms in a given way; no report is written.
 
@@ -125,6 +134,7 @@ def run_arms(
         out_dir: a directory that does not hold a run yet.
         progress: told of arms and tokens.
         metrics: count the rows while they come; None for nobody.
+        resume: go on with the run that ``out_dir`` holds.
 
     Raises:
         ConfigError: an arm cannot be run; found out before the first begins.
@@ -133,8 +143,14 @@ def run_arms(
     texts = TextBook(scenario, workload)
     plans = [plan_arm(scenario, workload, config) for config in scenario.arms]
     recovered = len(hosts.recoveries)
+    manifest = manifest_of(scenario, way.name, hosts)
+    pieces, earlier = None, dict[int, Earlier]()
+    if resume:
+        pieces = reopen_pieces(out_dir)
+        earlier = read_earlier(out_dir)
+        manifest |= {"resumed_after_tokens": sum(len(each.tokens) for each in earlier.values())}
     with (
-        RunSink(out_dir, dump_scenario(scenario), manifest_of(scenario, way.name, hosts)) as sink,
+        RunSink(out_dir, dump_scenario(scenario), manifest, pieces=pieces) as sink,
         deferred_interrupt() as stopped,
     ):
         arms = _Arms(sink, scenario)
@@ -156,7 +172,9 @@ def run_arms(
                         progress.watch(plan),
                     ),
                     watch_every=_SHOW_EVERY_TOKENS,
+                    earlier=earlier.get(index),
                 )
+                commit.remember(recorder.earlier.requests)
                 drive, origins = way.begin(plan, terms, recorder)
                 origins = given_origins(scenario) | origins
                 facts = cost_facts(scenario, plan, terms)
@@ -266,7 +284,12 @@ class _Commit:
         self._method = plan.arm.method
         self.texts: dict[int, Mapping[str, Any]] = {}
 
-    def __call__(self, tokens: Sequence[TokenRow], requests: Sequence[RequestRow]) -> None:
+    def remember(self, requests: Sequence[RequestRow]) -> dict[int, Mapping[str, Any]]:
+        """Keep the texts of requests that were handed on before."""
         found = self._book.columns(self._method, requests)
         self.texts |= found
+        return found
+
+    def __call__(self, tokens: Sequence[TokenRow], requests: Sequence[RequestRow]) -> None:
+        found = self.remember(requests)
         self._sink.write(self._index, self._keys, tokens, requests, found)

@@ -11,7 +11,8 @@ from typing import Protocol, TypeAlias
 from actors.costs import Costs
 from actors.live.driver import run_live
 from actors.plan import ArmPlan, CodecTerms
-from actors.port import Recovery
+from actors.port import Handle, Recovery
+from actors.recall import Recall, RecallingCloud, RecallingEdge
 from actors.records import ArmRun, Recorder
 from actors.values.port import ArmSpec
 from actors.values.witness import Witnessed
@@ -91,14 +92,18 @@ def _begin(
 ) -> tuple[Drive, dict[str, str]]:
     """Prepare an arm on a laboratory's hosts, in the scenario's way."""
     method = plan.arm.method
-    cloud = laboratory.cloud if method.cloud is not CloudRole.ABSENT else None
+    cloud: Handle | None = laboratory.cloud if method.cloud is not CloudRole.ABSENT else None
     if scenario.way == "live":
         live = partial(run_live, plan, terms, cloud, laboratory.shards, recorder, time.sleep)
         return live, {"compute": "measured"}
     costs = plan_costs(scenario, terms, calibration)
     if scenario.way == "fleet":
         return _fleet(scenario, costs, plan, terms, recorder), {"compute": costs.origin}
-    shards = laboratory.shards if method.edge_branches else ()
+    shards: Sequence[Handle] = laboratory.shards if method.edge_branches else ()
+    if recorder.earlier.tokens:
+        recall = Recall(recorder.earlier.tokens, unless=plan.arm.witnessed)
+        cloud = RecallingCloud(cloud, recall) if cloud is not None else None
+        shards = [RecallingEdge(shard, recall) for shard in shards]
     driver = VirtualDriver(plan, terms, costs, cloud, shards, recorder)
     return driver.run, {"compute": costs.origin}
 

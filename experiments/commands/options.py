@@ -26,9 +26,14 @@ _LAST_PORT = 65_535
 _ADDRESSES = ("local", "auto", "none")
 
 
-def add_scenario(parser: argparse.ArgumentParser) -> None:
+def add_scenario(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """SCENARIO and what changes it."""
-    parser.add_argument("scenario", metavar="SCENARIO", help="shipped name or YAML path")
+    parser.add_argument(
+        "scenario",
+        metavar="SCENARIO",
+        nargs="?" if optional else None,
+        help="shipped name or YAML path",
+    )
     parser.add_argument(
         "--set",
         metavar="A.B=C",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from costeer.errors import ConfigError
 from experiments.commands.options import (
     AddCommand,
     add_json,
@@ -17,11 +19,20 @@ from experiments.commands.options import (
     telling_of_partial_run,
 )
 
+if TYPE_CHECKING:
+    from experiments.scenario import Scenario
+
 
 def register(add: AddCommand) -> None:
     """Add the command."""
     parser = add("run", "run a scenario")
-    add_scenario(parser)
+    add_scenario(parser, optional=True)
+    parser.add_argument(
+        "--resume",
+        metavar="RUN_DIR",
+        type=Path,
+        help="go on with a run that was cut off (killed, interrupted, failed); no SCENARIO then",
+    )
     add_run(parser)
     add_json(parser)
     parser.add_argument(
@@ -47,13 +58,11 @@ def register(add: AddCommand) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the scenario; print its tables or its summary."""
-    scenario = read_scenario(arguments)
-    from costeer.errors import ConfigError
+    scenario, out_dir = _resumed(arguments) if arguments.resume else _new(arguments)
     from experiments.metrics import MetricsAt
     from experiments.progress import progress_for
     from experiments.run import run_scenario
 
-    out_dir = run_directory(arguments.out, scenario.name)
     with telling_of_partial_run(out_dir):
         number = arguments.metrics_port
         metrics_at = None
@@ -64,7 +73,37 @@ def execute(arguments: argparse.Namespace) -> int:
                 "--metrics-targets: there are no exporters to be found; add --metrics-port"
             )
         outcome = run_scenario(
-            scenario, out_dir, arguments.address, progress_for(panel=True), metrics_at
+            scenario,
+            out_dir,
+            arguments.address,
+            progress_for(panel=True),
+            metrics_at,
+            resume=arguments.resume is not None,
         )
     print_outcome(outcome.run_dir, outcome.summary, as_json=arguments.json)
     return 0
+
+
+def _new(arguments: argparse.Namespace) -> tuple[Scenario, Path]:
+    if arguments.scenario is None:
+        raise ConfigError("run: give a SCENARIO, or --resume RUN_DIR; see `costeer run --help`")
+    scenario = read_scenario(arguments)
+    return scenario, run_directory(arguments.out, scenario.name)
+
+
+def _resumed(arguments: argparse.Namespace) -> tuple[Scenario, Path]:
+    given = {
+        "SCENARIO": arguments.scenario,
+        "--set": arguments.overrides,
+        "--seed": arguments.seed,
+        "--prompts": arguments.prompts,
+        "--out": arguments.out,
+    }
+    for name, value in given.items():
+        if value:
+            raise ConfigError(
+                f"--resume {arguments.resume}: the run goes on as it was begun; leave out {name}"
+            )
+    from experiments.resume import interrupted_scenario
+
+    return interrupted_scenario(arguments.resume), arguments.resume
