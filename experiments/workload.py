@@ -67,6 +67,16 @@ def _of_corpus(split: Split, limit: int | None) -> tuple[PromptRow, ...]:
     )
 
 
+def count_rows(prompts: str) -> int:
+    """Return how many rows there are where `prompts` says.
+
+    Raises:
+        ConfigError: there is no such file, or none of its notation.
+    """
+    split = SPLITS.get(prompts)
+    return len(read_records(Path(prompts)) if split is None else _of_corpus(split, None))
+
+
 def assign_rows(
     rows: Sequence[PromptRow], devices: int, requests_per_device: int
 ) -> tuple[tuple[PromptRow, ...], ...]:

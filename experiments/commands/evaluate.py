@@ -1,4 +1,4 @@
-"""`costeer evaluate pair|privacy`: what the shipped pair shows, and what steering reveals."""
+"""`costeer evaluate …`: the shipped pair, what steering reveals, and the paper's tables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from costeer.errors import ConfigError
+from experiments.commands import paper
 from experiments.commands.options import AddCommand, add_json, count
 from experiments.splits import SPLITS
 
@@ -16,12 +17,15 @@ _LEAST = 2
 
 def register(add: AddCommand) -> None:
     """Add the command and what it can evaluate."""
-    parser = add("evaluate", "measure the quality of the shipped pair, or what steering reveals")
+    parser = add(
+        "evaluate", "the shipped pair, what steering reveals, and the paper's tables and figure"
+    )
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
     _register_pair(kinds.add_parser("pair", help="the shipped pair under every method"))
     _register_privacy(
         kinds.add_parser("privacy", help="how well observers guess whose profile was used")
     )
+    paper.register(kinds.add_parser)
 
 
 def _register_pair(parser: argparse.ArgumentParser) -> None:

@@ -2,11 +2,13 @@
 
 The plain reference path of the evaluation: Hugging Face forward passes in float32, left padding,
 one cache per branch, no network and no sessions.  A method is a list of branches, each a model, a
-prompt and a weight; the next token is the arg max of the weighted sum of their log-softmaxes.
+prompt and a weight; the next token is the arg max of the weighted sum of their log-softmaxes, or of
+what another rule makes of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
@@ -21,31 +23,53 @@ class Branch:
     weight: float
 
 
+Rule: TypeAlias = Callable[[Sequence[torch.Tensor], torch.Tensor], torch.Tensor]
+"""(log-probabilities (B, V) per branch, which rows still go on (B,)) -> scores (B, V)."""
+
+
 @torch.inference_mode()
 def greedy(
     branches: Sequence[Branch],
     tokenizer: PreTrainedTokenizerBase,
     max_new_tokens: int,
     batch_rows: int = 200,
+    rule: Rule | None = None,
+    vocab_size: int | None = None,
 ) -> list[str]:
-    """Texts for all rows, without special tokens and outer spaces; the lowest id wins a tie."""
+    """Texts for all rows, without special tokens and outer spaces; the lowest id wins a tie.
+
+    Args:
+        branches: the method; with a rule their weights do not count.
+        tokenizer: of all models.
+        max_new_tokens: of a text.
+        batch_rows: decoded together.
+        rule: scores of the next token; the weighted sum of log-probabilities if None.
+        vocab_size: logits that are kept of every model; all if None.
+    """
     rows = len(branches[0].prompts)
     texts: list[str] = []
     for start in range(0, rows, batch_rows):
         part = [Branch(b.model, b.prompts[start : start + batch_rows], b.weight) for b in branches]
-        texts += _greedy_batch(part, tokenizer, max_new_tokens)
+        texts += _greedy_batch(part, tokenizer, max_new_tokens, rule, vocab_size)
     return texts
 
 
 def _greedy_batch(
-    branches: Sequence[Branch], tokenizer: PreTrainedTokenizerBase, max_new_tokens: int
+    branches: Sequence[Branch],
+    tokenizer: PreTrainedTokenizerBase,
+    max_new_tokens: int,
+    rule: Rule | None,
+    vocab_size: int | None,
 ) -> list[str]:
-    runs = [_Run(branch, tokenizer) for branch in branches]
+    runs = [_Run(branch, tokenizer, vocab_size) for branch in branches]
     eos = tokenizer.eos_token_id
     done_B = torch.zeros(len(branches[0].prompts), dtype=torch.bool)
     chosen: list[torch.Tensor] = []
     for _ in range(max_new_tokens):
-        scores_BV = torch.stack([run.weighted_log_probs() for run in runs]).sum(0)
+        if rule is None:
+            scores_BV = torch.stack([run.weight * run.log_probs() for run in runs]).sum(0)
+        else:
+            scores_BV = rule([run.log_probs() for run in runs], ~done_B)
         token_B = torch.where(done_B, eos, scores_BV.argmax(-1))
         chosen.append(token_B)
         done_B |= token_B == eos
@@ -60,9 +84,12 @@ def _greedy_batch(
 class _Run:
     """One branch under way: its cache, mask and next-token logits."""
 
-    def __init__(self, branch: Branch, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self, branch: Branch, tokenizer: PreTrainedTokenizerBase, vocab_size: int | None
+    ) -> None:
         self._model = branch.model
-        self._weight = branch.weight
+        self._vocab_size = vocab_size
+        self.weight = branch.weight
         self._cache = DynamicCache()
         encoded = tokenizer(
             list(branch.prompts), padding=True, padding_side="left", return_tensors="pt"
@@ -78,11 +105,11 @@ class _Run:
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
-        ).logits[:, -1]
+        ).logits[:, -1, : self._vocab_size]
 
-    def weighted_log_probs(self) -> torch.Tensor:
-        """Weight times log-softmax of the next token, shape (B, V)."""
-        return self._weight * torch.log_softmax(self._logits_BV, dim=-1)
+    def log_probs(self) -> torch.Tensor:
+        """Log-softmax of the next token, shape (B, V)."""
+        return torch.log_softmax(self._logits_BV, dim=-1)
 
     def append(self, token_B: torch.Tensor) -> None:
         """Read one more token per row."""

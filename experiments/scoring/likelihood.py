@@ -57,8 +57,8 @@ class PairReader:
     """
 
     def __init__(self, cloud: HfModel, edge: HfModel, vocab_size: int) -> None:
-        self._cloud = _loaded(cloud)
-        self._edge = _loaded(edge)
+        self._cloud = load_reference(cloud)
+        self._edge = load_reference(edge)
         self._vocab_size = vocab_size
 
     def nats_per_token(self, text: Text) -> float:
@@ -112,7 +112,12 @@ def text_of(public: Sequence[int], personal: Sequence[int], chosen: np.ndarray) 
     return Text(tuple(public), tuple(personal), tuple(int(token) for token in chosen))
 
 
-def _loaded(model: HfModel) -> PreTrainedModel:
+def load_reference(model: HfModel) -> PreTrainedModel:
+    """Load a model for whole rows of logits: float32 on the CPU, bfloat16 elsewhere.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped there
     on_cpu = model.device == "cpu"
     placed = {} if on_cpu else {"device_map": model.device}
