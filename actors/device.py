@@ -7,8 +7,9 @@ from typing import Protocol
 
 from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spec
 from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
-from costeer.edge import EdgeSession
+from costeer.endpoint import Endpoint
 from costeer.machine import TokenRecord
+from costeer.machines import device_machine
 from netsim.egress import Egress
 from netsim.link import Delivery, Link
 from netsim.profiles import link_for
@@ -127,7 +128,7 @@ class DeviceRun:
         self.plan = plan
         self.access = AccessLink(plan.device, carrier)
         self._epoch = epoch
-        self.machine: EdgeSession | None = None
+        self.machine: Endpoint | None = None
         self._index = -1
         self._arrival_ns = 0
         self._tokens: list[int] = []
@@ -136,7 +137,8 @@ class DeviceRun:
     def begin(self, arm: ArmPlan, terms: CodecTerms, intended_ns: int) -> None:
         """Open the session of the next request."""
         self._turn_to_next(intended_ns)
-        self.machine = EdgeSession(session_spec(arm, self.plan, self._index, terms, self._epoch))
+        spec = session_spec(arm, self.plan, self._index, terms, self._epoch)
+        self.machine = device_machine(spec)
 
     def _turn_to_next(self, arrival_ns: int) -> None:
         self._index += 1

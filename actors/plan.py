@@ -13,6 +13,7 @@ from costeer.learning import LearnerSpec, naive_bytes, packed_bytes
 from costeer.padding import NO_PADDING, PaddingConfig
 from costeer.refinement import Ladder, RefineConfig
 from costeer.session import SessionSpec
+from costeer.speculation import SpeculationConfig
 from netsim.profiles import LinkProfile
 from netsim.sharing import Discipline
 
@@ -91,6 +92,7 @@ class ArmPlan:
         egress_bps: the cloud's way out; 0 for no limit.
         egress_discipline: how devices share it.
         until_ns: simulated time at which everything stops; 0 to run to every session's end.
+        speculation: how devices draft; None: one exchange a token.
     """
 
     arm: ArmSpec
@@ -103,6 +105,7 @@ class ArmPlan:
     padding: PaddingConfig = NO_PADDING
     egress_discipline: Discipline = Discipline.FIFO
     until_ns: int = 0
+    speculation: SpeculationConfig | None = None
 
     def new_tokens(self, request: Request) -> int:
         """Return the most tokens of a request's answer."""
@@ -204,4 +207,5 @@ def session_spec(
         round_trip_bytes=device.link.round_trip_bytes if terms.learner else 0,
         bucket_bytes=plan.padding.up_bytes,
         epoch=epoch,
+        speculation=plan.speculation,
     )

@@ -28,7 +28,7 @@ from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.machine import STAGES
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the run directory: names and meanings of its files and columns."""
 
 READABLE_VERSIONS = (1, SCHEMA_VERSION)
@@ -54,6 +54,9 @@ TOKEN_COLUMNS = (
     "rounds",
     "certified",
     "margin",
+    "drafted",
+    "refuted_drafts",
+    "unsent_drafts",
     *METER_COLUMNS,
     "round_payload_bytes",
 )
@@ -78,7 +81,7 @@ REQUEST_COLUMNS = (
 """Columns of ``requests`` that every run has; the arm's keys and the extra columns come after."""
 
 _TEXT = {"prompt_id", "link_class", "device_class", "reason"}
-_FLAG = {"certified", "failed", "censored"}
+_FLAG = {"certified", "drafted", "failed", "censored"}
 _LISTS = {"tokens", "round_payload_bytes"}
 
 Columns = dict[str, list[Any]]
@@ -110,6 +113,9 @@ def token_columns(arm: int, keys: Mapping[str, str], rows: Sequence[TokenRow]) -
             record.rounds,
             record.certified,
             record.margin,
+            record.drafted,
+            record.refuted,
+            record.unsent,
             *(getattr(row.moved, name) for name in METER_COLUMNS),
             row.payloads,
         )

@@ -26,7 +26,7 @@ from actors.port import Handle, gather, never
 from actors.records import ArmRun, Recorder
 from actors.sight import Lookout, Sight
 from costeer.cloud import CloudEngine
-from costeer.edge import EdgeSession
+from costeer.endpoint import Endpoint
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     CloudForward,
@@ -283,7 +283,7 @@ class VirtualDriver:
         )
 
     def _edge_done(
-        self, device: DeviceRun, asker: EdgeSession | None, ticket: _Ticket, now_ns: int
+        self, device: DeviceRun, asker: Endpoint | None, ticket: _Ticket, now_ns: int
     ) -> None:
         if device.machine is not asker:
             return

@@ -9,6 +9,9 @@ select and encode for the rows that reached their last token. Streamed sessions 
 once; steered ones are away until TOKEN comes, and meanwhile keep their newest logits row, so that
 MORE can be answered without a forward. MORE is served by the next step's select.
 
+A drafting session (``speculation``) is one with a ledger: it is spoken to at any time, a DRAFT
+makes it ready, a REFINE refining, and after a step it is whatever it still needs.
+
 Everything a peer sends is checked before it changes anything. A session that breaks a rule gets an
 ERROR frame and loses its slot; no other session notices. Repeated, late and reordered frames are
 dropped by (session, epoch, position, round). An epoch is used once: OPEN ends the earlier epochs of
@@ -27,6 +30,10 @@ running    CLOSE, newer epoch, rule broken         closing
 closing    forward or select done                  released
 away       TOKEN of this position                  ready
 away       MORE of the next round                  refining
+away       DRAFT with something new                ready
+away       REFINE of a row that stands             refining
+refining   DRAFT with something new                ready
+running    select done, drafting                   ready | refining | away
 refining   picked by a step                        running
 away       silent too long                         released
 any other  CLOSE, newer epoch, rule broken         released
@@ -34,6 +41,8 @@ any other  CLOSE, newer epoch, rule broken         released
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from costeer.errors import FrameError, LocalProtocolError, RemoteProtocolError
 from costeer.learning import KLearner
@@ -67,9 +76,13 @@ from costeer.messages import (
     encode_token,
     filled,
 )
-from costeer.opening import check_open
+from costeer.opening import check_open, new_session
 from costeer.serving import EngineCounters, EngineLimits, EngineSpec, Memory, Session, State
 from costeer.steps import Steps
+from costeer.verification import frames_of, items_of, payload_bytes, take_draft, take_refine
+
+if TYPE_CHECKING:
+    from costeer.speculation import Ledger
 
 __all__ = ["CloudEngine", "EngineCounters", "EngineLimits", "EngineSpec"]
 
@@ -186,27 +199,12 @@ class CloudEngine:
                 FrameKind.ERROR, frame.session, frame.epoch, 0, 0, encode_error(str(error))
             )
             return [*commands, Send(frame.session, encode_frame(refusal))]
-        due_ns = now_ns + self._spec.limits.idle_timeout_ns
-        session = Session(
-            session=frame.session,
-            epoch=frame.epoch,
-            role=body.role,
-            max_new_tokens=body.max_new_tokens,
-            needs_tokens=len(body.prompt) + body.max_new_tokens,
-            pending=body.prompt + body.chosen,
-            position=len(body.chosen),
-            uplink_ns=event.transit_ns,
-            ready_ns=now_ns,
-            seen_ns=now_ns,
-            idle_at_ns=due_ns,
-            ladder=self._spec.ladder,
-            round_trip_bytes=body.round_trip_bytes,
-        )
+        session = new_session(frame, body, self._spec, event.transit_ns, now_ns)
         self._sessions[frame.session] = session
         self._memory.waiting.append(session)
         self._admit()
         self.counters.waited_sessions += session.state is State.WAITING
-        return [*commands, SetTimer(due_ns, Timer.IDLE, frame.session)]
+        return [*commands, SetTimer(session.idle_at_ns, Timer.IDLE, frame.session)]
 
     def _on_close(self, frame: Frame) -> list[Command]:
         session = self._sessions.get(frame.session)
@@ -221,7 +219,12 @@ class CloudEngine:
     def _on_answer(
         self, session: Session, frame: Frame, event: FrameArrived, now_ns: int
     ) -> list[Command]:
-        """Take what a device says while its session is away; anything else is repeated or late."""
+        """Take what a device says while its session is away; anything else is repeated or late.
+
+        A session with drafts is spoken to at any time: its frames say by themselves what is late.
+        """
+        if session.ledger is not None:
+            return self._on_drafting(session, session.ledger, frame, event, now_ns)
         if frame.kind not in {FrameKind.TOKEN, FrameKind.MORE}:
             raise RemoteProtocolError(f"{frame.kind.name} frame came up")
         rounds = session.round + (frame.kind is FrameKind.MORE)
@@ -243,6 +246,24 @@ class CloudEngine:
         if self._learner is not None:
             self._learner.observe(session.ladder, session.round)
         self._extend(session, token, event.transit_ns, now_ns)
+        return []
+
+    def _on_drafting(
+        self, session: Session, ledger: Ledger, frame: Frame, event: FrameArrived, now_ns: int
+    ) -> list[Command]:
+        if frame.kind is FrameKind.REFINE:
+            fresh = take_refine(ledger, frame)
+        else:
+            decided = take_draft(session, ledger, frame, self._spec.vocab_size, self.counters)
+            fresh = decided is not None
+            if fresh:
+                ledger.uplink_ns, ledger.arrived_ns = event.transit_ns, now_ns
+            if self._learner is not None:
+                for row in decided or ():
+                    self._learner.observe(row.ladder, row.round)
+        if not fresh:
+            return self._ignore()
+        self._steps.queue(session)
         return []
 
     # ------------------------------------------------------------------ steps
@@ -267,16 +288,20 @@ class CloudEngine:
         running = self._steps.begin_select(done)
         if not running:
             return []
+        encode: list[EncodeItem] = []
+        choose: list[tuple[int, int]] = []
         for session in running:
+            if session.role is Role.STREAM:
+                choose.append((session.session, session.position))
+                continue
             if self._learner is not None and session.round == 0:
                 session.ladder = self._learner.ladder(session.round_trip_bytes)
-        encode = tuple(
-            EncodeItem(one.session, one.position, *one.ladder.ranks(one.round))
-            for one in running
-            if one.role is Role.LOGITS
-        )
-        choose = tuple((one.session, one.position) for one in running if one.role is Role.STREAM)
-        self._step = CloudSelect(encode, choose)
+            if session.ledger is not None:
+                encode += items_of(session, session.ledger, session.ladder)
+            else:
+                ranks = session.ladder.ranks(session.round)
+                encode.append(EncodeItem(session.session, session.position, *ranks))
+        self._step = CloudSelect(tuple(encode), tuple(choose))
         return [Compute(self._step)]
 
     def _on_select(self, op: CloudSelect, event: ComputeDone, now_ns: int) -> list[Command]:
@@ -285,14 +310,23 @@ class CloudEngine:
             not isinstance(value, Selected)
             or len(value.payloads) != len(op.encode)
             or len(value.tokens) != len(op.choose)
+            or len(value.draft_logits) not in {0, len(op.encode)}
         ):
             raise LocalProtocolError(f"cloud engine: {op} gave {value!r}")
         self.counters.select_ns += event.duration_ns
         payloads = iter(value.payloads)
+        logits = iter(value.draft_logits or (None,) * len(op.encode))
         tokens = iter(value.tokens)
         commands: list[Command] = []
         for session in self._steps.end_select():
-            answer = next(tokens) if session.role is Role.STREAM else next(payloads)
+            answer: int | list[Frame]
+            if session.role is Role.STREAM:
+                answer = next(tokens)
+            elif session.ledger is not None:
+                answer = frames_of(session, session.ledger, payloads, logits)
+            else:
+                next(logits)
+                answer = [self._frame(session, FrameKind.LOGITS, next(payloads))]
             if session.state is State.CLOSING:
                 commands += self._free(session)
                 continue
@@ -304,16 +338,19 @@ class CloudEngine:
             )
             session.state = State.AWAY
             session.seen_ns = now_ns
-            if isinstance(answer, bytes):
-                commands.append(self._send(session, FrameKind.LOGITS, answer, trace))
-            else:
+            if isinstance(answer, int):
                 commands += self._stream(session, answer, trace, now_ns)
+            else:
+                commands += [self._send_logits(frame, trace) for frame in answer]
+            if session.ledger is not None:
+                self._steps.queue(session)
         return commands
 
     def _stream(
         self, session: Session, token: int, trace: CloudTrace, now_ns: int
     ) -> list[Command]:
-        sent = self._send(session, FrameKind.STREAM, encode_token(token), trace)
+        frame = self._frame(session, FrameKind.STREAM, encode_token(token))
+        sent = Send(session.session, encode_frame(frame), 0, trace)
         if token in self._spec.eos or session.position + 1 == session.max_new_tokens:
             return [sent, *self._release(session)]
         self._extend(session, token, 0, now_ns)
@@ -325,7 +362,7 @@ class CloudEngine:
         """Go on to the next position, with the token that was chosen for this one."""
         session.position += 1
         session.round = 0
-        session.pending = (token,)
+        session.tokens.append(token)
         self._begin(session, uplink_ns, now_ns)
         self._steps.make_ready(session)
 
@@ -354,10 +391,8 @@ class CloudEngine:
         return self._drop(session, f"no word from the device for {silent_ns / 1e9:g} s")
 
     def _drop(self, session: Session, reason: str) -> list[Command]:
-        return [
-            self._send(session, FrameKind.ERROR, encode_error(reason), None),
-            *self._release(session),
-        ]
+        frame = self._frame(session, FrameKind.ERROR, encode_error(reason))
+        return [Send(session.session, encode_frame(frame)), *self._release(session)]
 
     def _release(self, session: Session) -> list[Command]:
         """End a session; its memory is free now, or at the end of the step that it runs in."""
@@ -380,10 +415,9 @@ class CloudEngine:
         self._admit()
         return [Release(session.session)]
 
-    def _send(
-        self, session: Session, kind: FrameKind, body: bytes, trace: CloudTrace | None
-    ) -> Send:
-        frame = Frame(kind, session.session, session.epoch, session.position, session.round, body)
-        payload_bytes = len(body) if kind is FrameKind.LOGITS else 0
-        bucket_bytes = self._spec.bucket_bytes if kind is FrameKind.LOGITS else 1
-        return Send(session.session, filled(frame, bucket_bytes), payload_bytes, trace)
+    def _frame(self, session: Session, kind: FrameKind, body: bytes) -> Frame:
+        return Frame(kind, session.session, session.epoch, session.position, session.round, body)
+
+    def _send_logits(self, frame: Frame, trace: CloudTrace) -> Send:
+        data = filled(frame, self._spec.bucket_bytes)
+        return Send(frame.session, data, payload_bytes(frame), trace)

@@ -56,6 +56,7 @@ class EdgeSession(Endpoint):
 
     __slots__ = (
         "_arrived_ns",
+        "_branch_lengths",
         "_busy_ns",
         "_decoded",
         "_downlink_ns",
@@ -79,6 +80,7 @@ class EdgeSession(Endpoint):
             LocalProtocolError: its tokens are already chosen, all of them.
         """
         super().__init__(spec)
+        self._branch_lengths = [0] * len(spec.method.edge_branches)
         self._round = 0
         self._received = False
         self._downlink_ns = 0
@@ -119,7 +121,7 @@ class EdgeSession(Endpoint):
             self._downlink_ns = transit_ns
             stages = critical_path(
                 now_ns - self._since_ns,
-                (self._waited_ns, *_cloud_stages(trace or _NO_TRACE), longer_ns),
+                (self._waited_ns, 0, *_cloud_stages(trace or _NO_TRACE), longer_ns),
             )
             commands += self._accept(Choice(token, certified=True, margin=0.0), stages, now_ns)
         return commands
@@ -169,6 +171,7 @@ class EdgeSession(Endpoint):
             now_ns - self._since_ns,
             (
                 self._waited_ns,
+                0,  # nothing is drafted
                 *_cloud_stages(self._trace),
                 self._downlink_ns,
                 decode_ns,
@@ -179,6 +182,12 @@ class EdgeSession(Endpoint):
         )
         self._busy_ns = max(0, self._forward_ns - self._wait_ns)
         return self._accept(choice, stages, now_ns)
+
+    def _forward(self, tokens: tuple[tuple[int, ...], ...]) -> Command:
+        starts = tuple(self._branch_lengths)
+        for branch, run in enumerate(tokens):
+            self._branch_lengths[branch] += len(run)
+        return self._ask(EdgeForward(self._spec.session, tokens, starts))
 
     # ------------------------------------------------------------------ tokens
 

@@ -13,7 +13,6 @@ from costeer.machine import (
     Command,
     Compute,
     ComputeDone,
-    EdgeForward,
     EdgeOp,
     Event,
     Finish,
@@ -41,7 +40,6 @@ class Endpoint(ABC):
     """A session at the device, whatever its method."""
 
     __slots__ = (
-        "_branch_lengths",
         "_finished",
         "_outstanding",
         "_position",
@@ -67,7 +65,6 @@ class Endpoint(ABC):
         self._started = False
         self._finished = False
         self._position = len(spec.chosen)
-        self._branch_lengths = [0] * len(spec.method.edge_branches)
         self._since_ns = 0
         self._waited_ns = 0
 
@@ -106,6 +103,10 @@ class Endpoint(ABC):
     @abstractmethod
     def _on_computed(self, event: ComputeDone, now_ns: int) -> list[Command]:
         """Take a result that is no error of the peer's."""
+
+    @abstractmethod
+    def _forward(self, tokens: tuple[tuple[int, ...], ...]) -> Command:
+        """Have every branch run its next tokens."""
 
     # ------------------------------------------------------------------ beginning and end
 
@@ -152,12 +153,6 @@ class Endpoint(ABC):
         return commands
 
     # ------------------------------------------------------------------ helpers
-
-    def _forward(self, tokens: tuple[tuple[int, ...], ...]) -> Compute:
-        starts = tuple(self._branch_lengths)
-        for branch, run in enumerate(tokens):
-            self._branch_lengths[branch] += len(run)
-        return self._ask(EdgeForward(self._spec.session, tokens, starts))
 
     def _ask(self, op: EdgeOp) -> Compute:
         self._outstanding.append(op)

@@ -31,31 +31,61 @@ NEVER_NS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """The positions whose logits a forward of a drafting session is wanted for.
+
+    Other forwards have none: the logits after a row's last token replace the session's earlier.
+
+    Args:
+        first: the first of them.
+        count: how many, up to the position behind the row's last token; 0 within a prompt.
+        oldest: what the host keeps of earlier positions than this is no longer wanted.
+    """
+
+    first: int
+    count: int
+    oldest: int
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeForward:
     """Extend the small model's branches; value None (the logits stay with the host).
 
     Args:
         session: session id.
         tokens: one run of new token ids per branch of the method, in the method's order.
-        starts: tokens already in the cache, per branch.
+        starts: tokens already in the cache, per branch; what the cache holds from there on is
+            forgotten.
+        span: the position behind the last token, of a drafting session.
     """
 
     session: int
     tokens: tuple[tuple[int, ...], ...]
     starts: tuple[int, ...]
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeDecode:
-    """Decode a LOGITS payload and merge it with this position's earlier rounds.
+    """Decode a payload and merge it with this position's earlier rounds.
 
     Value None. A payload's error may be the value here or that of the ``EdgeSteer`` that follows.
+
+    Args:
+        session: session id.
+        position: whose logits these are.
+        round: 0 for the first ranks.
+        payload: the codec's.
+        oldest: earlier positions than this are no longer wanted; None: no other position is.
+        draft: the drafted token and its logit, sent out of rank.
     """
 
     session: int
     position: int
     round: int
     payload: bytes
+    oldest: int | None = None
+    draft: tuple[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +99,11 @@ class EdgeSteer:
 
 @dataclass(frozen=True, slots=True)
 class EdgeChoose:
-    """Choose from the small model's own logits; value ``Choice``."""
+    """Choose from the small model's own logits, those of one branch; value ``Choice``."""
 
     session: int
     position: int
+    branch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +112,15 @@ class CloudRow:
 
     Args:
         session: session id.
-        tokens: the new tokens (a prompt chunk, or one token).
-        start: tokens already in this session's cache.
+        tokens: the new tokens (a prompt chunk, one token, or one and drafts behind it).
+        start: tokens already in this session's cache; what it holds from there on is forgotten.
+        span: the positions whose logits are wanted, of a drafting session.
     """
 
     session: int
     tokens: tuple[int, ...]
     start: int
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +132,21 @@ class CloudForward:
 
 @dataclass(frozen=True, slots=True)
 class EncodeItem:
-    """Ranks [first_rank, last_rank) of a session's newest logits, to be sent."""
+    """Ranks [first_rank, last_rank) of a position's logits, to be sent.
+
+    Args:
+        session: session id.
+        position: whose logits; without a span they are the session's newest.
+        first_rank: the first rank.
+        last_rank: the one behind the last.
+        draft: a token whose logit is sent as well, wherever it ranks.
+    """
 
     session: int
     position: int
     first_rank: int
     last_rank: int
+    draft: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +166,18 @@ class CloudSelect:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """Value of ``CloudSelect``: payloads and tokens in the order asked."""
+    """Value of ``CloudSelect``: payloads and tokens in the order asked.
+
+    Args:
+        payloads: one per item to encode.
+        tokens: one per token to choose.
+        draft_logits: one per item, None where no draft was named or the payload holds it; empty
+            where no item named one.
+    """
 
     payloads: tuple[bytes, ...]
     tokens: tuple[int, ...]
+    draft_logits: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +338,7 @@ Command = Send | Compute | SetTimer | Emit | Release | Finish
 
 STAGES = (
     "device_queue",
+    "draft",
     "uplink",
     "cloud_queue",
     "cloud_compute",
@@ -302,6 +353,7 @@ STAGES = (
 """Where a token's time can go, in the order in which it passes.
 
 ``device_queue`` is the wait of a request behind an earlier one of the same user (open loop).
+``draft`` is what the small model spent on drafts before the frame with them went up.
 ``edge_wait`` is the wait for the small model after the logits are there (for the ``slm_*``
 methods: its whole forward). ``refinement`` holds everything after the first MORE.
 ``overhead`` is what a live run spends between these; it is 0 in simulated ways, by a test.
@@ -322,6 +374,9 @@ class TokenRecord:
         rounds: 0 when the first LOGITS were enough.
         certified: proven to be the full-vocabulary token.
         margin: nats between the best and the second-best candidate.
+        drafted: the cloud had been told this token, as a draft, before it was chosen.
+        refuted: drafts that this choice refuted and the cloud had been told.
+        unsent: further drafts that it refuted, which had not gone up.
     """
 
     session: int
@@ -333,3 +388,6 @@ class TokenRecord:
     rounds: int = 0
     certified: bool = True
     margin: float = 0.0
+    drafted: bool = False
+    refuted: int = 0
+    unsent: int = 0

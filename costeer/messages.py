@@ -18,12 +18,19 @@ OPEN      up    role, max new tokens, codec fingerprint, bytes per round trip of
 TOKEN     up    the id chosen at ``position``
 MORE      up    empty: the next ranks of ``position``, as round ``round``
 CLOSE     up    empty
+DRAFT     up    the id chosen at ``position``, then the ids drafted for the positions behind it;
+                ``round`` counts the session's DRAFT frames: the version of its text
+REFINE    up    a version: the next ranks of ``position`` in that text, as round ``round``
 LOGITS    down  codec payload for ``position``, ``round``
+ROWS      down  a version, then codec payloads of round ``round`` for ``position`` and those behind
+                it in that text, each with its drafted token's logit where it is not among them
 STREAM    down  the id that the cloud chose at ``position``
 ERROR     down  UTF-8 text
 ========  ====  =============================================================================
 
-MORE names no token: a device that asked for ids would reveal Δ.
+A session of role LOGITS speaks TOKEN, MORE and LOGITS, one of role DRAFTS speaks DRAFT, REFINE and
+ROWS (``costeer.drafting``). Neither MORE nor REFINE names a token: a device that asked for ids
+would reveal Δ.
 """
 
 from __future__ import annotations
@@ -32,20 +39,15 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from zlib import crc32
 
-import numpy as np
-
 from costeer.errors import FrameError, LocalProtocolError
 from costeer.padding import fill_bytes
+from costeer.varint import get_number, get_numbers, number_bytes, put_number
 
 VERSION = 2
 MAX_FRAME_BYTES = 8 * 2**20
 MAX_OPEN_BYTES = 3 * 2**15
 """Of an OPEN body: 32,768 ids of three bytes, read in less than 5 ms."""
 MAX_ERROR_BYTES = 512
-_MAX_NUMBER = 2**32 - 1
-_MAX_VARINT_BYTES = 5
-_MORE_FOLLOWS = 0x80
-_LOW_BITS = 0x7F
 _CRC_BYTES = 4
 _MIN_FRAME_BYTES = 6 + _CRC_BYTES
 
@@ -57,9 +59,12 @@ class FrameKind(IntEnum):
     TOKEN = 2
     MORE = 3
     CLOSE = 4
+    DRAFT = 5
+    REFINE = 6
     LOGITS = 8
     STREAM = 9
     ERROR = 10
+    ROWS = 11
 
 
 class Role(IntEnum):
@@ -67,6 +72,7 @@ class Role(IntEnum):
 
     LOGITS = 0
     STREAM = 1
+    DRAFTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Open:
     """Body of OPEN.
 
     Args:
-        role: logits down, or tokens.
+        role: logits down, tokens, or logits for drafts.
         max_new_tokens: the session's limit, tokens already chosen included.
         codec_fingerprint: of the codec that the device expects; 0 for streams.
         round_trip_bytes: what the device's link could carry in a round trip, for a starting k that
@@ -118,7 +124,7 @@ def encode_frame(frame: Frame) -> bytes:
         raise LocalProtocolError(f"{frame.kind.name} frame with a body of {len(frame.body)} bytes")
     out = bytearray((VERSION << 4 | frame.kind,))
     for number in (frame.session, frame.epoch, frame.position, frame.round, len(frame.body)):
-        _put_number(out, number)
+        put_number(out, number)
     out += frame.body
     out += bytes(frame.filling)
     out += crc32(out).to_bytes(_CRC_BYTES, "little")
@@ -157,15 +163,6 @@ def frame_bytes(
     return plain if size > MAX_FRAME_BYTES else size
 
 
-def number_bytes(number: int) -> int:
-    """Return how many bytes a number takes in a frame."""
-    size = 1
-    while number > _LOW_BITS:
-        number >>= 7
-        size += 1
-    return size
-
-
 def decode_frame(data: bytes) -> Frame:
     """Return the frame that these bytes are.
 
@@ -183,11 +180,11 @@ def decode_frame(data: bytes) -> Frame:
     if first >> 4 != VERSION or kind is None:
         raise FrameError(f"first byte {first:#04x} is no frame kind of version {VERSION}")
     at = 1
-    session, at = _get_number(data, at, end)
-    epoch, at = _get_number(data, at, end)
-    position, at = _get_number(data, at, end)
-    round_, at = _get_number(data, at, end)
-    length, at = _get_number(data, at, end)
+    session, at = get_number(data, at, end)
+    epoch, at = get_number(data, at, end)
+    position, at = get_number(data, at, end)
+    round_, at = get_number(data, at, end)
+    length, at = get_number(data, at, end)
     filling = end - at - length
     if filling < 0:
         raise FrameError(f"{kind.name} body: {length} bytes declared, {end - at} there")
@@ -207,7 +204,7 @@ def peek(data: bytes) -> tuple[FrameKind, int]:
     kind = _KINDS.get(data[0] & 15) if data else None
     if kind is None:
         raise FrameError("bytes that name no frame kind")
-    return kind, _get_number(data, 1, len(data))[0]
+    return kind, get_number(data, 1, len(data))[0]
 
 
 def encode_open(body: Open) -> bytes:
@@ -225,9 +222,9 @@ def encode_open(body: Open) -> bytes:
         body.round_trip_bytes,
         len(body.chosen),
     ):
-        _put_number(out, number)
+        put_number(out, number)
     for token in (*body.prompt, *body.chosen):
-        _put_number(out, token)
+        put_number(out, token)
     if len(out) > MAX_OPEN_BYTES:
         raise LocalProtocolError(f"OPEN body of {len(out)} bytes exceeds {MAX_OPEN_BYTES}")
     return bytes(out)
@@ -242,13 +239,13 @@ def decode_open(data: bytes) -> Open:
     end = len(data)
     if end > MAX_OPEN_BYTES:
         raise FrameError(f"OPEN body of {end} bytes exceeds {MAX_OPEN_BYTES}")
-    if not data or data[0] > Role.STREAM:
+    if not data or data[0] > Role.DRAFTS:
         raise FrameError("OPEN body: no role")
-    max_new_tokens, at = _get_number(data, 1, end)
-    fingerprint, at = _get_number(data, at, end)
-    round_trip_bytes, at = _get_number(data, at, end)
-    chosen, at = _get_number(data, at, end)
-    tokens = _get_numbers(data, at)
+    max_new_tokens, at = get_number(data, 1, end)
+    fingerprint, at = get_number(data, at, end)
+    round_trip_bytes, at = get_number(data, at, end)
+    chosen, at = get_number(data, at, end)
+    tokens = get_numbers(data, at)
     prompt = len(tokens) - chosen
     if prompt < 1:
         raise FrameError(f"OPEN body: {len(tokens)} ids, {chosen} of them chosen: no prompt")
@@ -269,7 +266,7 @@ def encode_token(token: int) -> bytes:
         LocalProtocolError: an id that no frame can hold.
     """
     out = bytearray()
-    _put_number(out, token)
+    put_number(out, token)
     return bytes(out)
 
 
@@ -279,7 +276,7 @@ def decode_token(data: bytes) -> int:
     Raises:
         FrameError: not one number.
     """
-    token, at = _get_number(data, 0, len(data))
+    token, at = get_number(data, 0, len(data))
     if at != len(data):
         raise FrameError(f"token body: {len(data) - at} bytes too many")
     return token
@@ -294,51 +291,3 @@ def encode_error(text: str) -> bytes:
 def decode_error(data: bytes) -> str:
     """Return the text of an ERROR frame, whatever its bytes."""
     return data[:MAX_ERROR_BYTES].decode(errors="replace")
-
-
-def _put_number(out: bytearray, number: int) -> None:
-    if not 0 <= number <= _MAX_NUMBER:
-        raise LocalProtocolError(f"{number} is not in a frame's range 0..{_MAX_NUMBER}")
-    while number > _LOW_BITS:
-        out.append(number & _LOW_BITS | _MORE_FOLLOWS)
-        number >>= 7
-    out.append(number)
-
-
-def _get_number(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """Return (number, index behind it); shortest form only."""
-    if at < end and data[at] < _MORE_FOLLOWS:  # most numbers are short
-        return data[at], at + 1
-    value = shift = 0
-    for index in range(at, min(at + _MAX_VARINT_BYTES, end)):
-        byte = data[index]
-        value |= (byte & _LOW_BITS) << shift
-        if byte < _MORE_FOLLOWS:
-            if (byte == 0 and shift) or value > _MAX_NUMBER:
-                raise FrameError(f"number at byte {at} is not in its shortest form or too large")
-            return value, index + 1
-        shift += 7
-    raise FrameError(f"number at byte {at} does not end")
-
-
-def _get_numbers(data: bytes, at: int) -> list[int]:
-    """Return all numbers from ``at`` to the end; as ``_get_number``, but a prompt at a time."""
-    octets_N = np.frombuffer(data, np.uint8, offset=at)
-    if not octets_N.size:
-        return []
-    ends_T = np.flatnonzero(octets_N < _MORE_FOLLOWS)
-    if not ends_T.size or ends_T[-1] != octets_N.size - 1:
-        raise FrameError("the last number does not end")
-    starts_T = np.concatenate(([0], ends_T[:-1] + 1))
-    lengths_T = ends_T - starts_T + 1
-    if lengths_T.max() > _MAX_VARINT_BYTES:
-        raise FrameError(f"a number does not end within {_MAX_VARINT_BYTES} bytes")
-    if bool(((octets_N[ends_T] == 0) & (lengths_T > 1)).any()):
-        raise FrameError("a number is not in its shortest form")
-    shifts_N = 7 * (np.arange(octets_N.size) - np.repeat(starts_T, lengths_T))
-    parts_N = (octets_N & _LOW_BITS).astype(np.int64) << shifts_N
-    values_T = np.add.reduceat(parts_N, starts_T)
-    if values_T.max() > _MAX_NUMBER:
-        raise FrameError(f"a number is too large, above {_MAX_NUMBER}")
-    numbers: list[int] = values_T.tolist()
-    return numbers

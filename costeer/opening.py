@@ -1,11 +1,13 @@
-"""What the cloud asks of an OPEN before it lets the session in."""
+"""What the cloud asks of an OPEN before it lets the session in, and the session it then makes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from costeer.errors import RemoteProtocolError
-from costeer.messages import Open, Role
+from costeer.messages import Frame, Open, Role
+from costeer.serving import Session
+from costeer.speculation import Ledger
 
 if TYPE_CHECKING:
     from costeer.serving import EngineSpec, Memory
@@ -36,3 +38,24 @@ def check_open(body: Open, spec: EngineSpec, memory: Memory) -> None:
         )
     if not memory.has_room(needs_tokens):
         raise RemoteProtocolError(f"{limits.max_waiting} sessions wait already; try later")
+
+
+def new_session(frame: Frame, body: Open, spec: EngineSpec, uplink_ns: int, now_ns: int) -> Session:
+    """Return the session that a checked OPEN asks for, waiting for memory."""
+    return Session(
+        session=frame.session,
+        epoch=frame.epoch,
+        role=body.role,
+        max_new_tokens=body.max_new_tokens,
+        needs_tokens=len(body.prompt) + body.max_new_tokens,
+        prompt_tokens=len(body.prompt),
+        tokens=[*body.prompt, *body.chosen],
+        position=len(body.chosen),
+        uplink_ns=uplink_ns,
+        ready_ns=now_ns,
+        seen_ns=now_ns,
+        idle_at_ns=now_ns + spec.limits.idle_timeout_ns,
+        ladder=spec.ladder,
+        round_trip_bytes=body.round_trip_bytes,
+        ledger=Ledger(len(body.chosen)) if body.role is Role.DRAFTS else None,
+    )

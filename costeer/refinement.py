@@ -75,6 +75,11 @@ class Ladder:
         """How many ranks are known once every round was asked for."""
         return self._reach(self.config.max_rounds)
 
+    @property
+    def ends_dense(self) -> bool:
+        """Whether its last round sends all that is left, so that every choice can be proved."""
+        return self.last_rank == self.vocab_size
+
     def _reach(self, round_: int) -> int:
         """Return how many ranks are known after a round."""
         if round_ and round_ == self.config.max_rounds and self.config.at_cap == "dense":

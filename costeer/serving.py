@@ -15,9 +15,12 @@ from costeer.errors import ConfigError
 from costeer.schedule import admit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from costeer.learning import LearnerSpec
     from costeer.messages import Role
     from costeer.refinement import Ladder
+    from costeer.speculation import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,9 @@ class EngineCounters:
         select_ns: how long selecting, encoding and choosing took, likewise.
         peak_kv_tokens: the most KV tokens that were reserved at once.
         waited_sessions: sessions that were not admitted at once, for want of memory.
+        drafts: tokens that were drafts when they came.
+        refuted_drafts: those of them that another token replaced.
+        wasted_tokens: those of these that had been run already.
     """
 
     batches: list[int] = field(default_factory=list)
@@ -100,6 +106,9 @@ class EngineCounters:
     select_ns: int = 0
     peak_kv_tokens: int = 0
     waited_sessions: int = 0
+    drafts: int = 0
+    refuted_drafts: int = 0
+    wasted_tokens: int = 0
 
 
 class State(Enum):
@@ -121,22 +130,24 @@ class Session:
     Args:
         session: id.
         epoch: of its OPEN.
-        role: logits or a stream.
+        role: logits, a stream, or logits for drafts.
         max_new_tokens: its limit.
         needs_tokens: KV tokens that it reserves.
-        pending: tokens that are not in the cache.
+        prompt_tokens: of its prompt, chosen tokens not included.
+        tokens: its text: the prompt, the tokens chosen, and drafts behind them.
         position: of the next token to be chosen.
         uplink_ns: transit of the frame that it is served for.
         ready_ns: when that frame arrived, or the last streamed token was chosen.
         seen_ns: when its device was last heard, or was last answered.
         idle_at_ns: when its timer fires.
         state: see the table.
-        cached: tokens in the cache.
-        taken: pending tokens in the forward under way.
+        cached: tokens in the cache, as far as they are the text's.
+        running_to: tokens in the cache when the forward under way is done, likewise.
         round: the newest refinement round.
         ladder: ranks per round of this position.
         round_trip_bytes: what its link could carry in a round trip.
         compute_ns: forwards since ``ready_ns`` that had a row of it.
+        ledger: of a session with drafts.
     """
 
     session: int
@@ -144,7 +155,8 @@ class Session:
     role: Role
     max_new_tokens: int
     needs_tokens: int
-    pending: tuple[int, ...]
+    prompt_tokens: int
+    tokens: list[int]
     position: int
     uplink_ns: int
     ready_ns: int
@@ -154,9 +166,37 @@ class Session:
     round_trip_bytes: int = 0
     state: State = State.WAITING
     cached: int = 0
-    taken: int = 0
+    running_to: int = 0
     round: int = 0
     compute_ns: int = 0
+    ledger: Ledger | None = None
+
+    @property
+    def pending(self) -> int:
+        """Tokens of the text that are not in the cache."""
+        return len(self.tokens) - self.cached
+
+    @property
+    def newest_row(self) -> int:
+        """The position whose logits follow from the last token in the cache."""
+        return self.cached - self.prompt_tokens
+
+    def rewrite(self, position: int, tokens: Sequence[int]) -> int:
+        """Replace the text from a position on; the cache stands as far as it is unchanged.
+
+        Returns:
+            The first position that is not what it was.
+        """
+        first = self.prompt_tokens + position
+        agreed = first
+        for token, old in zip(tokens, self.tokens[first:], strict=False):
+            if token != old:
+                break
+            agreed += 1
+        self.tokens[first:] = tokens
+        self.cached = min(self.cached, agreed)
+        self.running_to = min(self.running_to, agreed)
+        return agreed - self.prompt_tokens
 
 
 class Memory:

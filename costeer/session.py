@@ -11,6 +11,7 @@ from costeer.methods import CloudRole, Method, Prompt
 
 if TYPE_CHECKING:
     from costeer.refinement import Ladder
+    from costeer.speculation import SpeculationConfig
 
 _ROLES = {CloudRole.LOGITS: Role.LOGITS, CloudRole.STREAM: Role.STREAM}
 
@@ -31,6 +32,7 @@ class SessionSpec:
         round_trip_bytes: what the device's link could carry in a round trip; 0 where no starting k
             learns.
         bucket_bytes: frame sizes are multiples of this.
+        speculation: how the device drafts; None: one exchange a token.
         epoch: 0, and one more after each resumption.
         chosen: tokens that an earlier epoch chose.
     """
@@ -47,6 +49,7 @@ class SessionSpec:
     chosen: tuple[int, ...] = ()
     round_trip_bytes: int = 0
     bucket_bytes: int = 1
+    speculation: SpeculationConfig | None = None
 
     def prompt(self, which: Prompt) -> tuple[int, ...]:
         """Return one of the two prompts."""
@@ -63,7 +66,7 @@ def open_body(spec: SessionSpec) -> Open:
     if method.cloud_prompt is None:
         raise LocalProtocolError(f"{method.name} opens no session at a cloud")
     return Open(
-        role=_ROLES[method.cloud],
+        role=Role.DRAFTS if spec.speculation is not None else _ROLES[method.cloud],
         max_new_tokens=spec.max_new_tokens,
         codec_fingerprint=spec.codec_fingerprint if method.steered else 0,
         prompt=spec.prompt(method.cloud_prompt),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from costeer.machine import CloudRow
+from costeer.machine import CloudRow, Span
 from costeer.schedule import plan_step
 from costeer.serving import Session, State
 
@@ -37,7 +37,7 @@ class Steps:
     def begin_forward(self, limits: EngineLimits) -> tuple[CloudRow, ...]:
         """Take ready sessions into a step; return their rows, none if none is ready."""
         takes = plan_step(
-            [len(session.pending) for session in self.ready],
+            [session.pending for session in self.ready],
             limits.max_batch,
             limits.chunk_tokens,
         )
@@ -47,10 +47,10 @@ class Steps:
             if not take:
                 left.append(session)
                 continue
-            session.taken = take
+            session.running_to = session.cached + take
             session.state = State.RUNNING
             self.running.append(session)
-            rows.append(CloudRow(session.session, session.pending[:take], session.cached))
+            rows.append(_row(session))
         self.ready = left
         return tuple(rows)
 
@@ -58,19 +58,19 @@ class Steps:
         """Book a forward; what is not at its prompt's end goes to the front of the ready ones.
 
         Returns:
-            The sessions whose newest logits are there, and those that were closed meanwhile.
+            The sessions that have new logits to send, and those that were closed meanwhile.
         """
         done: list[Session] = []
         begun: list[Session] = []
         closing: list[Session] = []
         running, self.running = self.running, []
         for session in running:
-            session.cached += session.taken
-            session.pending = session.pending[session.taken :]
+            session.cached = session.running_to
             session.compute_ns += duration_ns
+            ledger = session.ledger
             if session.state is State.CLOSING:
                 closing.append(session)
-            elif session.pending:
+            elif session.newest_row < (session.position if ledger is None else ledger.next_row):
                 session.state = State.READY
                 begun.append(session)
             else:
@@ -101,9 +101,41 @@ class Steps:
         session.state = State.REFINING
         self.refining.append(session)
 
+    def queue(self, session: Session) -> None:
+        """Queue a drafting session for what it needs, if it is in no step and needs anything.
+
+        Ranks that it asked for while it has tokens to run come with the logits behind these.
+        """
+        if session.state is State.READY and session.pending:
+            return  # it keeps its place
+        if session.state not in {State.AWAY, State.REFINING, State.READY}:
+            return
+        self.forget(session)
+        session.state = State.AWAY
+        if session.pending:
+            self.make_ready(session)
+        elif session.ledger is not None and session.ledger.asked:
+            self.refine(session)
+
     def forget(self, session: Session) -> None:
         """Take a session that is over out of its queue."""
         if session.state is State.READY:
             self.ready.remove(session)
         elif session.state is State.REFINING:
             self.refining.remove(session)
+
+
+def _row(session: Session) -> CloudRow:
+    """Return a session's row of the forward that it was taken into."""
+    first, last = session.cached, session.running_to
+    ledger = session.ledger
+    span = None
+    if ledger is not None:
+        if ledger.served != ledger.version:
+            ledger.served = ledger.version
+            session.uplink_ns, session.ready_ns = ledger.uplink_ns, ledger.arrived_ns
+            session.compute_ns = 0
+        position = max(ledger.next_row, first + 1 - session.prompt_tokens)
+        count = max(0, last + 1 - session.prompt_tokens - position)
+        span = Span(position, count, session.position)
+    return CloudRow(session.session, tuple(session.tokens[first:last]), first, span)

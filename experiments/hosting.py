@@ -165,11 +165,15 @@ def host_makers(
     if scenario.values == "generated":
         from actors.values.generated import RowSource  # noqa: PLC0415 - brings numpy in
 
-        return _row_hosts(partial(RowSource, scenario.generated.build()), "generated", shadow)
+        generated = scenario.generated
+        open_rows = partial(RowSource, generated.build())
+        return _row_hosts(open_rows, "generated", shadow, generated.acceptance)
     if scenario.recorded is not None and scenario.values == "recorded":
         from actors.values.recorded import RecordedRows  # noqa: PLC0415 - brings pyarrow in
 
-        return _row_hosts(partial(RecordedRows, scenario.recorded.path), "recorded", shadow)
+        recorded = scenario.recorded
+        open_recording = partial(RecordedRows, recorded.path)
+        return _row_hosts(open_recording, "recorded", shadow, recorded.acceptance)
     if scenario.values == "profile":
         from actors.values.replayed import (  # noqa: PLC0415 - brings pyarrow in
             ReplayCloudHost,
@@ -247,16 +251,17 @@ def null_config(scenario: Scenario, codec: AnyCodecConfig | None = None) -> Null
         vocab_size=vocab_size,
         first_token=0,
         period=min(_NULL_PERIOD, vocab_size),
+        acceptance=scenario.generated.acceptance,
     )
 
 
 def _row_hosts(
-    open_rows: Callable[[int], Rows], name: str, shadow: Shadow | None
+    open_rows: Callable[[int], Rows], name: str, shadow: Shadow | None, acceptance: float
 ) -> tuple[Callable[[], CloudHost], Callable[[], EdgeHost], tuple[str, str]]:
     from actors.values.rows import RowCloudHost, RowEdgeHost  # noqa: PLC0415 - brings numpy in
 
     return (
         partial(RowCloudHost, open_rows, shadow),
-        partial(RowEdgeHost, open_rows, shadow),
+        partial(RowEdgeHost, open_rows, shadow, acceptance),
         (name, name),
     )

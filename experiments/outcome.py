@@ -48,6 +48,7 @@ def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms, way: str) -> 
     steered = plan.arm.method.steered
     return {
         "method": plan.arm.method.name,
+        "speculation": plan.speculation.label if plan.speculation is not None else "",
         "codec": _codec(plan, terms) if steered else "",
         "strength": f"{plan.arm.strength:.4g}" if steered else "",
         "refine": _refine(plan) if steered else "",
@@ -72,7 +73,9 @@ def _refine(plan: ArmPlan) -> str:
 
 def arm_title(keys: Mapping[str, str]) -> str:
     """Return what an arm is called while it runs."""
-    return " ".join(part for part in (keys["method"], keys["codec"], keys["way"]) if part)
+    return " ".join(
+        part for part in (keys["method"], keys["speculation"], keys["codec"], keys["way"]) if part
+    )
 
 
 def check_out_dir(out_dir: Path) -> None:

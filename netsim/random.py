@@ -71,6 +71,8 @@ class Stream(IntEnum):
     """Which region a device lives in."""
     PROFILE = 20
     """Where in a profile of measured sessions a device begins."""
+    DRAFTS = 21
+    """Which drafts of a host without a model are right."""
 
 
 # --- the hash ---------------------------------------------------------------------------------

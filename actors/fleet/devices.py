@@ -40,7 +40,8 @@ from actors.fleet.layout import (
     push,
 )
 from costeer.critical_path import walk_back
-from costeer.messages import frame_bytes, number_bytes
+from costeer.messages import frame_bytes
+from costeer.varint import number_bytes
 from netsim.hardware.roofline import batch_ns
 from netsim.link import carry, serialise_ns
 from netsim.random import Stream, device_key, exponential_with, uniform_with
@@ -50,8 +51,8 @@ _JITTER = (int(Stream.DOWNLINK_JITTER), int(Stream.UPLINK_JITTER))
 _LOSS = (int(Stream.DOWNLINK_LOSS), int(Stream.UPLINK_LOSS))
 
 # Stages by their place in a row, in the order of ``costeer.machine.STAGES``.
-_UPLINK, _QUEUE, _COMPUTE, _SELECT, _DOWNLINK = range(STAGES + 1, STAGES + 6)
-_DECODE, _WAIT, _STEER, _REFINEMENT = range(STAGES + 6, STAGES + 10)
+_UPLINK, _QUEUE, _COMPUTE, _SELECT, _DOWNLINK = range(STAGES + 2, STAGES + 7)
+_DECODE, _WAIT, _STEER, _REFINEMENT = range(STAGES + 7, STAGES + 11)
 
 
 # --------------------------------------------------------------------------- requests

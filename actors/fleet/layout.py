@@ -66,8 +66,8 @@ DECODING, PROMPTS, WAITING = 0, 1, 2
 """Queues of the engine: ready with one token, ready with more, without memory."""
 
 # Columns of a token's row.
-CHOSEN_AT, LATENCY, STAGES, BUSY, MOVED = 0, 1, 2, 13, 14
-STAGES_END, ROW_FIGURES = 13, 21
+CHOSEN_AT, LATENCY, STAGES, BUSY, MOVED = 0, 1, 2, 14, 15
+STAGES_END, ROW_FIGURES = 14, 22
 MOVED_FIGURES = 7
 """Of a meter: payload, frame, wire, packets down; frame, wire, packets up."""
 

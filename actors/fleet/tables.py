@@ -51,6 +51,8 @@ def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
         raise ConfigError(f"cloud.egress_sharing: way: fleet knows fifo alone; {way_out}, or fifo")
     if terms.learner is not None:
         raise ConfigError(f"codec.select: way: fleet has no adaptive k yet; {way_out}, or top_k")
+    if plan.speculation is not None:
+        raise ConfigError(f"speculation: way: fleet has no drafts yet; {way_out}, or leave it out")
     for device in plan.devices:
         if device.cell is not None:
             raise ConfigError(f"fleet.classes: shared_by > 1 is not for way: fleet yet; {way_out}")

@@ -15,7 +15,7 @@ from threading import Lock
 from actors.device import DeviceRun, by_session
 from actors.plan import ArmPlan, CodecTerms
 from actors.records import RequestRow, TokenRow
-from costeer.edge import EdgeSession
+from costeer.endpoint import Endpoint
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     Compute,
@@ -36,7 +36,7 @@ from costeer.machine import (
 _ORDER: tuple[type[EdgeOp], ...] = (EdgeDecode, EdgeSteer, EdgeChoose, EdgeForward)
 """What is computed first when several kinds are due: the short ones that a token waits for."""
 
-Asked = tuple[EdgeOp, EdgeSession]
+Asked = tuple[EdgeOp, Endpoint]
 """An operation, and the machine that asked for it."""
 
 

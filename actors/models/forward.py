@@ -7,7 +7,7 @@ prompt chunk does not pad a hundred decoding rows to its own length; each group 
 model. Inside a group short rows are padded behind their end: padding occupies positions that its
 own sequence has not reached, so it is written where the next token will cover it, and no valid
 token attends to it. Masked keys are given the dtype's smallest number: its exponential is exactly
-zero, and a row is never NaN. Only a row's last new token goes through the output layer.
+zero, and a row is never NaN. Only the tokens whose logits are wanted go through the output layer.
 
 Large groups are cut, so that a thousand prompts that arrive at once do not need the memory of one
 forward of a thousand prompts.
@@ -88,7 +88,7 @@ class HostedModel:
     def forward(
         self, slots: Sequence[int], starts: Sequence[int], tokens: Sequence[Sequence[int]]
     ) -> npt.NDArray[np.float32]:
-        """As ``forward_tensor``, with the logits brought to the host."""
+        """As ``forward_tensor`` for each row's last token, with the logits brought to the host."""
         logits: npt.NDArray[np.float32] = self.forward_tensor(slots, starts, tokens).cpu().numpy()
         return logits
 
@@ -98,9 +98,13 @@ class HostedModel:
         return self._device.type != "cpu"
 
     def forward_tensor(
-        self, slots: Sequence[int], starts: Sequence[int], tokens: Sequence[Sequence[int]]
+        self,
+        slots: Sequence[int],
+        starts: Sequence[int],
+        tokens: Sequence[Sequence[int]],
+        wanted: Sequence[int] | None = None,
     ) -> torch.Tensor:
-        """Extend slots by new tokens; the logits after each one's last, (B, V), where the model is.
+        """Extend slots by new tokens; the logits after the last of them, where the model is.
 
         A start before the end of a slot forgets the slot's tokens from there on.
 
@@ -108,6 +112,11 @@ class HostedModel:
             slots: one distinct slot per row.
             starts: position of each row's first new token.
             tokens: at least one new token id per row.
+            wanted: how many of each row's new tokens, its last ones, give logits; one if not said.
+
+        Returns:
+            Logits of shape (N, V): those of the first row's tokens in their order, then the
+            second's, and so on; N is the sum of ``wanted``.
 
         Raises:
             ConfigError: a row would be longer than the model allows.
@@ -119,16 +128,21 @@ class HostedModel:
         if not tokens or not counts_B.all():
             raise LocalProtocolError(f"model {self.name}: a row has at least one new token")
         self._check_context(starts_B, counts_B)
-        logits_BV = torch.empty(
-            (len(slots_B), self.vocab_size), dtype=torch.float32, device=self._device
+        wanted_B = np.ones_like(counts_B) if wanted is None else as_indices(wanted)
+        if bool((wanted_B > counts_B).any()):
+            raise LocalProtocolError(f"model {self.name}: more logits wanted than new tokens")
+        ends_B = np.cumsum(wanted_B)
+        logits_NV = torch.empty(
+            (int(ends_B[-1]), self.vocab_size), dtype=torch.float32, device=self._device
         )
         with torch.inference_mode():
             for rows in _groups(slots_B, counts_B):
                 padded_BT = _padded([tokens[row] for row in rows.tolist()], counts_B[rows])
-                logits_BV[torch.from_numpy(rows).to(self._device)] = self._group(
-                    slots_B[rows], starts_B[rows], counts_B[rows], padded_BT
-                )
-        return logits_BV
+                last = _last_tokens(counts_B[rows], wanted_B[rows])
+                found = self._group(slots_B[rows], starts_B[rows], counts_B[rows], padded_BT, last)
+                place_N = _ranges(ends_B[rows] - wanted_B[rows], wanted_B[rows])
+                logits_NV[torch.from_numpy(place_N).to(self._device)] = found
+        return logits_NV
 
     def _check_context(
         self, starts_B: npt.NDArray[np.int64], counts_B: npt.NDArray[np.int64]
@@ -147,7 +161,9 @@ class HostedModel:
         starts_B: npt.NDArray[np.int64],
         counts_B: npt.NDArray[np.int64],
         padded_BT: npt.NDArray[np.int64],
+        wanted: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
     ) -> torch.Tensor:
+        """Run one call of the model; the logits after ``wanted``, (row, token) of each."""
         attended = self.cache.plan(slots_B, starts_B, counts_B)
         positions_BT = torch.from_numpy(
             starts_B[:, None] + np.arange(padded_BT.shape[1], dtype=np.int64)
@@ -159,15 +175,11 @@ class HostedModel:
             past_key_values=self.cache,
             use_cache=True,
         ).last_hidden_state.to(self._device)
-        if padded_BT.shape[1] == 1:
-            last_BH = hidden[:, 0]
-        else:
-            last = torch.from_numpy(counts_B - 1).to(self._device)
-            last_BH = hidden[torch.arange(len(slots_B), device=self._device), last]
-        logits_BV = self._head(last_BH)
+        rows, columns = (torch.from_numpy(each).to(self._device) for each in wanted)
+        logits_NV = self._head(hidden[rows, columns])
         if self._numerics is Numerics.BATCH_INVARIANT:
-            logits_BV = _on_wire_grid(logits_BV)
-        return logits_BV.to(torch.float32)
+            logits_NV = _on_wire_grid(logits_NV)
+        return logits_NV.to(torch.float32)
 
     def _mask(self, positions_BT: torch.Tensor, attended: int) -> object:
         """Additive (B, 1, T, C) mask, or one per kind of layer where kinds differ."""
@@ -263,6 +275,23 @@ def _groups(
         rows = max(1, min(_MAX_ROWS, _MAX_TOKENS // int(counts_B[alike].max())))
         groups += [alike[first : first + rows] for first in range(0, len(alike), rows)]
     return groups
+
+
+def _ranges(
+    firsts_B: npt.NDArray[np.int64], counts_B: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return ``counts_B[b]`` numbers from ``firsts_B[b]`` on, for one b after the other."""
+    before_B = np.cumsum(counts_B) - counts_B
+    places_N: npt.NDArray[np.int64] = np.repeat(firsts_B - before_B, counts_B)
+    return places_N + np.arange(len(places_N))
+
+
+def _last_tokens(
+    counts_B: npt.NDArray[np.int64], wanted_B: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return (row, token) of the last ``wanted_B[b]`` of each row's ``counts_B[b]`` tokens."""
+    rows_N = np.repeat(np.arange(len(counts_B)), wanted_B)
+    return rows_N, _ranges(counts_B - wanted_B, wanted_B)
 
 
 def _padded(runs: list[Sequence[int]], counts_B: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

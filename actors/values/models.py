@@ -5,7 +5,8 @@ Rules
 * One slot per sequence: a session of the cloud has one, a session of a device one per branch.
   Slots are taken by a session's first forward and freed by its release.
 * The logits of a session's newest forward stay with the host until its next one; MORE ranks and
-  late steering are answered from them.
+  late steering are answered from them. A drafting session's stay by position until they are older
+  than what it still needs.
 * With batch-invariant numerics no value depends on how operations were cut into calls. Everything
   after the forward is computed row by row or elementwise.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,11 +46,13 @@ from costeer.machine import (
     EdgeSteer,
     Release,
     Selected,
+    Span,
 )
 from costeer.steering import delta
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+_Row = TypeVar("_Row")
 
 _PLAIN = HostOptions()
 
@@ -128,7 +132,7 @@ class ModelCloudHost(_ModelHost):
     """The large model of one replica."""
 
     def _forget(self) -> None:
-        self._rows: dict[int, torch.Tensor] = {}
+        self._rows: dict[int, dict[int, torch.Tensor]] = {}
         self._selector: Selector | None = None
         self._ranker: DeviceRanker | None = None
 
@@ -161,27 +165,34 @@ class ModelCloudHost(_ModelHost):
             logits_BV = torch.stack([self._row(each.session, each.position) for each in op.encode])
             ranges = [(each.first_rank, each.last_rank) for each in op.encode]
             chosen = self._selector.select(replace(op, encode=()), self._host_row)
-            return Selected(tuple(self._ranker.encode(logits_BV, ranges)), chosen.tokens)
+            drafts = self._selector.draft_logits(op, self._host_row)
+            return Selected(tuple(self._ranker.encode(logits_BV, ranges)), chosen.tokens, drafts)
         self._sequences.release(op.session)
         self._rows.pop(op.session, None)
         return None
 
     def _forward(self, op: CloudForward) -> None:
-        logits_BV = self._sequences.model.forward_tensor(
+        wanted = [1 if row.span is None else row.span.count for row in op.rows]
+        logits_NV = self._sequences.model.forward_tensor(
             [self._sequences.slots(row.session, 1)[0] for row in op.rows],
             [row.start for row in op.rows],
             [row.tokens for row in op.rows],
+            wanted,
         )
-        for row, logits_V in zip(op.rows, logits_BV, strict=True):
-            # A copy, so that a silent session does not keep its whole batch alive.
-            self._rows[row.session] = logits_V.clone()
+        place = 0
+        for row, count in zip(op.rows, wanted, strict=True):
+            # Copies, so that a silent session does not keep its whole batch alive.
+            found = [logits_V.clone() for logits_V in logits_NV[place : place + count]]
+            place += count
+            self._rows[row.session] = _kept(self._rows.get(row.session, {}), row.span, found)
 
     def _host_row(self, session: int, position: int) -> F32:
         row_V: F32 = self._row(session, position).cpu().numpy()
         return row_V
 
     def _row(self, session: int, position: int) -> torch.Tensor:
-        row_V = self._rows.get(session)
+        rows = self._rows.get(session, {})
+        row_V = rows.get(position, rows.get(_NEWEST))
         if row_V is None:
             raise LocalProtocolError(
                 f"session {session}: no logits at position {position}, it had no forward"
@@ -194,7 +205,7 @@ class ModelEdgeHost(_ModelHost):
 
     def _forget(self) -> None:
         self._rows: dict[int, list[F32]] = {}
-        self._deltas: dict[int, F64] = {}
+        self._deltas: dict[int, dict[int, F64]] = {}
         self._steered = False
         self._steerer: Steerer | None = None
 
@@ -227,9 +238,9 @@ class ModelEdgeHost(_ModelHost):
             steerer.decode(op)
             return None
         if isinstance(op, EdgeSteer):
-            return steerer.steer(op, self._delta(op.session))
+            return steerer.steer(op, self._delta(op.session, op.position))
         if isinstance(op, EdgeChoose):
-            return steerer.choose(op.session, op.position, self._newest(op.session)[0])
+            return steerer.choose(op.session, op.position, self._newest(op.session)[op.branch])
         self._sequences.release(op.session)
         self._rows.pop(op.session, None)
         self._deltas.pop(op.session, None)
@@ -259,20 +270,22 @@ class ModelEdgeHost(_ModelHost):
             # A copy, so that a silent session does not keep its whole batch alive.
             self._rows[session][branch] = logits_V.copy()
         if self._steered:
-            ready = [op.session for op in ops if self._complete(op.session)]
+            ready = [op for op in ops if self._complete(op.session)]
             if ready:
                 self._steer_from(ready)
 
-    def _steer_from(self, sessions: list[int]) -> None:
+    def _steer_from(self, ops: list[EdgeForward]) -> None:
         """Compute Δ of every session's newest rows, in float64 on the values of the grid."""
-        base_BV = np.stack([self._rows[session][0] for session in sessions])
-        pers_BV = np.stack([self._rows[session][1] for session in sessions])
+        base_BV = np.stack([self._rows[op.session][0] for op in ops])
+        pers_BV = np.stack([self._rows[op.session][1] for op in ops])
         delta_BV = delta(pers_BV.astype(np.float64), base_BV.astype(np.float64))
-        for session, delta_V in zip(sessions, delta_BV, strict=True):
-            self._deltas[session] = delta_V.copy()
+        for op, delta_V in zip(ops, delta_BV, strict=True):
+            earlier = self._deltas.get(op.session, {})
+            self._deltas[op.session] = _kept(earlier, op.span, [delta_V.copy()])
 
-    def _delta(self, session: int) -> F64:
-        delta_V = self._deltas.get(session)
+    def _delta(self, session: int, position: int) -> F64:
+        deltas = self._deltas.get(session, {})
+        delta_V = deltas.get(position, deltas.get(_NEWEST))
         if delta_V is None:
             raise LocalProtocolError(f"session {session}: steered before both branches' forward")
         return delta_V
@@ -285,6 +298,17 @@ class ModelEdgeHost(_ModelHost):
             raise LocalProtocolError(f"session {session}: a choice before every branch's forward")
         return self._rows[session]
 
+
+def _kept(rows: dict[int, _Row], span: Span | None, found: list[_Row]) -> dict[int, _Row]:
+    """Return a session's rows after a forward: those still needed, and what it gave."""
+    if span is None:
+        return {_NEWEST: found[-1]}
+    needed = {position: row for position, row in rows.items() if position >= span.oldest}
+    return needed | dict(enumerate(found, start=span.first))
+
+
+_NEWEST = -1
+"""The key of a row that belongs to whatever position is asked for next."""
 
 _NO_ROW: F32 = np.empty(0, dtype=np.float32)
 """Stands where a branch has had no forward."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from actors.values.drafts import drafted_token
 from actors.values.port import ArmSpec
 from costeer.certificate import Choice
 from costeer.codec.config import AnyCodecConfig
@@ -33,12 +34,14 @@ class NullConfig:
         vocab_size: what the hosts say they have.
         first_token: token of position 0.
         period: positions after which the tokens repeat.
+        acceptance: how often a draft is the token of its position.
     """
 
     payload_bytes: int = 165
     vocab_size: int = 151_936
     first_token: int = 1_000
     period: int = 1_000
+    acceptance: float = 0.8
 
     def __post_init__(self) -> None:
         if self.payload_bytes < 0 or self.period < 1 or self.first_token < 0:
@@ -100,15 +103,35 @@ class NullEdgeHost:
             Choice(config.first_token + index, certified=True, margin=1.0)
             for index in range(config.period)
         ]
+        self._seed = 0
+        self._drafting = False
 
-    def begin_arm(self, arm: ArmSpec) -> int:  # noqa: ARG002  # the port's signature
-        """Return the vocabulary's size; there is nothing to forget."""
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Take the arm's seed; return the vocabulary's size."""
+        self._seed = arm.seed
+        self._drafting = arm.method.steered
         return self._config.vocab_size
 
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
         """Values of the operations, in order."""
         choices, period = self._choices, self._config.period
         return [
-            choices[op.position % period] if isinstance(op, EdgeSteer | EdgeChoose) else None
+            self._draft(op)
+            if self._drafting and isinstance(op, EdgeChoose)
+            else choices[op.position % period]
+            if isinstance(op, EdgeSteer | EdgeChoose)
+            else None
             for op in ops
         ]
+
+    def _draft(self, op: EdgeChoose) -> Choice:
+        config = self._config
+        token = drafted_token(
+            config.first_token + op.position % config.period,
+            config.acceptance,
+            seed=self._seed,
+            session=op.session,
+            position=op.position,
+            vocab_size=config.vocab_size,
+        )
+        return Choice(token, certified=True, margin=1.0)

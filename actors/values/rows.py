@@ -9,16 +9,19 @@ Legend: V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from actors.values.drafts import drafted_token
 from actors.values.port import ArmSpec
 from actors.values.shadow import Shadow
-from actors.values.steering_host import Selector, Steerer
+from actors.values.steering_host import Selector, Steerer, sampling_noise, whole_row
 from actors.values.waves import waves_of
 from actors.values.witness import Witnessed
+from costeer.certificate import Choice, decide
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     CloudForward,
@@ -29,6 +32,7 @@ from costeer.machine import (
     EdgeOp,
     EdgeSteer,
     Release,
+    Span,
 )
 from netsim.random import Stream
 
@@ -76,6 +80,53 @@ class _Positions:
         self._newest.pop(session, None)
 
 
+class _Book:
+    """The open rows of every session: its newest, or those of the positions that it drafts at.
+
+    Args:
+        make: makes the row of (session, position).
+    """
+
+    def __init__(self, make: Callable[[int, int], F32]) -> None:
+        self._make = make
+        self._positions = _Positions()
+        self._rows: dict[int, dict[int, F32]] = {}
+        self._spanned: set[int] = set()
+
+    def forward(self, session: int, span: Span | None) -> None:
+        """Book a forward: make the rows that it gives."""
+        if span is None:
+            position = self._positions.advance(session)
+            self._rows[session] = {position: self._row(session, position)}
+            return
+        self._spanned.add(session)
+        rows = self._rows.setdefault(session, {})
+        for position in [position for position in rows if position < span.oldest]:
+            del rows[position]
+        for position in range(span.first, span.first + span.count):
+            rows[position] = self._make(session, position)
+
+    def use(self, session: int, position: int) -> F32:
+        """Return the row of a position."""
+        row_V = self._row(session, position)
+        if session in self._spanned:
+            self._rows[session][position] = row_V
+        else:
+            self._positions.use(session, position)
+            self._rows[session] = {position: row_V}
+        return row_V
+
+    def forget(self, session: int) -> None:
+        """The session is over."""
+        self._rows.pop(session, None)
+        self._spanned.discard(session)
+        self._positions.forget(session)
+
+    def _row(self, session: int, position: int) -> F32:
+        row_V = self._rows.get(session, {}).get(position)
+        return self._make(session, position) if row_V is None else row_V
+
+
 class RowCloudHost:
     """A large model whose logits come from a source of rows.
 
@@ -87,120 +138,114 @@ class RowCloudHost:
     def __init__(self, open_rows: Callable[[int], Rows], shadow: Shadow | None = None) -> None:
         self._open_rows = open_rows
         self._shadow = shadow
-        self._rows: dict[int, tuple[int, F32]] = {}
-        self._positions = _Positions()
-        self._source: Rows | None = None
+        self._book: _Book | None = None
         self._selector: Selector | None = None
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Forget every session, take the arm's codec and seed; return the vocabulary's size."""
-        self._rows.clear()
-        self._positions = _Positions()
-        self._source = self._open_rows(arm.seed)
-        self._selector = Selector(arm, self._source.vocab_size, self._shadow)
-        return self._source.vocab_size
+        source = self._open_rows(arm.seed)
+        self._book = _Book(source.logits)
+        self._selector = Selector(arm, source.vocab_size, self._shadow)
+        return source.vocab_size
 
     def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
         """Values of the operations, in order."""
-        return [self._execute(op) for op in ops]
+        if self._book is None or self._selector is None:
+            raise LocalProtocolError("cloud host: an operation before begin_arm")
+        return [self._execute(op, self._book, self._selector) for op in ops]
 
-    def _execute(self, op: CloudOp | Release) -> object:
+    def _execute(self, op: CloudOp | Release, book: _Book, selector: Selector) -> object:
         if isinstance(op, CloudForward):
             for row in op.rows:
-                self._row(row.session, self._positions.advance(row.session))
+                book.forward(row.session, row.span)
             return None
         if isinstance(op, CloudSelect):
-            if self._selector is None:
-                raise LocalProtocolError("cloud host: an operation before begin_arm")
-            return self._selector.select(op, self._used_row)
-        self._rows.pop(op.session, None)
-        self._positions.forget(op.session)
+            return selector.select(op, book.use)
+        book.forget(op.session)
         return None
-
-    def _used_row(self, session: int, position: int) -> F32:
-        self._positions.use(session, position)
-        return self._row(session, position)
-
-    def _row(self, session: int, position: int) -> F32:
-        if self._source is None:
-            raise LocalProtocolError("cloud host: an operation before begin_arm")
-        at, row_V = self._rows.get(session, (-1, None))
-        if row_V is None or at != position:
-            row_V = self._source.logits(session, position)
-            self._rows[session] = (position, row_V)
-        return row_V
 
 
 class RowEdgeHost:
     """A small model whose Δ (or, where it decodes alone, whose logits) come from a source of rows.
 
+    Such a source has no logits of a small model that drafts: drafts are what the whole rows would
+    choose, as often as is asked for.
+
     Args:
         open_rows: makes the source for the seed of a run.
         shadow: compares every choice with that from the whole row, where given.
+        acceptance: how often a draft is the token that is chosen.
     """
 
-    def __init__(self, open_rows: Callable[[int], Rows], shadow: Shadow | None = None) -> None:
+    def __init__(
+        self,
+        open_rows: Callable[[int], Rows],
+        shadow: Shadow | None = None,
+        acceptance: float = 0.8,
+    ) -> None:
         self._open_rows = open_rows
         self._shadow = shadow
-        self._rows: dict[int, tuple[int, F32]] = {}
-        self._positions = _Positions()
-        self._steered = False
+        self._acceptance = acceptance
+        self._arm: ArmSpec | None = None
         self._source: Rows | None = None
+        self._book: _Book | None = None
         self._steerer: Steerer | None = None
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Forget every session, take the arm's codec and seed; return the vocabulary's size."""
-        self._rows.clear()
-        self._positions = _Positions()
-        self._steered = arm.method.steered
-        self._source = self._open_rows(arm.seed)
-        self._steerer = Steerer(arm, self._source.vocab_size, self._shadow)
-        return self._source.vocab_size
+        self._arm = arm
+        source = self._source = self._open_rows(arm.seed)
+        self._book = _Book(source.delta if arm.method.steered else _own_logits(source))
+        self._steerer = Steerer(arm, source.vocab_size, self._shadow)
+        return source.vocab_size
 
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
         """Values of the operations, in order."""
-        if self._steerer is None:
+        if self._steerer is None or self._book is None:
             raise LocalProtocolError("edge host: an operation before begin_arm")
         values: list[object] = [None] * len(ops)
         for wave in waves_of(ops):
             for _, forward in wave.forwards:
-                self._row(forward.session, self._positions.advance(forward.session))
+                self._book.forward(forward.session, forward.span)
             for place, op in wave.others:
-                values[place] = self._execute(op, self._steerer)
+                values[place] = self._execute(op, self._book, self._steerer)
         return values
 
     def take_witnessed(self) -> list[Witnessed]:
         """Return what was kept of the arm's witnessed sessions, and forget it."""
         return self._steerer.witness.take() if self._steerer is not None else []
 
-    def _execute(self, op: EdgeOp | Release, steerer: Steerer) -> object:
+    def _execute(self, op: EdgeOp | Release, book: _Book, steerer: Steerer) -> object:
         if isinstance(op, EdgeDecode):
             steerer.decode(op)
             return None
         if isinstance(op, EdgeSteer):
-            return steerer.steer(op, self._used_row(op.session, op.position))
+            return steerer.steer(op, book.use(op.session, op.position))
         if isinstance(op, EdgeChoose):
-            row_V = self._used_row(op.session, op.position)
-            return steerer.choose(op.session, op.position, row_V)
-        self._rows.pop(op.session, None)
-        self._positions.forget(op.session)
+            row_V = book.use(op.session, op.position)
+            return self._draft(op, row_V) or steerer.choose(op.session, op.position, row_V)
+        book.forget(op.session)
         steerer.forget(op.session)
         return None
 
-    def _used_row(self, session: int, position: int) -> F32:
-        self._positions.use(session, position)
-        return self._row(session, position)
+    def _draft(self, op: EdgeChoose, delta_V: F32) -> Choice | None:
+        """Return a draft of a steered arm; None in an arm whose small model has logits."""
+        arm, source = self._arm, self._source
+        if arm is None or source is None or not arm.method.steered:
+            return None
+        whole = whole_row(source.logits(op.session, op.position))
+        noise = sampling_noise(arm.seed, op.session, op.position)
+        choice = decide(whole, delta_V, arm.strength, arm.sampling, noise)
+        token = drafted_token(
+            choice.token,
+            self._acceptance,
+            seed=arm.seed,
+            session=op.session,
+            position=op.position,
+            vocab_size=source.vocab_size,
+        )
+        return replace(choice, token=token)
 
-    def _row(self, session: int, position: int) -> F32:
-        """Δ of a steered arm, the small model's logits of another, made once per position."""
-        if self._source is None:
-            raise LocalProtocolError("edge host: an operation before begin_arm")
-        at, row_V = self._rows.get(session, (-1, None))
-        if row_V is None or at != position:
-            row_V = (
-                self._source.delta(session, position)
-                if self._steered
-                else self._source.logits(session, position, Stream.EDGE_LOGITS)
-            )
-            self._rows[session] = (position, row_V)
-        return row_V
+
+def _own_logits(source: Rows) -> Callable[[int, int], F32]:
+    return lambda session, position: source.logits(session, position, Stream.EDGE_LOGITS)

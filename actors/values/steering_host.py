@@ -22,9 +22,9 @@ from actors.values.port import ArmSpec
 from actors.values.shadow import Shadow
 from actors.values.witness import Witness
 from costeer.certificate import Choice, decide
-from costeer.codec import Codec, SparseLogits, build_codec, merge
+from costeer.codec import Codec, CodecConfig, SparseLogits, build_codec, merge, with_outlier
 from costeer.errors import CodecError, LocalProtocolError
-from costeer.machine import CloudSelect, EdgeDecode, EdgeSteer, Selected
+from costeer.machine import CloudSelect, EdgeDecode, EdgeSteer, EncodeItem, Selected
 from costeer.sampling import Ids, Noise
 from costeer.tail import assumed_logits
 from netsim.random import Stream, gumbel_array
@@ -44,6 +44,13 @@ def sampling_noise(seed: int, session: int, position: int) -> Noise:
         return gumbel_array(seed, Stream.SAMPLING, session, counters_K)
 
     return noise
+
+
+def whole_row(logits_V: F32) -> SparseLogits:
+    """Return a row of which everything is known."""
+    vocab_size = len(logits_V)
+    ids_V = np.arange(vocab_size, dtype=np.int32)
+    return SparseLogits(ids_V, logits_V, float("-inf"), 0.0, vocab_size)
 
 
 class DenseChooser:
@@ -76,6 +83,7 @@ class Selector:
         Raises:
             ConfigError: the codec cannot be built.
         """
+        self._arm = arm
         self._codec = build_codec(arm.codec, vocab_size)
         self._chooser = DenseChooser(arm, vocab_size)
         self._shadow = shadow
@@ -86,7 +94,7 @@ class Selector:
         return self._codec
 
     def select(self, op: CloudSelect, row_of: Callable[[int, int], F32]) -> Selected:
-        """Encode and choose; ``row_of(session, position)`` gives a session's newest logits."""
+        """Encode and choose; ``row_of(session, position)`` gives the logits of a position."""
         payloads: list[bytes] = []
         if op.encode:
             logits_BV = np.stack([row_of(item.session, item.position) for item in op.encode])
@@ -103,7 +111,31 @@ class Selector:
             self._chooser.choose(session, position, row_of(session, position)).token
             for session, position in op.choose
         ]
-        return Selected(tuple(payloads), tuple(tokens))
+        return Selected(tuple(payloads), tuple(tokens), self.draft_logits(op, row_of))
+
+    def draft_logits(
+        self, op: CloudSelect, row_of: Callable[[int, int], F32]
+    ) -> tuple[float | None, ...]:
+        """Logits of the drafts that ``op`` names and its ranks do not hold; see ``Selected``."""
+        if all(item.draft is None for item in op.encode):
+            return ()
+        return tuple(
+            None
+            if item.draft is None
+            else self._draft_logit(row_of(item.session, item.position), item, item.draft)
+            for item in op.encode
+        )
+
+    def _draft_logit(self, row_V: F32, item: EncodeItem, draft: int) -> float | None:
+        # Where the reference is the row before rounding, a lone logit has no bound to its error.
+        if isinstance(self._arm.codec, CodecConfig) and self._arm.codec.reference == "exact":
+            return None
+        _, last = self._ranks(item.first_rank, item.last_rank, row_V)
+        rounded_V = self._codec.rounded(row_V)
+        logit = rounded_V[draft]
+        rank = int((rounded_V > logit).sum() + (rounded_V[:draft] == logit).sum())
+        sent = self._codec.first_count(row_V) if last is None else last
+        return None if rank < sent else float(logit)
 
     def _ranks(self, first: int, last: int, row_V: F32) -> tuple[int, int | None]:
         """The ladder's ranks, for a codec that looks at the row to say how many come first."""
@@ -113,7 +145,7 @@ class Selector:
 
 
 class Steerer:
-    """The device's part: what is known of each session's current row, and the choice from it."""
+    """The device's part: what is known of each session's open rows, and the choices from them."""
 
     def __init__(self, arm: ArmSpec, vocab_size: int, shadow: Shadow | None = None) -> None:
         """Build the arm's codec for ``vocab_size`` tokens; a shadow checks every choice.
@@ -125,7 +157,8 @@ class Steerer:
         self._shadow = shadow
         self._codec = build_codec(arm.codec, vocab_size)
         self._chooser = DenseChooser(arm, vocab_size)
-        self._known: dict[int, tuple[int, SparseLogits | CodecError]] = {}
+        self._known: dict[int, dict[int, SparseLogits | CodecError]] = {}
+        self._drafts: dict[int, dict[int, tuple[int, float]]] = {}
         self.witness = Witness(arm.witnessed)
         """Keeps the steps of the arm's witnessed sessions."""
 
@@ -137,8 +170,17 @@ class Steerer:
         Raises:
             LocalProtocolError: a later round without the earlier ones.
         """
-        position, earlier = self._known.get(op.session, (-1, None))
-        if op.round and (earlier is None or position != op.position):
+        rows = self._known.setdefault(op.session, {})
+        drafts = self._drafts.setdefault(op.session, {})
+        oldest = op.position if op.oldest is None else op.oldest
+        for position in [position for position in rows if position < oldest]:
+            del rows[position]
+            drafts.pop(position, None)
+        if op.oldest is None:
+            for position in [position for position in rows if position != op.position]:
+                del rows[position]
+        earlier = rows.get(op.position)
+        if op.round and earlier is None:
             raise LocalProtocolError(
                 f"session {op.session}: round {op.round} of position {op.position} without round 0"
             )
@@ -148,13 +190,14 @@ class Steerer:
             self._shadow.show_payload(op.session, op.position, op.round, len(op.payload))
         try:
             if op.round and isinstance(earlier, SparseLogits):
-                known = merge(earlier, self._codec.decode(op.payload, earlier))
+                rows[op.position] = merge(earlier, self._codec.decode(op.payload, earlier))
             else:
-                known = self._codec.decode(op.payload)
+                rows[op.position] = self._codec.decode(op.payload)
+                drafts.pop(op.position, None)
         except CodecError as error:
-            self._known[op.session] = (op.position, error)
-        else:
-            self._known[op.session] = (op.position, known)
+            rows[op.position] = error
+        if op.draft is not None:
+            drafts[op.position] = op.draft
 
     def steer(self, op: EdgeSteer, delta_V: F64 | F32) -> Choice | CodecError:
         """Steer what is known with Δ, certify and choose; a payload's error is the value instead.
@@ -162,8 +205,8 @@ class Steerer:
         Raises:
             LocalProtocolError: nothing was decoded for this position.
         """
-        position, known = self._known.get(op.session, (-1, None))
-        if known is None or position != op.position:
+        known = self._known.get(op.session, {}).get(op.position)
+        if known is None:
             raise LocalProtocolError(
                 f"session {op.session}: nothing was decoded for position {op.position}"
             )
@@ -172,7 +215,12 @@ class Steerer:
         noise = sampling_noise(self._arm.seed, op.session, op.position)
         if self._shadow is not None:
             self._shadow.check(self._arm, op.session, op.position, known, delta_V, noise)
-        choice = decide(known, delta_V, self._arm.strength, self._arm.sampling, noise)
+        draft = self._drafts.get(op.session, {}).get(op.position)
+        try:
+            candidates = known if draft is None else with_outlier(known, *draft)
+        except CodecError as error:
+            return error
+        choice = decide(candidates, delta_V, self._arm.strength, self._arm.sampling, noise)
         if not choice.certified and self._arm.sampling.tail != "renormalised":
             choice = self._guess(choice, known, delta_V, noise)
         step = (op.session, op.position)
@@ -197,5 +245,6 @@ class Steerer:
         return self._chooser.choose(session, position, logits_V)
 
     def forget(self, session: int) -> None:
-        """Drop what is known of a session's row."""
+        """Drop what is known of a session's rows."""
         self._known.pop(session, None)
+        self._drafts.pop(session, None)

@@ -8,7 +8,7 @@ follow and is merged. `core` joins the stages, one module holds each.
 
 from costeer.codec.config import AnyCodecConfig, CodecConfig, CustomCodecConfig
 from costeer.codec.core import Codec, ComposedCodec, build_codec
-from costeer.codec.sparse import SparseLogits, merge
+from costeer.codec.sparse import SparseLogits, merge, with_outlier
 
 __all__ = [
     "AnyCodecConfig",
@@ -19,4 +19,5 @@ __all__ = [
     "SparseLogits",
     "build_codec",
     "merge",
+    "with_outlier",
 ]

@@ -122,6 +122,25 @@ def within(sent: SparseLogits, errors_K: F64, floor_error: float) -> SparseLogit
     return replace(sent, errors_K=errors_K, floor_error=floor_error)
 
 
+def with_outlier(known: SparseLogits, token: int, logit: float) -> SparseLogits:
+    """The same and one more token, which was sent out of rank: it does not move the floor.
+
+    Raises CodecError if its logit cannot be that of a token without a rank.
+    """
+    if not 0 <= token < known.vocab_size or known.errors_K is not None:
+        raise CodecError(f"token {token} cannot be sent out of rank")
+    at = int(np.searchsorted(known.ids_K, token))
+    if at < known.ids_K.size and int(known.ids_K[at]) == token:
+        return known
+    if not logit <= known.floor:
+        raise CodecError(f"logit {logit} of token {token} is above those that have a rank")
+    ids_K = np.insert(known.ids_K, at, token)
+    logits_K = np.insert(known.logits_K, at, np.float32(logit))
+    ids_K.flags.writeable = False
+    logits_K.flags.writeable = False
+    return replace(known, ids_K=ids_K, logits_K=logits_K)
+
+
 def unsent_indices(ids_K: Ids, sent_ids_S: Ids) -> Ids:
     """Indices of unsent ids among all unsent ones; both ascending and disjoint."""
     return (ids_K - np.searchsorted(sent_ids_S, ids_K)).astype(np.int32)

@@ -64,9 +64,20 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         egress_bps=int(cloud.egress_mbps * _MBPS),
         egress_discipline=cloud.egress_sharing,
         until_ns=round((scenario.workload.duration_s or 0.0) * _NS),
+        speculation=config.speculation,
     )
     if scenario.values == "models" and isinstance(scenario.models.cloud, OpenAiModel):
         _check_reach(plan, scenario.models.cloud, workload.vocab_size)
+        if plan.speculation is not None:
+            raise ConfigError(
+                "arms: speculation needs a cloud that keeps a cache; models.cloud of"
+                " kind: openai has none, leave it out or choose kind: hf"
+            )
+    if scenario.values == "profile" and plan.speculation is not None:
+        raise ConfigError(
+            "arms: speculation is in no profile, values: profile cannot replay it;"
+            " leave it out, or choose other values"
+        )
     return plan
 
 

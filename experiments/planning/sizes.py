@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from actors.fleet.cell import Int64s
-from costeer.messages import number_bytes
+from costeer.varint import number_bytes
 from experiments.planning.arrival_trace import dealt_request, lengths_from_trace
 from experiments.scenario import Scenario
 from experiments.scenario.lengths import (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.values.profile import Profile, ProfiledSession, ProfileOrigin, write_profile
 from costeer.errors import ConfigError
-from costeer.messages import number_bytes
+from costeer.varint import number_bytes
 from experiments.planning import plan_workload
 from experiments.results.run import Run, load
 from experiments.scenario import Scenario, load_scenario

@@ -28,6 +28,8 @@ _FADED = {"slm_without", "llm_without", "light_costeer"}
 _SHADES = (0.0, -0.6, 0.5, -0.35, 0.7)
 
 STAGE_COLOURS = {
+    "device_queue": "#CFCFCF",
+    "draft": "#B5D33D",
     "uplink": SKY,
     "cloud_queue": YELLOW,
     "cloud_compute": ORANGE,
@@ -39,7 +41,7 @@ STAGE_COLOURS = {
     "refinement": PURPLE,
     "overhead": GREY,
 }
-"""The network in blues, the cloud in warm colours, the device in greens."""
+"""The network in blues, the cloud in warm colours, the device in greens, waits in greys."""
 
 WIDTH_IN = 7.0
 """Width of a figure: the text width of a two-column page."""

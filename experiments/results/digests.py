@@ -29,7 +29,7 @@ def digest(run: ArmRun) -> str:
     Everything that a simulated run decides enters it, floating-point margins excepted. Live times
     are measured and never repeat, so it says nothing about a live run.
     """
-    sha = hashlib.sha256(b"costeer run 1")
+    sha = hashlib.sha256(b"costeer run 2")
     for token in _ordered(run.tokens):
         record = token.record
         sha.update(
@@ -45,6 +45,9 @@ def digest(run: ArmRun) -> str:
                     record.busy_edge_ns,
                     record.rounds,
                     int(record.certified),
+                    int(record.drafted),
+                    record.refuted,
+                    record.unsent,
                     *(getattr(token.moved, name) for name in METER_COLUMNS),
                 )
             )

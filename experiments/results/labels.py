@@ -15,7 +15,7 @@ TEXT, BYTES, TIME = "quality", "bytes", "time"
 
 _PREFIXES = {"strength": "c=", "refine": "refine "}
 
-KEYS = ("method", "codec", "strength", "refine", "values", "way")
+KEYS = ("method", "speculation", "codec", "strength", "refine", "values", "way")
 """What may tell arms apart, the most telling first."""
 
 

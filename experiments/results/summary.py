@@ -14,6 +14,10 @@ Rules
 * Bytes per token are the totals of the requests (OPEN, MORE and CLOSE included) over their tokens.
 * ``breakdown_s`` is the mean over all tokens and sums to ``latency_s.mean``; ``itl_breakdown_s``
   is the mean over tokens after the first and sums to ``itl_s.mean``.
+* ``draft_acceptance`` is the share of right ones among the drafts that the cloud was told and a
+  choice was compared with; those behind a wrong one were never compared. All that were dropped are
+  in ``drafts_refuted_per_token``, those that never went up in ``drafts_unsent_per_token``.
+* ``forward_s_per_token`` is the replica's time in forwards over all tokens that came of them.
 * Warm-up: requests whose intended arrival lies within ``warmup_s`` of the arm's beginning are cut
   off with all their tokens.
 """
@@ -81,7 +85,7 @@ def summarise(
         makespan_s = _makespan_s(requests, tokens)
         classed = tokens.merge(requests[[*ID, "link_class", "device_class"]], on=ID, how="left")
         whole = _row(arm, ALL, requests=requests, tokens=classed, makespan_s=makespan_s, seed=seed)
-        rows.append(whole | _cloud(arm, makespan_s))
+        rows.append(whole | _cloud(arm, makespan_s, len(tokens)))
         for name in sorted(requests["link_class"].unique()):
             part, said = (frame[frame["link_class"] == name] for frame in (requests, classed))
             rows.append(
@@ -155,6 +159,7 @@ def _row(
         "certified_share": _mean(tokens["certified"]),
         "rounds_mean": _mean(tokens["rounds"]),
         "refined_share": _mean(tokens["rounds"] > 0),
+        **_drafts(tokens),
         "quality": _quality(requests, seed),
         "cost": _cost(arm, link_class, requests, tokens, makespan_s),
         "origins": dict(arm.origins),
@@ -184,6 +189,18 @@ def _bytes(requests: pd.DataFrame, tokens: int) -> dict[str, float | None]:
 def _breakdown(tokens: pd.DataFrame) -> dict[str, float | None]:
     pairs = zip(STAGES, STAGE_COLUMNS, strict=True)
     return {stage: _mean(tokens[column], _NS) for stage, column in pairs}
+
+
+def _drafts(tokens: pd.DataFrame) -> dict[str, float | None]:
+    """What became of drafts; of those that were judged, one may be right or wrong."""
+    right, wrong = int(tokens["drafted"].sum()), int((tokens["refuted_drafts"] > 0).sum())
+    refuted, unsent = (float(tokens[f"{kind}_drafts"].sum()) for kind in ("refuted", "unsent"))
+    n = len(tokens)
+    return {
+        "draft_acceptance": right / (right + wrong) if right + wrong else None,
+        "drafts_refuted_per_token": refuted / n if n else None,
+        "drafts_unsent_per_token": unsent / n if n else None,
+    }
 
 
 def _quality(requests: pd.DataFrame, seed: int) -> dict[str, dict[str, float | int]]:
@@ -229,7 +246,7 @@ def _cost(
     return cost_of(arm.facts, usage)
 
 
-def _cloud(arm: Arm, makespan_s: float | None) -> dict[str, Any]:
+def _cloud(arm: Arm, makespan_s: float | None, tokens: int) -> dict[str, Any]:
     """What is known of the arm as a whole and of no single link class."""
     busy = arm.egress_busy_ns / _NS / makespan_s if makespan_s else None
     engine = arm.engine
@@ -238,6 +255,8 @@ def _cloud(arm: Arm, makespan_s: float | None) -> dict[str, Any]:
     return {
         "forwards": len(engine.batches),
         "rows_per_forward_mean": float(np.mean(engine.batches)) if engine.batches else None,
+        "forward_s_per_token": engine.forward_ns / _NS / tokens if tokens else None,
+        "wasted_tokens": engine.wasted_tokens,
         "dropped_frames": engine.dropped_frames,
         "refused_sessions": engine.refused_sessions,
         "timed_out_sessions": engine.timed_out_sessions,

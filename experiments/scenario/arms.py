@@ -12,6 +12,7 @@ from costeer.methods import Method, method_named
 from costeer.padding import PaddingConfig
 from costeer.refinement import RefineConfig
 from costeer.sampling import SamplingConfig
+from costeer.speculation import SpeculationConfig
 from costeer.steering import StrengthConfig
 from experiments.scenario.lengths import LengthsConfig
 from experiments.scenario.section import Section
@@ -30,6 +31,9 @@ class ArmConfig(Section):
     """What a device does when a choice is not certified. Steered methods alone."""
     padding: PaddingConfig | None = None
     """Buckets that frame sizes are filled up to; none by default. Steered methods alone."""
+    speculation: SpeculationConfig | None = None
+    """How devices draft, so that one exchange may bring several tokens; none by default. Which
+    tokens are chosen does not depend on it. Steered methods alone."""
     sampling: SamplingConfig = SamplingConfig()
     """How tokens are chosen; greedy by default."""
 
@@ -62,7 +66,7 @@ class ArmConfig(Section):
     @model_validator(mode="after")
     def _fits_method(self) -> Self:
         if not self.settings.steered:
-            for name in ("strength", "codec", "refine", "padding"):
+            for name in ("strength", "codec", "refine", "padding", "speculation"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} has no effect on {self.method}: leave it out")
         return self

@@ -35,6 +35,8 @@ class GeneratedValues(Section):
     """A row's largest logit at least and at most."""
     tail: Literal["normal", "laplace"] = "normal"
     """How Δ falls off over the vocabulary; `laplace` is the heavier one."""
+    acceptance: float = Field(default=0.8, ge=0, le=1)
+    """How often a draft is the token that is chosen, where an arm drafts; constant values too."""
     prompt_tokens: int = Field(default=64, ge=1, le=1_000_000)
     """Length of the public prompt, tokens."""
     context_tokens: int = Field(default=192, ge=0, le=1_000_000)
@@ -72,6 +74,8 @@ class RecordedValues(Section):
 
     path: str = Field(min_length=1)
     """A file of `costeer record-logits`."""
+    acceptance: float = Field(default=0.8, ge=0, le=1)
+    """How often a draft is the token that is chosen, where an arm drafts."""
 
 
 class ProfileValues(Section):

@@ -26,6 +26,7 @@ from costeer.codec.config import CodecConfig
 from costeer.methods import METHODS, CloudRole, method_named
 from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
+from costeer.speculation import SpeculationConfig
 from netsim.hardware import CostModel, Fixed
 from netsim.link import Direction
 from netsim.profiles import LinkProfile
@@ -55,8 +56,8 @@ def generated_hosts(shards: int = 1, port: Port | None = None, *, vocab_size: in
     return _hosts(partial(RowCloudHost, rows), partial(RowEdgeHost, rows), shards, port)
 
 
-def null_hosts(shards: int = 1, port: Port | None = None) -> Hosts:
-    config = NullConfig(vocab_size=VOCAB, first_token=10, period=100)
+def null_hosts(shards: int = 1, port: Port | None = None, acceptance: float = 0.8) -> Hosts:
+    config = NullConfig(vocab_size=VOCAB, first_token=10, period=100, acceptance=acceptance)
     return _hosts(partial(NullCloudHost, config), partial(NullEdgeHost, config), shards, port)
 
 
@@ -122,6 +123,7 @@ def arm_plan(
     egress_bps: int = 0,
     sampling: Sampling | None = None,
     seed: int = 7,
+    speculation: SpeculationConfig | None = None,
 ) -> ArmPlan:
     spec = ArmSpec(
         method_named(method),
@@ -138,6 +140,7 @@ def arm_plan(
         refine=refine or RefineConfig(growth=2, max_rounds=2),
         limits=limits,
         egress_bps=egress_bps,
+        speculation=speculation,
     )
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost
@@ -43,16 +45,22 @@ def test_the_device_s_choices_depend_on_the_position_alone() -> None:
             EdgeForward(1, ((1,),), (0,)),
             EdgeDecode(1, 0, 0, b"anything"),
             EdgeSteer(1, 5, 0),
-            EdgeChoose(2, 3),
             Release(1),
         ]
-    ) == [
-        None,
-        None,
-        Choice(9, certified=True, margin=1.0),
-        Choice(7, certified=True, margin=1.0),
-        None,
-    ]
+    ) == [None, None, Choice(9, certified=True, margin=1.0), None]
+    host.begin_arm(arm("slm_with"))
+    assert host.execute([EdgeChoose(2, 3)]) == [Choice(7, certified=True, margin=1.0)]
+
+
+def test_drafts_are_right_as_often_as_is_asked_for() -> None:
+    for acceptance in (0.0, 0.7, 1.0):
+        host = NullEdgeHost(replace(CONFIG, acceptance=acceptance))
+        host.begin_arm(arm())
+        asked = range(2_000)
+        drafts = host.execute([EdgeChoose(1, position) for position in asked])
+        chosen = host.execute([EdgeSteer(1, position, 0) for position in asked])
+        right = sum(one == other for one, other in zip(drafts, chosen, strict=True))
+        assert right / len(asked) == pytest.approx(acceptance, abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-import actors.device
 import actors.virtual
 from actors.plan import ArmPlan
 from actors.records import ArmRun, ByteMeter
 from costeer.cloud import CloudEngine
-from costeer.edge import EdgeSession
+from costeer.endpoint import Endpoint
 from costeer.errors import LocalProtocolError
 from costeer.machine import STAGES, Command, Event, Send
 from costeer.messages import FrameKind, decode_frame, decode_open, decode_token
@@ -203,6 +202,7 @@ def test_a_token_costs_what_its_parts_cost() -> None:
     told = dict(zip(STAGES, second.record.stages_ns, strict=True))
     assert told == {
         "device_queue": 0,
+        "draft": 0,
         "uplink": 10 * MS,
         "cloud_queue": 0,
         "cloud_compute": 10 * MS,
@@ -227,13 +227,14 @@ class Tap:
         self.down: dict[int, list[Send]] = defaultdict(list)
         tap = self
 
-        class TappedSession(EdgeSession):
-            def handle(self, event: Event, now_ns: int) -> list[Command]:
-                commands = super().handle(event, now_ns)
-                for command in commands:
-                    if isinstance(command, Send):
-                        tap.up[command.session].append(command.frame)
-                return commands
+        handle = Endpoint.handle
+
+        def tapped(machine: Endpoint, event: Event, now_ns: int) -> list[Command]:
+            commands = handle(machine, event, now_ns)
+            for command in commands:
+                if isinstance(command, Send):
+                    tap.up[command.session].append(command.frame)
+            return commands
 
         class TappedEngine(CloudEngine):
             def handle(self, event: Event, now_ns: int) -> list[Command]:
@@ -243,7 +244,7 @@ class Tap:
                         tap.down[command.session].append(command)
                 return commands
 
-        monkeypatch.setattr(actors.device, "EdgeSession", TappedSession)
+        monkeypatch.setattr(Endpoint, "handle", tapped)
         monkeypatch.setattr(actors.virtual, "CloudEngine", TappedEngine)
 
 

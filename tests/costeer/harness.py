@@ -19,7 +19,7 @@ from heapq import heappop, heappush
 from hypothesis import strategies as st
 
 from costeer.cloud import CloudEngine, EngineLimits, EngineSpec
-from costeer.edge import EdgeSession
+from costeer.endpoint import Endpoint
 from costeer.learning import LearnerSpec
 from costeer.machine import (
     STAGES,
@@ -44,10 +44,12 @@ from costeer.machine import (
     TimerFired,
     TokenRecord,
 )
+from costeer.machines import device_machine
 from costeer.methods import METHODS, CloudRole
 from costeer.refinement import Ladder, RefineConfig
 from costeer.serving import Session
 from costeer.session import SessionSpec
+from costeer.speculation import SpeculationConfig
 from tests.costeer.invariants import validate
 from tests.costeer.toy import EOS, FINGERPRINT, PRIVATE, VOCAB, ToyCloud, ToyEdge
 
@@ -104,17 +106,25 @@ ladders = st.builds(
         at_cap=st.sampled_from(["dense", "accept"]),
     ),
 )
+speculations = st.none() | st.builds(
+    SpeculationConfig,
+    drafts=st.integers(1, 4),
+    ahead=st.just(0) | st.integers(1, 6),
+    draft=st.sampled_from(["personal", "generic"]),
+)
 _public = st.lists(st.integers(1, PRIVATE.start - 1), min_size=1, max_size=12).map(tuple)
 _private = st.lists(st.sampled_from(PRIVATE), min_size=1, max_size=4).map(tuple)
 
 
 @st.composite
 def specs(draw: st.DrawFn, ladder: Ladder, session: int) -> SessionSpec:
-    """One session of any method."""
+    """One session of any method; a steered one with drafts more often than not."""
     public = draw(_public)
+    method = draw(st.sampled_from(METHODS))
     return SessionSpec(
         session=session,
-        method=draw(st.sampled_from(METHODS)),
+        method=method,
+        speculation=draw(speculations) if method.steered else None,
         public=public,
         personal=draw(_private) + public,
         max_new_tokens=draw(st.integers(1, 6)),
@@ -201,7 +211,7 @@ class World:
         self._frames = 0
         self._ops = 0
         self._pushed = 0
-        self._machines: dict[int, EdgeSession] = {}
+        self._machines: dict[int, Endpoint] = {}
         self._token_at_ns: dict[int, int] = {}
         self._waited_ns: dict[int, int] = {}
         self._heap: list[tuple[int, int, int, Callable[[], None]]] = []
@@ -256,7 +266,7 @@ class World:
 
     def _start(self, spec: SessionSpec, intended_ns: int) -> None:
         self.specs[spec.session] = spec
-        self._machines[spec.session] = EdgeSession(spec)
+        self._machines[spec.session] = device_machine(spec)
         self._token_at_ns[spec.session] = intended_ns
         self._waited_ns[spec.session] = self.now_ns - intended_ns
         self._tell_edge(self._machines[spec.session], Start(intended_ns), spec)
@@ -280,13 +290,13 @@ class World:
             if self.specs[session].method.cloud is not CloudRole.ABSENT:
                 self._kill(Death(session, self.now_ns, 10))
 
-    def _tell_edge(self, machine: EdgeSession, event: Event, spec: SessionSpec) -> None:
+    def _tell_edge(self, machine: Endpoint, event: Event, spec: SessionSpec) -> None:
         if self._machines.get(spec.session) is not machine:
             return  # the result of an operation that a dead device had asked for
         for command in machine.handle(event, self.now_ns):
             self._do_edge(machine, command, spec)
 
-    def _do_edge(self, machine: EdgeSession, command: Command, spec: SessionSpec) -> None:
+    def _do_edge(self, machine: Endpoint, command: Command, spec: SessionSpec) -> None:
         if isinstance(command, Send):
             self.uplink[spec.session, spec.epoch].append(command.frame)
             for transit_ns in self._transits():

@@ -42,11 +42,11 @@ def validate(engine: CloudEngine) -> None:
 
     for session in live:
         assert engine._over.get(session.session, -1) < session.epoch
-        assert session.cached + len(session.pending) <= session.needs_tokens
+        assert len(session.tokens) <= session.needs_tokens
         assert 0 <= session.position < session.max_new_tokens
-        assert bool(session.pending) or session.state not in {State.WAITING, State.READY}
+        assert session.pending > 0 or session.state not in {State.WAITING, State.READY}
         assert not session.pending or session.state not in {State.AWAY, State.REFINING}
-        assert session.state is not State.AWAY or session.role is Role.LOGITS
+        assert session.state is not State.AWAY or session.role is not Role.STREAM
 
     step = engine._step
     assert (step is not None) == bool(engine._steps.running)
@@ -56,7 +56,11 @@ def validate(engine: CloudEngine) -> None:
     if isinstance(step, CloudForward):
         assert len(step.rows) <= bounds.max_batch
         assert [row.session for row in step.rows] == [one.session for one in engine._steps.running]
-        prompts = [one.taken for one in engine._steps.running if len(one.pending) > 1]
+        prompts = [len(row.tokens) for row in step.rows if len(row.tokens) > 1]
         assert sum(prompts) <= bounds.chunk_tokens
-    half_done = [one for one in admitted if one.cached and len(one.pending) > 1]
+    half_done = [
+        one
+        for one in admitted
+        if one.cached and one.pending > 1 and (one.ledger is None or one.newest_row < 0)
+    ]
     assert len(half_done) <= 1

@@ -352,6 +352,7 @@ def test_each_nanosecond_of_a_steered_token_is_in_its_stage() -> None:
     (record,) = records(bench.done(steer, SURE))
     assert dict(zip(STAGES, record.stages_ns, strict=True)) == {
         "device_queue": 0,
+        "draft": 0,
         "uplink": 30,
         "cloud_queue": 20,
         "cloud_compute": 40,

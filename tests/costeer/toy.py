@@ -18,11 +18,13 @@ from costeer.errors import CodecError
 from costeer.machine import (
     CloudForward,
     CloudOp,
+    CloudRow,
     EdgeChoose,
     EdgeDecode,
     EdgeForward,
     EdgeOp,
     EdgeSteer,
+    EncodeItem,
     Selected,
 )
 from costeer.methods import CloudRole
@@ -43,10 +45,13 @@ _ENTRY = struct.Struct("<Bi")
 
 @lru_cache(maxsize=20_000)
 def logits(prefix: Prefix, model: int) -> tuple[int, ...]:
-    """What a model says after a prefix; ties are frequent."""
-    random = Random(crc32(bytes(prefix), model))
-    row = random.choices(range(60), k=VOCAB)
-    return tuple(value - 10**6 * (token in PRIVATE) for token, value in enumerate(row))
+    """What a model says after a prefix; ties are frequent, and models agree now and then."""
+    own = Random(crc32(bytes(prefix), model)).choices(range(40), k=VOCAB)
+    common = Random(crc32(bytes(prefix[-2:]))).choices(range(40), k=VOCAB)
+    return tuple(
+        mine + shared - 10**6 * (token in PRIVATE)
+        for token, (mine, shared) in enumerate(zip(own, common, strict=True))
+    )
 
 
 def ranked(row: tuple[int, ...]) -> list[int]:
@@ -60,12 +65,13 @@ def delta(public: Prefix, personal: Prefix) -> list[int]:
     return [mine - theirs for mine, theirs in pairs]
 
 
-def decide(known: dict[int, int], delta_V: list[int]) -> Choice:
+def decide(ranks: dict[int, int], delta_V: list[int], outlier: dict[int, int]) -> Choice:
     """Steer, choose and certify; an equal bound is not enough."""
+    known = ranks | outlier
     token = min(known, key=lambda one: (-known[one] - delta_V[one], one))
     score = known[token] + delta_V[token]
     unsent = [delta_V[one] for one in range(VOCAB) if one not in known]
-    margin = score - (min(known.values()) + max(unsent)) if unsent else 1
+    margin = score - (min(ranks.values()) + max(unsent)) if unsent else 1
     return Choice(token, certified=margin > 0, margin=float(margin))
 
 
@@ -90,7 +96,7 @@ def expected(spec: SessionSpec) -> Expected:
             delta_V = delta(spec.public + chosen, spec.personal + chosen)
             while True:
                 sent = ranked(row)[: spec.ladder.ranks(round_)[1]]
-                choice = decide({token: row[token] for token in sent}, delta_V)
+                choice = decide({token: row[token] for token in sent}, delta_V, {})
                 if choice.certified or not spec.ladder.has(round_ + 1):
                     break
                 round_ += 1
@@ -111,30 +117,56 @@ class ToyCloud:
     def __init__(self) -> None:
         self.caches: dict[int, list[int]] = {}
         self.seen: dict[int, set[int]] = {}
+        self._rows: dict[int, dict[int, tuple[int, ...]]] = {}
 
     def execute(self, op: CloudOp) -> object:
         if isinstance(op, CloudForward):
             assert len({row.session for row in op.rows}) == len(op.rows)
             for row in op.rows:
-                cache = self.caches.setdefault(row.session, [])
-                assert row.start == len(cache), f"{row} on a cache of {len(cache)}"
-                cache.extend(row.tokens)
-                self.seen.setdefault(row.session, set()).update(row.tokens)
+                self._run(row)
             return None
-        payloads = tuple(
-            self._encode(item.session, item.first_rank, item.last_rank) for item in op.encode
-        )
-        return Selected(payloads, tuple(ranked(self._row(session))[0] for session, _ in op.choose))
+        payloads = tuple(self._encode(item) for item in op.encode)
+        logits_of_drafts = tuple(self._draft_logit(item) for item in op.encode)
+        chosen = tuple(ranked(self._newest(session))[0] for session, _ in op.choose)
+        return Selected(payloads, chosen, logits_of_drafts)
 
     def release(self, session: int) -> None:
         self.caches.pop(session, None)
+        self._rows.pop(session, None)
 
-    def _row(self, session: int) -> tuple[int, ...]:
+    def _run(self, row: CloudRow) -> None:
+        cache = self.caches.setdefault(row.session, [])
+        self.seen.setdefault(row.session, set()).update(row.tokens)
+        if row.span is None:
+            assert row.start == len(cache), f"{row} on a cache of {len(cache)}"
+            cache.extend(row.tokens)
+            return
+        assert row.start <= len(cache), f"{row} on a cache of {len(cache)}"
+        cache[row.start :] = row.tokens
+        rows = self._rows.setdefault(row.session, {})
+        for position in [position for position in rows if position < row.span.oldest]:
+            del rows[position]
+        for index in range(row.span.count):
+            length = len(cache) - row.span.count + 1 + index
+            rows[row.span.first + index] = logits(tuple(cache[:length]), LLM)
+
+    def _newest(self, session: int) -> tuple[int, ...]:
         return logits(tuple(self.caches[session]), LLM)
 
-    def _encode(self, session: int, first: int, last: int) -> bytes:
-        row = self._row(session)
-        return b"".join(_ENTRY.pack(token, row[token]) for token in ranked(row)[first:last])
+    def _row(self, item: EncodeItem) -> tuple[int, ...]:
+        rows = self._rows.get(item.session)
+        return rows[item.position] if rows is not None else self._newest(item.session)
+
+    def _encode(self, item: EncodeItem) -> bytes:
+        row = self._row(item)
+        sent = ranked(row)[item.first_rank : item.last_rank]
+        return b"".join(_ENTRY.pack(token, row[token]) for token in sent)
+
+    def _draft_logit(self, item: EncodeItem) -> float | None:
+        row = self._row(item)
+        if item.draft is None or item.draft in ranked(row)[: item.last_rank]:
+            return None
+        return float(row[item.draft])
 
 
 class ToyEdge:
@@ -142,42 +174,73 @@ class ToyEdge:
 
     def __init__(self) -> None:
         self.branches: dict[int, list[list[int]]] = {}
-        self._known: dict[int, tuple[int, int, dict[int, int]]] = {}
+        self._known: dict[int, dict[int, tuple[int, dict[int, int]]]] = {}
+        self._outliers: dict[tuple[int, int], dict[int, int]] = {}
+        self._deltas: dict[int, dict[int, list[int]]] = {}
         self._broken: dict[int, CodecError] = {}
 
     def execute(self, op: EdgeOp) -> object:
         if isinstance(op, EdgeForward):
-            branches = self.branches.setdefault(op.session, [[] for _ in op.tokens])
-            assert op.starts == tuple(map(len, branches))
-            for branch, run in zip(branches, op.tokens, strict=True):
-                branch.extend(run)
+            self._run(op)
             return None
         if isinstance(op, EdgeDecode):
             self._decode(op)
             return None
         if isinstance(op, EdgeChoose):
-            row = logits(tuple(self.branches[op.session][0]), SLM)
+            row = logits(tuple(self.branches[op.session][op.branch]), SLM)
             return Choice(ranked(row)[0], certified=True, margin=1.0)
         assert isinstance(op, EdgeSteer)
-        position, round_, known = self._known[op.session]
-        assert (position, round_) == (op.position, op.round)
-        public, personal = self.branches[op.session]
-        return self._broken.get(op.session) or decide(known, delta(tuple(public), tuple(personal)))
+        round_, known = self._known[op.session][op.position]
+        assert round_ == op.round
+        outlier = self._outliers.get((op.session, op.position), {})
+        return self._broken.get(op.session) or decide(known, self._delta(op), outlier)
 
     def release(self, session: int) -> None:
         self.branches.pop(session, None)
         self._known.pop(session, None)
+        self._deltas.pop(session, None)
         self._broken.pop(session, None)
+        for key in [key for key in self._outliers if key[0] == session]:
+            del self._outliers[key]
+
+    def _run(self, op: EdgeForward) -> None:
+        branches = self.branches.setdefault(op.session, [[] for _ in op.tokens])
+        lengths = tuple(map(len, branches))
+        if op.span is None:
+            assert op.starts == lengths
+        assert all(start <= length for start, length in zip(op.starts, lengths, strict=True))
+        for branch, start, run in zip(branches, op.starts, op.tokens, strict=True):
+            branch[start:] = run
+        if op.span is not None:
+            public, personal = branches
+            deltas = self._deltas.setdefault(op.session, {})
+            deltas[op.span.first] = delta(tuple(public), tuple(personal))
+            for position in [position for position in deltas if position < op.span.oldest]:
+                del deltas[position]
+
+    def _delta(self, op: EdgeSteer) -> list[int]:
+        deltas = self._deltas.get(op.session)
+        if deltas is not None:
+            return deltas[op.position]
+        public, personal = self.branches[op.session]
+        return delta(tuple(public), tuple(personal))
 
     def _decode(self, op: EdgeDecode) -> None:
+        rows = self._known.setdefault(op.session, {})
+        oldest = op.position if op.oldest is None else op.oldest
+        for position in [position for position in rows if position < oldest]:
+            del rows[position]
         known: dict[int, int] = {}
         if op.round:
-            position, round_, known = self._known[op.session]
-            assert (position, round_ + 1) == (op.position, op.round)
+            round_, known = rows[op.position]
+            assert round_ + 1 == op.round
+        else:
+            outlier = {} if op.draft is None else {op.draft[0]: int(op.draft[1])}
+            self._outliers[op.session, op.position] = outlier
         if len(op.payload) % _ENTRY.size:
             self._broken[op.session] = CodecError(f"payload of {len(op.payload)} bytes")
         else:
             more = dict(_ENTRY.iter_unpack(op.payload))
             assert not known.keys() & more.keys()
             known = known | more
-        self._known[op.session] = (op.position, op.round, known)
+        rows[op.position] = (op.round, known)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from costeer.draft_messages import decode_draft, decode_version, encode_draft, encode_version
 from costeer.messages import (
     Frame,
     FrameKind,
     Open,
     Role,
+    decode_frame,
     encode_frame,
     encode_open,
     encode_token,
@@ -41,12 +43,52 @@ def public_part(spec: SessionSpec) -> PublicSession:
     return PublicSession(
         session=spec.session,
         epoch=spec.epoch,
-        role=Role.LOGITS if steered else Role.STREAM,
+        role=_role(spec),
         max_new_tokens=spec.max_new_tokens,
         codec_fingerprint=spec.codec_fingerprint if steered else 0,
         prompt=spec.public,
         chosen_before=spec.chosen,
     )
+
+
+def _role(spec: SessionSpec) -> Role:
+    if spec.speculation is not None:
+        return Role.DRAFTS
+    return Role.LOGITS if spec.method.cloud is CloudRole.LOGITS else Role.STREAM
+
+
+def rebuild_drafting_uplink(
+    public: PublicSession, tokens: Sequence[int], sent: Sequence[bytes]
+) -> list[bytes]:
+    """Return every byte that a finished session with drafts sent up.
+
+    Which drafts were told, and for which rows more was asked and in what order, is a fact of its
+    own and read from what was sent; everything else of the frames is made up again without it.
+
+    Args:
+        public: its public part.
+        tokens: the tokens chosen in this epoch.
+        sent: what it sent.
+    """
+    first = len(public.chosen_before)
+    version = 0
+    rounds: dict[tuple[int, int], int] = {}
+
+    def frame(kind: FrameKind, position: int, round_: int, body: bytes = b"") -> bytes:
+        return encode_frame(Frame(kind, public.session, public.epoch, position, round_, body))
+
+    frames = [frame(FrameKind.OPEN, first, 0, encode_open(_asked(public)))]
+    for told in map(decode_frame, sent[1:-1]):
+        if told.kind is FrameKind.DRAFT:
+            version += 1
+            drafts = decode_draft(told.body)[1:]
+            body = encode_draft((tokens[told.position - first], *drafts))
+            frames.append(frame(FrameKind.DRAFT, told.position, version, body))
+        else:
+            row = told.position, decode_version(told.body)
+            rounds[row] = rounds.get(row, 0) + 1
+            frames.append(frame(FrameKind.REFINE, row[0], rounds[row], encode_version(row[1])))
+    return [*frames, frame(FrameKind.CLOSE, first + len(tokens) - 1, 0)]
 
 
 def rebuild_uplink(
@@ -64,14 +106,7 @@ def rebuild_uplink(
     def frame(kind: FrameKind, position: int, round_: int, body: bytes = b"") -> bytes:
         return encode_frame(Frame(kind, public.session, public.epoch, position, round_, body))
 
-    asked = Open(
-        public.role,
-        public.max_new_tokens,
-        public.codec_fingerprint,
-        public.prompt,
-        public.chosen_before,
-    )
-    frames = [frame(FrameKind.OPEN, first, 0, encode_open(asked))]
+    frames = [frame(FrameKind.OPEN, first, 0, encode_open(_asked(public)))]
     if public.role is Role.STREAM:
         return frames
     for position, (token, count) in enumerate(zip(tokens, mores, strict=True), start=first):
@@ -81,6 +116,16 @@ def rebuild_uplink(
         else:
             frames.append(frame(FrameKind.CLOSE, position, count))
     return frames
+
+
+def _asked(public: PublicSession) -> Open:
+    return Open(
+        public.role,
+        public.max_new_tokens,
+        public.codec_fingerprint,
+        public.prompt,
+        public.chosen_before,
+    )
 
 
 def method_sends(method: Method) -> bool:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from actors.fleet.cell import CellPlan
 from actors.plan import DevicePlan, codec_terms, session_spec
-from costeer.messages import encode_open, number_bytes
+from costeer.messages import encode_open
 from costeer.methods import Prompt
 from costeer.session import open_body
+from costeer.varint import number_bytes
 from experiments.planning import plan_arm, plan_cell, plan_workload
 from experiments.planning.members import dealt
 from experiments.planning.sizes import mean_tokens
