@@ -14,7 +14,7 @@ from netsim.transport import TCP, TransportConfig
 
 _MAX_MBPS = 100_000.0
 _MAX_RTT_S = 10.0
-_SECTIONS = {"profile", "bursts", "trace", "spread", "transport"}
+_SECTIONS = {"profile", "bursts", "trace", "spread", "transport", "rtt_factor", "rate_factor"}
 """Keys of a link that are not one figure."""
 
 
@@ -104,6 +104,11 @@ class LinkConfig(BaseModel):
     spread: bool | None = None
     """Whether the profile's devices differ, each with its own rates and round trip
     (netsim/spread.py); all have the profile's figures if not given."""
+    rtt_factor: float | None = Field(default=None, gt=0, le=1000)
+    """What multiplies the round trip and the jitter that follow from all the above; 1 if not
+    given."""
+    rate_factor: float | None = Field(default=None, gt=0, le=1000)
+    """What multiplies the rates likewise."""
     transport: TransportConfig | None = None
     """How the two ends talk: `tcp`, `datagram`, `ideal`, or one with changes; `tcp` if neither this
     nor the profile says it."""
@@ -144,6 +149,8 @@ class LinkConfig(BaseModel):
         twice = [name for name in sorted(traced) if getattr(self, name) is not None]
         if twice:
             raise ValueError(f"{twice[0]} and trace both say the rate; leave one of them out")
+        if traced and self.rate_factor is not None:
+            raise ValueError("rate_factor and trace both say the rate; leave one of them out")
         if self.profile is None:
             needed = [each for each in ("down_mbps", "up_mbps", "rtt_s") if each not in traced]
             missing = [name for name in needed if getattr(self, name) is None]
@@ -153,6 +160,12 @@ class LinkConfig(BaseModel):
 
     def resolve(self) -> LinkProfile:
         """The profile that this describes; whoever can read files adds what traces say."""
+        described = self._described()
+        if self.rtt_factor is None and self.rate_factor is None:
+            return described
+        return described.times(rtt=self.rtt_factor or 1.0, rate=self.rate_factor or 1.0)
+
+    def _described(self) -> LinkProfile:
         base = profile_named(self.profile or "ideal")
         given = self.model_dump(exclude_none=True, exclude=_SECTIONS)
         changed = [f"{key}={value:g}" for key, value in given.items()]

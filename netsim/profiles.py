@@ -74,6 +74,38 @@ class LinkProfile:
             spread=spread,
         )
 
+    def times(self, rtt: float = 1.0, rate: float = 1.0) -> "LinkProfile":
+        """The profile with round trip and jitter, and with rates, so many times as large."""
+        jitter_ns = self.down.jitter_ns + self.up.jitter_ns
+        kept_time_out = self.down.loss_delay_ns != time_out_ns(self.rtt_ns, jitter_ns)
+
+        def direction(of: Direction) -> Direction:
+            return replace(
+                of,
+                rate_bps=round(of.rate_bps * rate),
+                propagation_ns=round(of.propagation_ns * rtt),
+                jitter_ns=round(of.jitter_ns * rtt),
+            )
+
+        down, up = direction(self.down), direction(self.up)
+        if not kept_time_out:
+            loss_delay_ns = time_out_ns(
+                down.propagation_ns + up.propagation_ns, down.jitter_ns + up.jitter_ns
+            )
+            down, up = (replace(each, loss_delay_ns=loss_delay_ns) for each in (down, up))
+        told = [f"{word} × {by:g}" for word, by in (("rtt", rtt), ("rate", rate)) if by != 1]
+        spread = self.spread
+        if spread is not None:
+            spread = replace(spread, rtt_ns=round(spread.rtt_ns * rtt))
+        return replace(
+            self,
+            name=f"{self.name} ({', '.join(told)})" if told else self.name,
+            down=down,
+            up=up,
+            spread=spread,
+            source=f"{self.source}; declared: {', '.join(told)}" if told else self.source,
+        )
+
     def following(
         self, down: RateTrace | None, up: RateTrace | None, offset_ns: int | None = None
     ) -> "LinkProfile":

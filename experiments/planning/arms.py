@@ -116,16 +116,20 @@ def _witnessed(scenario: Scenario, workload: Workload) -> frozenset[int]:
     return frozenset(first[prompt_id] for prompt_id in sorted(first)[:_WITNESSED])
 
 
+def kv_tokens(scenario: Scenario) -> int:
+    """Tokens of KV memory that a replica has."""
+    cloud = scenario.cloud
+    if cloud.kv_tokens is not None:
+        return cloud.kv_tokens
+    model = Roofline(hardware_named(cloud.hardware), shape_named(scenario.timing.cloud_model))
+    if cloud.kv_bytes == "auto":
+        return model.kv_capacity_tokens()
+    return cloud.kv_bytes // model.kv_bytes_per_token
+
+
 def _kv_tokens(scenario: Scenario, workload: Workload, prompt: Prompt | None) -> int:
     """Tokens of KV memory; checked against the longest session, which would never be admitted."""
-    cloud = scenario.cloud
-    model = Roofline(hardware_named(cloud.hardware), shape_named(scenario.timing.cloud_model))
-    if cloud.kv_tokens is not None:
-        tokens = cloud.kv_tokens
-    elif cloud.kv_bytes == "auto":
-        tokens = model.kv_capacity_tokens()
-    else:
-        tokens = cloud.kv_bytes // model.kv_bytes_per_token
+    tokens = kv_tokens(scenario)
     if prompt is not None:
         needs = workload.longest(prompt) + scenario.workload.max_new_tokens
         if needs > tokens:

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from netsim.link import Bursts
 from netsim.link_config import LinkConfig
-from netsim.profiles import PROFILES
+from netsim.profiles import PROFILES, drawn
 from netsim.trace import make_trace
 from netsim.transport import IDEAL, TCP, Congestion, Transport
 
@@ -99,3 +99,31 @@ class TestLinkConfig:
         with pytest.raises(ValidationError) as caught:
             TypeAdapter(LinkConfig).validate_python(written)
         assert says in str(caught.value)
+
+
+def test_factors_multiply_what_a_link_comes_to() -> None:
+    usual = LinkConfig.model_validate({"profile": "4g"}).resolve()
+    near = LinkConfig.model_validate({"profile": "4g", "rtt_factor": 0.5}).resolve()
+    wide = LinkConfig.model_validate({"profile": "4g", "rate_factor": 3}).resolve()
+    assert near.mean_round_trip_ns == usual.mean_round_trip_ns / 2
+    assert near.down.rate_bps == usual.down.rate_bps
+    assert near.down.loss_delay_ns < usual.down.loss_delay_ns
+    assert (wide.down.rate_bps, wide.up.rate_bps) == (3 * 100_000_000, 3 * 50_000_000)
+    assert wide.rtt_ns == usual.rtt_ns
+    assert "rate × 3" in wide.name
+    ideal = LinkConfig.model_validate({"profile": "ideal", "rate_factor": 3}).resolve()
+    assert ideal.down.rate_bps == 0
+
+
+def test_a_far_device_is_as_much_further_as_its_neighbours() -> None:
+    usual = LinkConfig.model_validate({"profile": "4g-eu", "spread": True}).resolve()
+    far = LinkConfig.model_validate({"profile": "4g-eu", "spread": True, "rtt_factor": 2}).resolve()
+    for device in range(5):
+        one, other = drawn(usual, 1, device), drawn(far, 1, device)
+        assert other.rtt_ns == pytest.approx(2 * one.rtt_ns, abs=2)
+        assert other.down.rate_bps == one.down.rate_bps
+
+
+def test_a_traced_rate_has_no_factor() -> None:
+    with pytest.raises(ValueError, match="both say the rate"):
+        LinkConfig.model_validate({"profile": "lte", "trace": {"down": "x"}, "rate_factor": 2})

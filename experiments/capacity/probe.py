@@ -1,0 +1,106 @@
+"""One fleet, carried out: whether it keeps the objectives, and how busy everything was."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.capacity.slo import Slo
+from experiments.hosting import Laboratory
+from experiments.planning import plan_workload
+from experiments.progress import NoProgress
+from experiments.results.run import load
+from experiments.results.summary import ALL
+from experiments.run import run_in
+from experiments.scenario import Scenario
+
+Point = dict[str, Any]
+"""What is kept of a fleet, ready for JSON."""
+
+_COPIED = (
+    "tokens",
+    "requests",
+    "requests_failed",
+    "requests_censored",
+    "makespan_s",
+    "system_tokens_per_second",
+    "tokens_per_second",
+    "gpu_busy_share",
+    "gpu_select_share",
+    "egress_busy_share",
+    "kv_peak_share",
+    "waited_sessions",
+    "rows_per_forward_mean",
+    "wire_bytes_down_per_token",
+    "itl_s",
+    "ttft_s",
+    "breakdown_s",
+    "itl_breakdown_s",
+    "cost",
+    "origins",
+    "method",
+    "codec",
+)
+
+
+def probe(laboratory: Laboratory, scenario: Scenario, slos: Sequence[Slo]) -> Point:
+    """Run a fleet of one arm; return what became of it.
+
+    Args:
+        laboratory: hosts that are up.
+        scenario: the fleet, with one arm.
+        slos: what it has to keep.
+
+    Raises:
+        ConfigError: it cannot be run.
+    """
+    with tempfile.TemporaryDirectory(prefix="costeer-fleet-") as folder:
+        out_dir = Path(folder) / "run"
+        outcome = run_in(laboratory, scenario, plan_workload(scenario), out_dir, NoProgress())
+        row = next(each for each in outcome.summary["arms"] if each["link_class"] == ALL)
+        share = _in_time(load(out_dir).tokens, row, slos)
+    return point_of(row, slos, scenario.fleet.devices, scenario.seed, share)
+
+
+def point_of(
+    row: Mapping[str, Any], slos: Sequence[Slo], devices: int, seed: int, in_time: float | None
+) -> Point:
+    """Return what is kept of a summary row.
+
+    A fleet keeps the objectives where every figure was measured and is within its limit, and no
+    request failed.
+    """
+    measured = {slo.name: slo.measured_s(row) for slo in slos}
+    broken = [
+        slo.name for slo in slos if (value := measured[slo.name]) is None or value > slo.limit_s
+    ]
+    if row["requests_failed"]:
+        broken.append("failed requests")
+    rate = row["system_tokens_per_second"]
+    return {
+        "devices": devices,
+        "seed": seed,
+        "met": not broken,
+        "broken": broken,
+        "slo": measured,
+        "in_time_share": in_time,
+        "goodput_tokens_per_s": None if in_time is None or rate is None else in_time * rate,
+        **{name: row.get(name) for name in _COPIED},
+    }
+
+
+def _in_time(tokens: pd.DataFrame, row: Mapping[str, Any], slos: Sequence[Slo]) -> float | None:
+    """Share of tokens that came within the limits of TTFT and ITL; None where rows are a sample."""
+    if not len(tokens) or len(tokens) != row["tokens"]:
+        return None
+    late = pd.Series(data=False, index=tokens.index)
+    first = tokens["position"] == 0
+    for slo in slos:
+        which = {"ttft": first, "itl": ~first}.get(slo.metric)
+        if which is not None:
+            late |= which & (tokens["latency_ns"] > slo.limit_s * 1e9)
+    return float(1 - late.mean())
