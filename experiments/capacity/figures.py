@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from experiments.ablation.drawing import log_ticks
 from experiments.capacity.changes import RESOURCES
-from experiments.capacity.slo import Slo
 from experiments.capacity.tables import devices_told
 from experiments.report.blocks import FigureBlock
 from experiments.report.plots import plain_log, svg
@@ -36,9 +36,9 @@ _ROW_IN = 0.26
 
 
 def curves_figure(study: Result) -> FigureBlock:
-    """Return goodput (above) and the first objective (below) against devices, a column per mix."""
+    """Return goodput (above) and the worst objective (below) against devices, a column per mix."""
     mixes = list(dict.fromkeys(row["mix"] for row in study["results"]))[:_COLUMNS]
-    name, limit_s = next(iter(study["slo"].items()))
+    limits_s = study["slo"]
     labels = list(dict.fromkeys(row["label"] for row in study["results"]))
     good = all(
         point["goodput_tokens_per_s"] is not None
@@ -55,9 +55,9 @@ def curves_figure(study: Result) -> FigureBlock:
                 if row["mix"] == mix:
                     index = labels.index(row["label"])
                     _line(above, row, index, lambda point: point[key])
-                    _line(below, row, index, lambda point: point["slo"][name], scale=1e3)
+                    _line(below, row, index, lambda point: _worst(point, limits_s))
                     _capacity(above, row, _COLOURS[index % len(_COLOURS)])
-            below.axhline(limit_s * 1e3, color="#444444", lw=0.9, ls=(0, (4, 2)))
+            below.axhline(1.0, color="#444444", lw=0.9, ls=(0, (4, 2)))
             above.set_title(mix)
             below.set_xscale("log")
             below.set_yscale("log")
@@ -65,9 +65,8 @@ def curves_figure(study: Result) -> FigureBlock:
             plain_log(below)
         grid[0][0].set_ylim(bottom=0)
         grid[0][0].set_ylabel("goodput, tokens/s" if good else "throughput, tokens/s")
-        grid[1][0].set_ylabel(f"{name.replace('_', ' ').upper()}, ms (log scale)")
-        grid[1][0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        grid[1][0].yaxis.set_minor_formatter(lambda *_: "")
+        grid[1][0].set_ylabel("worst objective over its limit (log scale)")
+        log_ticks(grid[1][0], "y")
         handles = [
             Line2D([], [], color=_COLOURS[i % 7], marker=_MARKERS[i % 7], ms=4, label=label)
             for i, label in enumerate(labels)
@@ -78,21 +77,35 @@ def curves_figure(study: Result) -> FigureBlock:
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
 
-    what = "Goodput: tokens that came in time, per second" if good else "Throughput"
+    asked = ", ".join(f"{name} ≤ {limit_s:g} s" for name, limit_s in limits_s.items())
+    what = (
+        "Goodput: tokens per second of requests that keep the objectives by themselves"
+        if good
+        else "Throughput"
+    )
     caption = (
-        f"{what} (above), and {Slo(*name.split('_'), limit_s).title} (below), against the size of "
-        "the fleet. Hollow: an objective is broken. Vertical lines: the capacity, its 95 % "
-        "interval over seeds shaded. Dashed: the objective."
+        f"{what} (above), and the worst of {asked} over its limit (below), against the size of the "
+        "fleet. Hollow: an objective is broken. Vertical lines: the capacity, its 95 % interval "
+        "over seeds shaded. Dashed: the limit."
     )
     return FigureBlock("curves", svg(draw, 4.6), caption, _origins(study), _curves_csv(study))
 
 
-def _line(axes: Axes, row: Result, index: int, value: Any, scale: float = 1.0) -> None:  # noqa: ANN401 - a key of a point
+def _worst(point: Result, limits_s: Mapping[str, float]) -> float | None:
+    known = [
+        point["slo"][name] / limit_s
+        for name, limit_s in limits_s.items()
+        if point["slo"][name] is not None
+    ]
+    return max(known, default=None)
+
+
+def _line(axes: Axes, row: Result, index: int, value: Callable[[Result], float | None]) -> None:
     points = [point for point in row["curve"] if value(point) is not None]
     sizes = sorted({point["devices"] for point in points})
     colour, marker = _COLOURS[index % 7], _MARKERS[index % 7]
     means = [
-        scale * float(np.mean([value(point) for point in points if point["devices"] == size]))
+        float(np.mean([value(point) or 0.0 for point in points if point["devices"] == size]))
         for size in sizes
     ]
     axes.plot(sizes, means, color=colour, lw=1.2, zorder=2)

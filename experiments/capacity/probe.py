@@ -62,7 +62,7 @@ def probe(laboratory: Laboratory, scenario: Scenario, slos: Sequence[Slo]) -> Po
         out_dir = Path(folder) / "run"
         outcome = run_in(laboratory, scenario, plan_workload(scenario), out_dir, NoProgress())
         row = next(each for each in outcome.summary["arms"] if each["link_class"] == ALL)
-        share = _in_time(load(out_dir).tokens, row, slos)
+        share = _in_time(load(out_dir).tokens, slos)
     return point_of(row, slos, scenario.fleet.devices, scenario.seed, share)
 
 
@@ -93,14 +93,27 @@ def point_of(
     }
 
 
-def _in_time(tokens: pd.DataFrame, row: Mapping[str, Any], slos: Sequence[Slo]) -> float | None:
-    """Share of tokens that came within the limits of TTFT and ITL; None where rows are a sample."""
-    if not len(tokens) or len(tokens) != row["tokens"]:
+def _in_time(tokens: pd.DataFrame, slos: Sequence[Slo]) -> float | None:
+    """Share of tokens whose requests keep the objectives by themselves; None without rows.
+
+    By itself a request keeps ITL and TPOT by its mean time between tokens. Where rows are a sample
+    of the requests, so is the share.
+    """
+    if not len(tokens):
         return None
-    late = pd.Series(data=False, index=tokens.index)
     first = tokens["position"] == 0
+    by_request = [tokens["device"], tokens["request"]]
+    seconds = tokens["latency_ns"] / 1e9
+    later = seconds.where(~first).groupby(by_request)
+    figures = {
+        "ttft": seconds.where(first).groupby(by_request).sum(),
+        "itl": later.mean(),
+        "tpot": later.mean(),
+        "e2e": seconds.groupby(by_request).sum(),
+    }
+    counts = seconds.groupby(by_request).size()
+    good = pd.Series(data=True, index=counts.index)
     for slo in slos:
-        which = {"ttft": first, "itl": ~first}.get(slo.metric)
-        if which is not None:
-            late |= which & (tokens["latency_ns"] > slo.limit_s * 1e9)
-    return float(1 - late.mean())
+        # A request of one token has no time between tokens, and breaks nothing by it.
+        good &= ~(figures[slo.metric] > slo.limit_s)
+    return float(counts[good].sum() / counts.sum())
