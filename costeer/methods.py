@@ -5,6 +5,7 @@ Nothing elsewhere branches on a method's name; the machines read these fields.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from enum import Enum
 
@@ -83,11 +84,43 @@ METHODS: tuple[Method, ...] = (
 def method_named(name: str) -> Method:
     """Return the method of that name.
 
+    Args:
+        name: one of ``METHODS``, or ``package.module:NAME`` for a ``Method`` of one's own.
+
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or it asks for what no machine does.
     """
+    if ":" in name:
+        return _own(name)
     for method in METHODS:
         if method.name == name:
             return method
     known = ", ".join(method.name for method in METHODS)
     raise ConfigError(f"method: {name!r} is not known; choose one of {known}")
+
+
+def _own(path: str) -> Method:
+    module_name, _, attribute = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"method: {path!r} cannot be imported: {error}") from error
+    if not isinstance(found, Method):
+        raise ConfigError(f"method: {path!r} is no costeer.methods.Method")
+    problem = _problem(found)
+    if problem:
+        raise ConfigError(f"method: {path!r} {problem}")
+    return found
+
+
+def _problem(method: Method) -> str:
+    """Say what no machine can do with a method; nothing where all is well."""
+    if (method.cloud is CloudRole.ABSENT) != (method.cloud_prompt is None):
+        return "has a cloud_prompt exactly where it has a cloud"
+    if method.steered and (method.edge_branches != _BOTH or method.default_strength is None):
+        return "steers: it needs the public and the personal branch, and a default_strength"
+    if method.streamed and method.edge_branches:
+        return "streams: its device follows no branch"
+    if method.cloud is CloudRole.ABSENT and len(method.edge_branches) != 1:
+        return "has no cloud: its device follows one branch"
+    return ""

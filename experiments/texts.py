@@ -104,7 +104,8 @@ class TextBook:
         before = ""
         for position, token in enumerate(tokens):
             # What a token adds depends on those before it: spaces, and letters of several bytes.
-            text = self._decode([each for each in tokens[: position + 1] if each not in self._eos])
+            so_far = [each for each in tokens[: position + 1] if each not in self._eos]
+            text = self._decode(so_far).lstrip()
             told: dict[str, Any] = {"text": text[len(before) :]}
             before = text
             step = by_position.get(position)

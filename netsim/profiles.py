@@ -11,6 +11,7 @@ two runs differ in what was changed and in nothing else, and a name means the nu
 `own_figures` is where a class's profile becomes its devices' own.
 """
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from netsim.errors import NetsimError
 from netsim.link import UNLIMITED, Bursts, Direction, Link
 from netsim.names import lookup
 from netsim.random import Floats, Integers, Stream, uniforms
@@ -300,7 +302,19 @@ PROFILES: Mapping[str, LinkProfile] = MappingProxyType({profile.name: profile fo
 
 
 def profile_named(name: str) -> LinkProfile:
-    """The profile called `name`; NetsimError names the nearest valid one."""
+    """The profile called `name`, or `package.module:NAME` for one of one's own.
+
+    NetsimError names the nearest valid one, or says why there is none.
+    """
+    if ":" in name:
+        module_name, _, attribute = name.partition(":")
+        try:
+            found = getattr(importlib.import_module(module_name), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise NetsimError(f"link profile {name!r} cannot be imported: {error}") from error
+        if not isinstance(found, LinkProfile):
+            raise NetsimError(f"link profile {name!r} is no netsim.profiles.LinkProfile")
+        return found
     return lookup(PROFILES, name, "link profile")
 
 

@@ -75,6 +75,13 @@ class Browser:
         path.write_bytes(base64.b64decode(self._call("GET", "/screenshot", None)))
         return path
 
+    def picture(self, selector: str, path: Path) -> Path:
+        """Write what the first element of a selector looks like as PNG."""
+        found = self._post("/element", {"using": "css selector", "value": selector})
+        (number,) = found.values()
+        path.write_bytes(base64.b64decode(self._call("GET", f"/element/{number}/screenshot", None)))
+        return path
+
     def close(self) -> None:
         """Close the window."""
         self._call("DELETE", "", None)

@@ -12,6 +12,7 @@ from actors.metrics.states import DeviceStates
 from actors.plan import ArmPlan
 from actors.records import CENSORED, ByteMeter, News, RequestRow, TokenRow
 from costeer.machine import STAGES
+from netsim.link import UNLIMITED
 
 _NS = 1e-9
 
@@ -48,7 +49,7 @@ class ArmMetrics:
         self._cloud = (0, 0, 0, 0)
         self._now_ns = 0
         self._seconds_per_byte = {
-            (direction, device.device): 8 / rate
+            (direction, device.device): 0.0 if rate == UNLIMITED else 8 / rate
             for device in plan.devices
             for direction, rate in (
                 ("down", device.link.down.rate_bps),

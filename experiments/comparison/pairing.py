@@ -147,7 +147,7 @@ class Comparison:
         ]
 
 
-def compare(runs: Sequence[Path], baseline: str | None = None, seed: int = 0) -> Comparison:
+def compare(runs: Sequence[Path | str], baseline: str | None = None, seed: int = 0) -> Comparison:
     """Compare runs with the first of them, or the arms of one run with one of them.
 
     Args:
@@ -159,9 +159,10 @@ def compare(runs: Sequence[Path], baseline: str | None = None, seed: int = 0) ->
     Raises:
         ConfigError: something is no run, no arm has a partner, or the baseline is not there.
     """
-    names = _names(runs)
-    loaded = {name: load_parts(path) for name, path in zip(names, runs, strict=True)}
-    if len(runs) == 1:
+    paths = [Path(run) for run in runs]
+    names = _names(paths)
+    loaded = {name: load_parts(path) for name, path in zip(names, paths, strict=True)}
+    if len(paths) == 1:
         return _within(names[0], loaded[names[0]], baseline, seed)
     if baseline is not None:
         raise ConfigError(

@@ -42,3 +42,26 @@ def test_every_method_is_coherent(one: Method) -> None:
 def test_an_unknown_method_is_a_persons_mistake() -> None:
     with pytest.raises(ConfigError, match=r"'cosater' is not known; choose one of slm_without"):
         method_named("cosater")
+
+
+OWN = Method("own", CloudRole.LOGITS, Prompt.PUBLIC, (Prompt.PUBLIC, Prompt.PERSONAL), 3)
+DEAF = Method("deaf", CloudRole.LOGITS, Prompt.PUBLIC, (Prompt.PERSONAL,), 3)
+HERE = "tests.costeer.test_methods"
+
+
+def test_a_method_of_ones_own_is_imported_by_its_path() -> None:
+    assert method_named(f"{HERE}:OWN") == OWN
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("no.such.module:OWN", "cannot be imported: No module named 'no'"),
+        (f"{HERE}:NOWHERE", "cannot be imported: module .* has no attribute"),
+        (f"{HERE}:HERE", "is no costeer.methods.Method"),
+        (f"{HERE}:DEAF", "steers: it needs the public and the personal branch"),
+    ],
+)
+def test_a_method_that_no_machine_can_carry_out_is_refused(path: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        method_named(path)

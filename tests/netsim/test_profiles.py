@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from netsim.errors import NetsimError
 from netsim.link import UNLIMITED
-from netsim.profiles import PROFILES, drawn, fit_round_trip, link_for, profile_named
+from netsim.profiles import PROFILES, drawn, fit_round_trip, link_for, make_profile, profile_named
 from netsim.random import Stream, exponential_array
 from netsim.trace import make_trace
 
@@ -93,3 +93,19 @@ def test_unknown_profile_names_the_nearest() -> None:
         NetsimError, match="unknown link profile 'starlnk': did you mean 'starlink'"
     ):
         profile_named("starlnk")
+
+
+OWN = make_profile("own", "declared", down_mbps=3, up_mbps=1, rtt_s=0.02)
+
+
+def test_a_link_of_ones_own_is_imported_by_its_path() -> None:
+    assert profile_named("tests.netsim.test_profiles:OWN") == OWN
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [("nowhere:OWN", "cannot be imported"), ("tests.netsim.test_profiles:MS", "is no netsim")],
+)
+def test_what_is_no_link_is_refused(path: str, says: str) -> None:
+    with pytest.raises(NetsimError, match=says):
+        profile_named(path)
