@@ -14,6 +14,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,15 +82,30 @@ def lines_of(text: str) -> list[str]:
     return [line.rstrip() for line in text.strip().splitlines()]
 
 
-def run_command(line: str) -> str:
-    """Run one line; return what it printed."""
+Made = dict[tuple[str, ...], Path]
+"""What a run was asked for, but for its directory -> where it lies."""
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    return {}
+
+
+def run_command(line: str, made: Made) -> str:
+    """Run one line; return what it printed. A run that another page made is copied."""
     words = shlex.split(line, comments=True)
     while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
         words.pop(0)  # PYTHONPATH=.: `inside` has seen to it
     if words[0] == "costeer":
+        asked, run_dir = _without_out(words)
+        if words[1] == "run" and asked in made:
+            shutil.copytree(made[asked], run_dir)
+            return ""
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             assert cli.main(words[1:]) == 0, line
+        if words[1] == "run":
+            made[asked] = Path(run_dir).resolve()
         return out.getvalue()
     assert words[0] in {"ls", "for"}, f"{line}: what else should be run by a test?"
     done = subprocess.run([_BASH, "-euc", line], capture_output=True, text=True, check=False)
@@ -97,8 +113,15 @@ def run_command(line: str) -> str:
     return done.stdout
 
 
+def _without_out(words: list[str]) -> tuple[tuple[str, ...], str]:
+    if "--out" not in words:
+        return tuple(words), ""
+    at = words.index("--out")
+    return (*words[:at], *words[at + 2 :]), words[at + 1]
+
+
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
-def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path, made: Made) -> None:
     space: dict[str, Any] = {"__name__": "docs"}
     printed: str | None = None
     with inside(tmp_path):
@@ -109,7 +132,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
                 (tmp_path / named[1]).write_text(block.body.split("\n", 1)[1], encoding="utf-8")
             elif block.kind == "sh" and not block.why_not:
                 for line in commands_of(block):
-                    run_command(line)
+                    run_command(line, made)
             elif block.kind == "python":
                 out = io.StringIO()
                 with contextlib.redirect_stdout(out):
