@@ -1,4 +1,4 @@
-"""`costeer evaluate table1|table2|table3|table5|figure2`: the paper's tables and its figure."""
+"""`costeer evaluate table1|…|figure2|baselines`: the paper's tables, its figure, its neighbours."""
 
 from __future__ import annotations
 
@@ -53,6 +53,12 @@ def register(add: Parsers) -> None:
     )
     add_json(parser)
     parser.set_defaults(execute=_figure)
+    parser = add("baselines", help="CoSteer among its neighbours, every strength tuned alike")
+    parser.add_argument("--pair", metavar="SCENARIO", default="shipped", help="whose models")
+    parser.add_argument("--dev", metavar="N", type=count, default=32, help="rows to tune on")
+    parser.add_argument("--limit", metavar="N", type=count, default=64, help="rows to compare on")
+    add_json(parser)
+    parser.set_defaults(execute=_baselines)
 
 
 def _add_pair(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +158,28 @@ def _figure(arguments: argparse.Namespace) -> int:
     else:
         print(as_text(found))
         print(f"\n{page}")
+    return 0
+
+
+def _baselines(arguments: argparse.Namespace) -> int:
+    """Tune on dev rows, compare on test rows, print."""
+    from dataclasses import asdict
+
+    from experiments.baselines.shown import comparison_text
+    from experiments.baselines.study import compare_baselines
+    from experiments.paper.running import pair_scenario
+    from experiments.progress import progress_for
+
+    found = compare_baselines(
+        pair_scenario(arguments.pair),
+        progress_for(),
+        ("dev", arguments.dev),
+        ("test", arguments.limit),
+    )
+    if arguments.json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        print(comparison_text(found, _width()))
     return 0
 
 

@@ -1,0 +1,1 @@
+"""CoSteer among its neighbours: other ways to combine distributions, each tuned alike."""
