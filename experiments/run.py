@@ -38,6 +38,7 @@ from experiments.progress import Progress, Watch
 from experiments.report import write_report
 from experiments.results.cost import CostFacts
 from experiments.results.frames import Arm, arm_of, frames_of
+from experiments.results.narrow import narrow_choices
 from experiments.results.samples import MARKED
 from experiments.results.summary import summarise
 from experiments.scenario import Scenario, dump_scenario
@@ -261,12 +262,16 @@ class _Arms:
 
     def write(self) -> dict[str, Any]:
         """Write the summary and return it."""
+        frames = frames_of(self._rows)
         summary = summarise(
-            frames_of(self._rows),
+            frames,
             self.described,
             warmup_s=self._scenario.workload.warmup_s,
             seed=self._scenario.seed,
         )
+        if self._scenario.values == "models":
+            narrow = narrow_choices(frames.tokens, self._scenario.models.numerics)
+            summary |= {"numerics": narrow} if narrow else {}
         self._sink.write_summary(summary)
         return summary
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -128,6 +129,13 @@ def print_outcome(run_dir: Path, summary: dict[str, Any], *, as_json: bool) -> N
     print(methods_table(rows, width=width))
     if has_costs(rows):
         print(f"\n{cost_table(rows, width=width)}")
+    if "numerics" in summary:
+        from experiments.results.labels import arm_labels, whole_arms
+        from experiments.results.narrow import narrow_sentence
+
+        arms = whole_arms(rows)
+        labels = {str(arm["arm"]): label for arm, label in zip(arms, arm_labels(arms), strict=True)}
+        print(textwrap.fill(narrow_sentence(summary["numerics"], labels), width or 110))
     print(f"\nrun directory: {run_dir}")
 
 

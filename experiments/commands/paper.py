@@ -59,6 +59,13 @@ def register(add: Parsers) -> None:
     parser.add_argument("--limit", metavar="N", type=count, default=64, help="rows to compare on")
     add_json(parser)
     parser.set_defaults(execute=_baselines)
+    parser = add("numerics", help="choices that turn with float32, bf16, or another batch")
+    parser.add_argument("--pair", metavar="SCENARIO", default="shipped", help="whose models")
+    parser.add_argument("--rows", metavar="N", type=count, default=8, help="rows of the batch")
+    parser.add_argument("--tokens", metavar="N", type=count, default=32, help="steps of each row")
+    parser.add_argument("--large", action="store_true", help="leave out float64, for large models")
+    add_json(parser)
+    parser.set_defaults(execute=_numerics)
 
 
 def _add_pair(parser: argparse.ArgumentParser) -> None:
@@ -180,6 +187,29 @@ def _baselines(arguments: argparse.Namespace) -> int:
         print(json.dumps(asdict(found), indent=2))
     else:
         print(comparison_text(found, _width()))
+    return 0
+
+
+def _numerics(arguments: argparse.Namespace) -> int:
+    """Count the choices that turn, and print."""
+    from dataclasses import asdict
+
+    from experiments.paper.running import pair_scenario
+    from experiments.precision.shown import precision_text
+    from experiments.precision.study import study_precision
+    from experiments.progress import progress_for
+
+    found = study_precision(
+        pair_scenario(arguments.pair),
+        arguments.rows,
+        arguments.tokens,
+        progress_for(),
+        large=arguments.large,
+    )
+    if arguments.json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        print(precision_text(found, _width()))
     return 0
 
 
