@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from actors.calibrate import CloudPoints, Grid, measure_cloud, sample_payload
 from actors.live.cloud import LiveCloud, LiveCloudReport
-from actors.live.frames import DownFrame, UpFrame
+from actors.live.frames import DownFrame, LineId, UpFrame
 from actors.sight import CloudLook
 from actors.values.port import ArmSpec, CloudHost
 from costeer.cloud import EngineSpec
@@ -43,13 +43,13 @@ class CloudActor:
         """Serve the arm that was begun, on the wall's clock."""
         self._live = LiveCloud(self._host, spec, egress_bps, time.monotonic_ns)
 
-    def push(self, shard: int, sequence: int, frames: Sequence[UpFrame]) -> None:
+    def push(self, line: LineId, sequence: int, frames: Sequence[UpFrame]) -> None:
         """Take frames from a shard."""
-        self._serving().push(shard, sequence, frames)
+        self._serving().push(line, sequence, frames)
 
-    def pull(self, shard: int) -> list[DownFrame]:
+    def pull(self, line: LineId) -> list[DownFrame]:
         """Wait a moment for frames for a shard."""
-        return self._serving().pull(shard)
+        return self._serving().pull(line)
 
     def live_look(self) -> CloudLook:
         """Return how the engine stands."""

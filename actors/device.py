@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spec
+from actors.progress import Progress
 from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
 from costeer.endpoint import Endpoint
 from costeer.machine import TokenRecord
@@ -108,11 +110,12 @@ class DeviceRun:
 
     __slots__ = (
         "_arrival_ns",
-        "_epoch",
         "_index",
         "_tokens",
         "_total",
         "access",
+        "epoch",
+        "last_ns",
         "machine",
         "plan",
     )
@@ -127,7 +130,10 @@ class DeviceRun:
         """
         self.plan = plan
         self.access = AccessLink(plan.device, carrier)
-        self._epoch = epoch
+        self.epoch = epoch
+        """Of the sessions that it opens."""
+        self.last_ns = 0
+        """When the session's last token was chosen; its arrival where it has none."""
         self.machine: Endpoint | None = None
         self._index = -1
         self._arrival_ns = 0
@@ -137,12 +143,45 @@ class DeviceRun:
     def begin(self, arm: ArmPlan, terms: CodecTerms, intended_ns: int) -> None:
         """Open the session of the next request."""
         self._turn_to_next(intended_ns)
-        spec = session_spec(arm, self.plan, self._index, terms, self._epoch)
+        spec = session_spec(arm, self.plan, self._index, terms, self.epoch)
         self.machine = device_machine(spec)
+
+    def restore(self, progress: Progress, epoch: int) -> None:
+        """Take over a device that has come so far elsewhere.
+
+        Args:
+            progress: how far.
+            epoch: of the sessions that it opens from now on.
+        """
+        self.epoch = epoch
+        self._index = progress.request if progress.tokens else progress.request - 1
+        self._tokens = list(progress.tokens)
+        self._arrival_ns = progress.arrival_ns
+        self.last_ns = progress.last_ns
+        self._total = replace(progress.moved)
+
+    def resume(self, arm: ArmPlan, terms: CodecTerms) -> str:
+        """Open the session under way again, from its tokens so far.
+
+        Returns:
+            Why it has ended, where these are all: its machine has nothing left to do.
+        """
+        spec = session_spec(arm, self.plan, self._index, terms, self.epoch)
+        if not spec.eos.isdisjoint(self._tokens):
+            return "eos"
+        if len(self._tokens) >= spec.max_new_tokens:
+            return "length"
+        self.machine = device_machine(replace(spec, chosen=tuple(self._tokens)))
+        return ""
+
+    @property
+    def session(self) -> int:
+        """Id of the session under way."""
+        return session_id(self.plan.device, self._index)
 
     def _turn_to_next(self, arrival_ns: int) -> None:
         self._index += 1
-        self._arrival_ns = arrival_ns
+        self._arrival_ns = self.last_ns = arrival_ns
         self._tokens = []
         self._total = ByteMeter()
         # What still came for a session that had failed is nobody's.
@@ -154,6 +193,7 @@ class DeviceRun:
         moved = self.access.take()
         self._total.add(moved)
         self._tokens.append(record.token)
+        self.last_ns = now_ns
         return TokenRow(self.plan.device, self._index, now_ns, record, moved, payloads)
 
     def close(self, reason: str, now_ns: int, *, failed: bool = False) -> RequestRow:

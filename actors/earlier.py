@@ -79,6 +79,7 @@ def _token(row: Mapping[str, Any]) -> TokenRow:
         row["rounds"],
         row["certified"],
         row["margin"],
+        row["drafted"],
     )
     payloads: Sequence[int] = row["round_payload_bytes"] or ()
     return TokenRow(

@@ -10,6 +10,7 @@ from actors.live.edge import LiveShard
 from actors.live.sessions import ShardNews
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle
+from actors.progress import Resumption
 from actors.values.port import ArmSpec, EdgeHost
 from actors.values.witness import Witnessed, Witnessing
 from costeer.errors import LocalProtocolError
@@ -45,7 +46,12 @@ class EdgeActor:
         return measure_choice(self._host, repeats, time.monotonic_ns)
 
     def live_begin(
-        self, plan: ArmPlan, terms: CodecTerms, shard: int, cloud: Handle | None
+        self,
+        plan: ArmPlan,
+        terms: CodecTerms,
+        shard: int,
+        cloud: Handle | None,
+        resumption: Resumption | None = None,
     ) -> None:
         """Run this shard's devices on the wall's clock.
 
@@ -54,8 +60,14 @@ class EdgeActor:
             terms: the arm's codec.
             shard: this shard's number.
             cloud: the cloud actor; None for methods without one.
+            resumption: how far the devices have come; None for a run that begins.
         """
-        self._live = LiveShard(self._host, plan, terms, shard, cloud, time.monotonic_ns)
+        clock_ns = time.monotonic_ns
+        self._live = LiveShard(self._host, plan, terms, shard, cloud, clock_ns, resumption)
+
+    def live_rehome(self, cloud: Handle, epoch: int) -> None:
+        """Go on with a cloud that knows no session."""
+        self._running().rehome(cloud, epoch)
 
     def live_poll(self) -> ShardNews:
         """Return what happened since the last call."""

@@ -6,13 +6,16 @@ A model host's state is a function of what it was told: the arm, the tokens of e
 and the payloads of its current position. A ledger remembers these, a few integers a token. When
 the host dies, one that is made anew is told the arm and then each session in one forward (a prefill
 of prompt and chosen tokens); with batch-invariant numerics its logits are those that the dead
-host had, so what was asked of the dead one can be asked again and gives the same values.
+host had, so what was asked of the dead one can be asked again and gives the same values. A drafting
+session holds rows of several positions and forgets tokens again: of it the forwards themselves are
+remembered, and repeated one after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from actors.values.port import ArmSpec
 from costeer.errors import LocalProtocolError
@@ -38,10 +41,12 @@ class Told:
     Args:
         tokens: of each branch (one at a cloud), prompt and chosen ones.
         decodes: payloads of the position that the newest forward leads to.
+        log: of a drafting session, all that it was told, in order, instead.
     """
 
     tokens: list[list[int]] = field(default_factory=list)
     decodes: list[EdgeDecode] = field(default_factory=list)
+    log: list[EdgeForward | EdgeDecode | CloudRow] = field(default_factory=list)
 
     def extend(self, runs: Runs, starts: Sequence[int]) -> None:
         """Add the tokens of a forward."""
@@ -53,7 +58,10 @@ class Told:
         self.decodes = []
 
     def decode(self, op: EdgeDecode) -> None:
-        """Add a payload; those of earlier positions are over."""
+        """Add a payload; those of earlier positions are over, but for a drafting session."""
+        if self.log:
+            self.log.append(op)
+            return
         self.decodes = [each for each in self.decodes if each.position == op.position]
         self.decodes.append(op)
 
@@ -83,25 +91,36 @@ class Ledger:
             if isinstance(op, Release):
                 self._sessions.pop(op.session, None)
             elif isinstance(op, EdgeForward):
-                self._told(op.session).extend(op.tokens, op.starts)
+                told = self._told(op.session)
+                if op.span is None:
+                    told.extend(op.tokens, op.starts)
+                else:
+                    told.log.append(op)
             elif isinstance(op, EdgeDecode):
                 self._told(op.session).decode(op)
             elif isinstance(op, CloudForward):
                 self._at_cloud = True
                 for row in op.rows:
-                    self._told(row.session).extend((row.tokens,), (row.start,))
+                    told = self._told(row.session)
+                    if row.span is None:
+                        told.extend((row.tokens,), (row.start,))
+                    else:
+                        told.log.append(row)
 
     def again(self) -> list[Op | Release]:
         """Return what brings a host that knows no session to where the last one was."""
+        logs = [told.log for told in self._sessions.values()]
         if self._at_cloud:
             rows = [
                 CloudRow(session, tuple(told.tokens[0]), 0)
                 for session, told in self._sessions.items()
+                if told.tokens
             ]
-            return [
-                CloudForward(tuple(rows[at : at + _PREFILL_ROWS]))
-                for at in range(0, len(rows), _PREFILL_ROWS)
+            batches = [rows[at : at + _PREFILL_ROWS] for at in range(0, len(rows), _PREFILL_ROWS)]
+            batches += [
+                [row for row in step if isinstance(row, CloudRow)] for step in zip_longest(*logs)
             ]
+            return [CloudForward(tuple(batch)) for batch in batches]
         ops: list[Op | Release] = []
         for session, told in self._sessions.items():
             if told.tokens:
@@ -109,6 +128,7 @@ class Ledger:
                 ops.append(EdgeForward(session, runs, (0,) * len(runs)))
         for told in self._sessions.values():
             ops.extend(told.decodes)
+            ops.extend(op for op in told.log if not isinstance(op, CloudRow))
         return ops
 
     def _told(self, session: int) -> Told:

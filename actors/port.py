@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from actors.host_news import Feed
 from costeer.errors import CosteerError
@@ -52,6 +52,22 @@ class Handle(Protocol):
 
     def call(self, method: str, *args: object) -> object:
         """Call and wait."""
+        ...
+
+
+@runtime_checkable
+class Revivable(Handle, Protocol):
+    """A host that can be made again when it has died."""
+
+    def revive(self, reason: str) -> None:
+        """Make it again, ready for the arm that it was told of; it knows no session of a live run.
+
+        Args:
+            reason: what was told of its death.
+
+        Raises:
+            HostDiedError: there is no room for it.
+        """
         ...
 
 

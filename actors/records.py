@@ -234,6 +234,13 @@ class Recorder:
         """Whether somebody watches, so that a driver need not look for nobody."""
         return self._watch is not None
 
+    def restore(self) -> None:
+        """Take the earlier rows as they are: they do not come once more."""
+        self._run.tokens.extend(self.earlier.tokens)
+        self._run.requests.extend(self.earlier.requests)
+        self._shown_tokens = len(self.earlier.tokens)
+        self._shown_requests = len(self.earlier.requests)
+
     def attend(self, look: Callable[[], Sight]) -> None:
         """Take what tells how a driver stands; called whenever news is shown."""
         self._look = look

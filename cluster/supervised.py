@@ -75,12 +75,20 @@ class SupervisedHandle:
         """Return the id of the node that the host is on, and of its process there."""
         return self.seat.place()
 
-    def revive(self) -> None:
-        """Make the host again, and tell it of the arm and of the sessions that it had.
+    def revive(self, reason: str) -> None:
+        """Make the host again, ready for the arm that it was told of.
+
+        Args:
+            reason: what was told of its death.
 
         Raises:
             HostDiedError: there is no room for it.
         """
+        noticed_s = time.monotonic()
+        self._make_again()
+        self._tell(Recovery(self.name, reason, 0, time.monotonic() - noticed_s))
+
+    def _make_again(self) -> None:
         # One that is alive and cannot be reached must not go on beside its successor.
         self.seat.end()
         self.seat = self._make(self.seat.epoch + 1)
@@ -93,7 +101,7 @@ class SupervisedHandle:
         for _ in range(_LIVES):
             noticed_s = time.monotonic()
             try:
-                self.revive()
+                self._make_again()
                 value = self.seat.call(method, *args)
             except HostDiedError as again:
                 died = again

@@ -352,7 +352,8 @@ STAGES = (
 )
 """Where a token's time can go, in the order in which it passes.
 
-``device_queue`` is the wait of a request behind an earlier one of the same user (open loop).
+``device_queue`` is the wait of a request behind an earlier one of the same user (open loop), and
+in a live run how long a session stood still because a host had died.
 ``draft`` is what the small model spent on drafts before the frame with them went up.
 ``edge_wait`` is the wait for the small model after the logits are there (for the ``slm_*``
 methods: its whole forward). ``refinement`` holds everything after the first MORE.

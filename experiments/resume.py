@@ -4,6 +4,9 @@ A simulated run begins again at time zero, on the values that are on disk for as
 (``actors.recall``): its rows come once more, are compared with those that were written, and only
 new ones are written, so that no row is lost or doubled and the digests are those of a run that
 nobody stopped.
+
+A live run goes on where its rows end: its clock too, each session from its tokens so far. How long
+it then stood still is in the ``device_queue`` of its next token.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ def interrupted_scenario(run_dir: Path) -> Scenario:
     """Return the scenario of a run that is not complete.
 
     Raises:
-        ConfigError: there is no such run, it is complete, or its way cannot go on.
+        ConfigError: there is no such run, or it is complete.
     """
     file = run_dir / "manifest.json"
     try:
@@ -39,7 +42,4 @@ def interrupted_scenario(run_dir: Path) -> Scenario:
             f"--resume {run_dir}: written in schema version {manifest.get('schema_version')}, this"
             f" program writes {SCHEMA_VERSION}; run it anew"
         )
-    scenario = load_scenario(str(run_dir / "scenario.yaml"))
-    if scenario.way == "live":
-        raise ConfigError(f"--resume {run_dir}: a live run cannot go on; run it anew")
-    return scenario
+    return load_scenario(str(run_dir / "scenario.yaml"))

@@ -100,7 +100,8 @@ def _begin(
     if scenario.way == "fleet":
         return _fleet(scenario, costs, plan, terms, recorder), {"compute": costs.origin}
     shards: Sequence[Handle] = laboratory.shards if method.edge_branches else ()
-    if recorder.earlier.tokens:
+    # Forwards of a drafting session depend on what was drafted, which no row tells: computed anew.
+    if recorder.earlier.tokens and plan.speculation is None:
         recall = Recall(recorder.earlier.tokens, unless=plan.arm.witnessed)
         cloud = RecallingCloud(cloud, recall) if cloud is not None else None
         shards = [RecallingEdge(shard, recall) for shard in shards]

@@ -1,8 +1,8 @@
 """The cloud of a live run: the engine and its model on one thread, its egress on the callers'.
 
 Shards push frames up and pull frames down; both calls come from other threads. A pushed message
-carries a sequence number: a repeated one is dropped, one that overtook an earlier one (calls are
-carried out at the same time) waits for it. A pull waits until the egress has sent something to
+carries (shard, epoch, sequence): a repeated one is dropped, one that overtook an earlier one (calls
+are carried out at the same time) waits for it. A pull waits until the egress has sent something to
 that shard, so a frame leaves at its absolute instant even while a forward runs.
 """
 
@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from threading import Condition, Thread
 
 from actors.device import CloudEgress
-from actors.live.frames import DownFrame, UpFrame
+from actors.live.frames import DownFrame, LineId, UpFrame
 from actors.sight import CloudLook, Lookout
 from actors.values.port import CloudHost
 from costeer.cloud import CloudEngine, EngineCounters, EngineSpec
@@ -73,10 +73,10 @@ class LiveCloud:
         self._clock_ns = clock_ns
         self._changed = Condition()
         self._inbox: list[UpFrame] = []
-        self._outbox: dict[int, deque[tuple[int, DownFrame]]] = {}
-        self._home: dict[int, int] = {}
-        self._next: dict[int, int] = {}
-        self._early: dict[tuple[int, int], Sequence[UpFrame]] = {}
+        self._outbox: dict[LineId, deque[tuple[int, DownFrame]]] = {}
+        self._home: dict[int, LineId] = {}
+        self._next: dict[LineId, int] = {}
+        self._early: dict[tuple[LineId, int], Sequence[UpFrame]] = {}
         self._timers: list[tuple[int, int]] = []
         self._step_due = False
         self._stopping = False
@@ -85,29 +85,29 @@ class LiveCloud:
         self._thread = Thread(target=self._guarded_loop, name="live-cloud", daemon=True)
         self._thread.start()
 
-    def push(self, shard: int, sequence: int, frames: Sequence[UpFrame]) -> None:
+    def push(self, line: LineId, sequence: int, frames: Sequence[UpFrame]) -> None:
         """Take frames from a shard, in the order of their sequence numbers, each once."""
         with self._changed:
             self._raise_failure()
-            following = self._next.get(shard, 0)
+            following = self._next.get(line, 0)
             if sequence >= following:
-                self._early[shard, sequence] = frames
-            while (shard, following) in self._early:
-                for frame in self._early.pop((shard, following)):
-                    self._home[frame.session] = shard
+                self._early[line, sequence] = frames
+            while (line, following) in self._early:
+                for frame in self._early.pop((line, following)):
+                    self._home[frame.session] = line
                     self._inbox.append(frame)
                 following += 1
-            self._next[shard] = following
+            self._next[line] = following
             self._changed.notify_all()
 
-    def pull(self, shard: int) -> list[DownFrame]:
+    def pull(self, line: LineId) -> list[DownFrame]:
         """Wait, half a second at most, for frames that have left for a shard."""
         deadline_ns = self._clock_ns() + int(_POLL_S * 1e9)
         with self._changed:
             while True:
                 self._raise_failure()
                 now_ns = self._clock_ns()
-                waiting = self._outbox.setdefault(shard, deque())
+                waiting = self._outbox.setdefault(line, deque())
                 left = []
                 while waiting and waiting[0][0] <= now_ns:
                     due_ns, frame = waiting.popleft()

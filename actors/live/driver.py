@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from actors.live.cloud import LiveCloudReport
+from actors.live.crew import Crew, Deaths
 from actors.live.sessions import ShardNews
-from actors.plan import ArmPlan, CodecTerms, engine_spec
-from actors.port import Handle, Pending, never
+from actors.plan import ArmPlan, CodecTerms
+from actors.port import Handle, HostDiedError, Pending, Revivable, never
 from actors.records import ArmRun, Recorder
 from actors.sight import CloudLook, Sight
 
@@ -23,6 +25,7 @@ def run_live(
     recorder: Recorder,
     wait_s: Callable[[float], None],
     stopped: Callable[[], bool] = never,
+    clock_ns: Callable[[], int] = time.monotonic_ns,
 ) -> ArmRun:
     """Run an arm to its end, or until stopped: then the rows so far are kept and marked.
 
@@ -34,25 +37,22 @@ def run_live(
         recorder: takes the rows.
         wait_s: waits between two looks at the shards (``time.sleep``).
         stopped: whether to stop; asked between two looks. An interrupt stops as well.
+        clock_ns: a monotone clock.
 
     Raises:
         Exception: what a host raised; the rows so far are handed on, and all threads end, before.
     """
+    recorder.restore()
     books = _Books(recorder)
-    begun: list[Handle] = []
-    cloud_begun = False
+    crew = Crew(plan, terms, cloud, shards, recorder.run, clock_ns)
     try:
-        if cloud is not None:
-            cloud.call("live_begin", engine_spec(plan, terms), plan.egress_bps)
-            cloud_begun = True
-        for index, shard in enumerate(shards):
-            mine = replace(plan, devices=plan.devices[index :: len(shards)])
-            shard.call("live_begin", mine, terms, index, cloud)
-            begun.append(shard)
+        crew.begin()
         while not (recorder.all_finished or stopped() or books.failure):
             looking = cloud.submit("live_look") if cloud is not None and recorder.watched else None
-            books.take([shard.submit("live_poll") for shard in shards])
+            deaths = books.take(crew.ask("live_poll"), crew)
             books.show(looking)
+            if deaths and not (recorder.all_finished or books.failure):
+                crew.mend(deaths)
             if not (recorder.all_finished or books.failure):
                 wait_s(POLL_S)
     except KeyboardInterrupt:
@@ -61,12 +61,12 @@ def run_live(
         books.failure = failure
     complete = recorder.all_finished and books.failure is None
     # Shards first: what they still send needs a cloud.
-    books.take([shard.submit("live_end") for shard in begun])
+    books.take(crew.ask("live_end"), crew)
     report = LiveCloudReport()
-    if cloud is not None and cloud_begun:
+    if cloud is not None and crew.serving:
         if recorder.watched:
             books.show(cloud.submit("live_look"))
-        report = books.cloud_report(cloud.submit("live_end"))
+        report = books.cloud_report(cloud.submit("live_end"), mortal=isinstance(cloud, Revivable))
     run = books.close(complete=complete and books.failure is None)
     if books.failure is not None:
         raise books.failure
@@ -88,24 +88,42 @@ class _Books:
         self.lateness_ns: list[int] = []
         self.failure: BaseException | None = None
 
-    def take(self, pendings: Sequence[Pending]) -> None:
-        """Take the rows of shards."""
-        for pending in pendings:
-            news = self._result(pending)
+    def take(self, pendings: Mapping[int, Pending], crew: Crew) -> Deaths:
+        """Take the rows of shards; return who was found dead and can be made again."""
+        deaths = Deaths()
+        for index, pending in pendings.items():
+            try:
+                news = pending.result()
+            except HostDiedError as died:
+                if crew.may_be_mended(index):
+                    deaths.shards[index] = died
+                else:
+                    self.failure = self.failure or died
+                continue
+            except Exception as failure:  # noqa: BLE001 - the driver raises it
+                self.failure = self.failure or failure
+                continue
             if isinstance(news, ShardNews):
-                for token in news.tokens:
-                    self._recorder.token(token)
-                for request in news.requests:
-                    self._recorder.request(request)
-                self.lateness_ns.extend(news.lateness_ns)
-                self._end_ns = max(self._end_ns, news.now_ns)
-                self.failure = self.failure or news.failure
+                self._take(news)
+                deaths.cloud = deaths.cloud or news.cloud_lost
+        return deaths
+
+    def _take(self, news: ShardNews) -> None:
+        for token in news.tokens:
+            self._recorder.token(token)
+        for request in news.requests:
+            self._recorder.request(request)
+        self.lateness_ns.extend(news.lateness_ns)
+        self._end_ns = max(self._end_ns, news.now_ns)
+        self.failure = self.failure or news.failure
 
     def show(self, looking: Pending | None) -> None:
         """Show whoever watches what came, and how the cloud stands."""
         if looking is not None:
-            found = self._result(looking)
-            self._look = found if isinstance(found, CloudLook) else None
+            # A cloud that died meanwhile shows nothing; whoever mends it hears of it elsewhere.
+            with suppress(HostDiedError):
+                found = looking.result()
+                self._look = found if isinstance(found, CloudLook) else None
         self._recorder.show()
 
     def _sight(self) -> Sight:
@@ -115,9 +133,22 @@ class _Books:
         look, self._look = self._look, None
         return Sight(self._end_ns, look, lateness_ns)
 
-    def cloud_report(self, pending: Pending) -> LiveCloudReport:
-        """Take what the cloud says at its end; nothing if it failed."""
-        report = self._result(pending)
+    def cloud_report(self, pending: Pending, *, mortal: bool) -> LiveCloudReport:
+        """Take what the cloud says at its end; nothing if it failed.
+
+        Args:
+            pending: its end.
+            mortal: whether it may have died after all was said, which is no failure then.
+        """
+        try:
+            report = pending.result()
+        except HostDiedError as died:
+            if not mortal:
+                self.failure = self.failure or died
+            return LiveCloudReport()
+        except Exception as failure:  # noqa: BLE001 - the driver raises it
+            self.failure = self.failure or failure
+            return LiveCloudReport()
         return report if isinstance(report, LiveCloudReport) else LiveCloudReport()
 
     def close(self, *, complete: bool) -> ArmRun:
@@ -125,10 +156,3 @@ class _Books:
         finished_ns = (row.finished_ns for row in self._recorder.finished_requests)
         end_ns = max(finished_ns, default=self._end_ns) if complete else self._end_ns
         return self._recorder.close(end_ns, complete=complete)
-
-    def _result(self, pending: Pending) -> object:
-        try:
-            return pending.result()
-        except Exception as failure:  # noqa: BLE001 - the driver raises it
-            self.failure = self.failure or failure
-            return None

@@ -1,12 +1,13 @@
-"""A shard of a live run: many devices, one small model, three threads.
+"""A shard of a live run: many devices, one small model, a thread and a line to the cloud.
 
-The main thread feeds the session machines and computes for them, many devices in one batch. The
-sender hands each frame over to the cloud when its access link has carried it, at the absolute
-instant, even while the main thread computes. The receiver waits for what the cloud sends. How late
-something was handed over against its instant is recorded.
+The main thread feeds the session machines and computes for them, many devices in one batch; what
+crosses to the cloud and back is the line's business (``line``). How late something was handed over
+against its instant is recorded.
 
 The threads end by themselves when all requests have ended and the last frames, the CLOSEs, have
-gone up; or at once when the shard is stopped before, or when one of them fails.
+gone up; or at once when the shard is stopped before, or when one of them fails. When the cloud dies
+the devices wait until ``rehome`` names its successor, and then open their sessions there again, on
+connections that stay warm.
 """
 
 from __future__ import annotations
@@ -18,16 +19,14 @@ from itertools import count
 from threading import Condition, Thread
 
 from actors.device import DeviceRun, link_of
-from actors.live.frames import DownFrame, UpFrame
+from actors.live.frames import DownFrame, LineId, UpFrame
+from actors.live.line import CloudLine, LineHooks
 from actors.live.sessions import Hooks, Sessions, ShardNews
 from actors.plan import ArmPlan, CodecTerms
-from actors.port import Handle, Pending
+from actors.port import Handle
+from actors.progress import Resumption
 from actors.values.port import EdgeHost
-from costeer.errors import LocalProtocolError
 from costeer.machine import FrameArrived, Release, Send
-
-_OUTSTANDING = 8
-"""Messages to the cloud that may be unanswered."""
 
 
 class LiveShard:
@@ -41,6 +40,7 @@ class LiveShard:
         shard: int,
         cloud: Handle | None,
         clock_ns: Callable[[], int],
+        resumption: Resumption | None = None,
     ) -> None:
         """Start the threads.
 
@@ -51,54 +51,109 @@ class LiveShard:
             shard: this shard's number.
             cloud: where frames go; None for methods without a cloud.
             clock_ns: a monotone clock.
+            resumption: how far the devices have come; None for a run that begins.
         """
         self._host = host
         self._shard = shard
-        self._cloud = cloud
-        self._zero_ns = clock_ns()
+        self._zero_ns = clock_ns() - (resumption.now_ns if resumption else 0)
         self._clock_ns = clock_ns
         self._changed = Condition()
         self._order = count()
         self._due: list[tuple[int, int, Callable[[], None]]] = []
-        self._outgoing: list[tuple[int, int, UpFrame]] = []
         self._stopping = False
         self._failure: BaseException | None = None
+        self._cloud_lost = False
         devices = [DeviceRun(each, link_of(each, plan.arm.seed)) for each in plan.devices]
         hooks = Hooks(self._now_ns, self._at, self._send, self._release)
         self._sessions = Sessions(plan, terms, devices, hooks)
-        self._sessions.plan_first()
-        loops = [self._run] if cloud is None else [self._run, self._send_loop, self._receive_loop]
-        self._threads = [
-            Thread(target=self._guarded, args=(loop,), name=f"live{loop.__name__}", daemon=True)
-            for loop in loops
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._sessions.plan_first(resumption)
+        self._lines: list[CloudLine] = []
+        if cloud is not None:
+            self._connect(cloud, resumption.epoch if resumption else 0)
+        self._thread = Thread(target=self._guarded_run, name="live-shard", daemon=True)
+        # First: a cloud that fails at once must not stop what is already due.
+        self._thread.start()
+        for line in self._lines:
+            line.start()
 
     def poll(self) -> ShardNews:
         """Return what happened since the last call."""
-        return self._sessions.take_news(self._failure)
+        news = self._sessions.take_news(self._failure)
+        news.cloud_lost = self._cloud_lost
+        return news
+
+    def rehome(self, cloud: Handle, epoch: int) -> None:
+        """Open all sessions again at another cloud.
+
+        Args:
+            cloud: knows none of them.
+            epoch: of the sessions; higher than before.
+        """
+        with self._changed:
+            self._lines[-1].close()
+            self._connect(cloud, epoch)
+            self._lines[-1].start()
+            self._cloud_lost = False
+            self._at(self._now_ns(), partial(self._sessions.reopen, epoch))
+            self._changed.notify_all()
 
     def stop(self) -> ShardNews:
         """End the threads and return what was left; requests that had come are censored."""
         with self._changed:
             self._stopping = self._stopping or self._sessions.open_requests > 0
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
+        self._wake_lines()
+        self._thread.join()
+        for line in self._lines:
+            line.join()
         self._sessions.censor()
         return self.poll()
 
+    # ------------------------------------------------------------------ the line
+
+    def _connect(self, cloud: Handle, epoch: int) -> None:
+        hooks = LineHooks(
+            now_ns=self._now_ns,
+            stopping=lambda: self._stopping,
+            over=self._over,
+            deliver=self._deliver,
+            note_late=self._sessions.note_late,
+            lost=self._lose,
+            failed=self._fail,
+        )
+        self._lines.append(CloudLine(cloud, LineId(self._shard, epoch), hooks))
+
+    def _lose(self) -> None:
+        with self._changed:
+            self._cloud_lost = True
+
+    def _deliver(self, frames: Sequence[DownFrame]) -> None:
+        """Put what the cloud sent on the access links."""
+        with self._changed:
+            now_ns = self._now_ns()
+            for frame in frames:
+                self._receive(frame, now_ns)
+            self._changed.notify_all()
+
+    def _wake_lines(self) -> None:
+        for line in self._lines:
+            line.wake()
+
     # ------------------------------------------------------------------ threads
 
-    def _guarded(self, loop: Callable[[], None]) -> None:
+    def _guarded_run(self) -> None:
         try:
-            loop()
+            self._run()
         except BaseException as failure:  # noqa: BLE001 - told to whoever polls, who raises it
-            with self._changed:
-                self._failure = self._failure or failure
-                self._stopping = True
-                self._changed.notify_all()
+            self._fail(failure)
+        self._wake_lines()
+
+    def _fail(self, failure: BaseException) -> None:
+        with self._changed:
+            self._failure = self._failure or failure
+            self._stopping = True
+            self._changed.notify_all()
+        self._wake_lines()
 
     def _over(self) -> bool:
         return self._stopping or self._sessions.open_requests == 0
@@ -118,45 +173,6 @@ class LiveShard:
             for handler in handlers:
                 handler()
             self._compute()
-
-    def _send_loop(self) -> None:
-        """Hand frames over to the cloud at their instants."""
-        sequence = 0
-        pending: list[Pending] = []
-        while self._cloud is not None:
-            with self._changed:
-                while not (self._over() or self._is_due(self._outgoing)):
-                    self._changed.wait(self._until_s(self._outgoing))
-                # The last CLOSE frames still go up when all requests have ended.
-                if self._stopping or not self._outgoing:
-                    break
-                if not self._is_due(self._outgoing):
-                    self._changed.wait(self._until_s(self._outgoing))
-                    continue
-                now_ns = self._now_ns()
-                frames = []
-                while self._outgoing and self._outgoing[0][0] <= now_ns:
-                    due_ns, _, frame = heappop(self._outgoing)
-                    self._sessions.note_late(now_ns - due_ns)
-                    frames.append(frame)
-            pending.append(self._cloud.submit("push", self._shard, sequence, frames))
-            sequence += 1
-            if len(pending) == _OUTSTANDING:
-                pending.pop(0).result()
-        for one in pending:
-            one.result()
-
-    def _receive_loop(self) -> None:
-        """Take what the cloud sends, put it on the access links, and wait again."""
-        while self._cloud is not None and not self._over():
-            frames = self._cloud.call("pull", self._shard)
-            if not isinstance(frames, list):
-                raise LocalProtocolError(f"live: pull returned {frames!r}")
-            with self._changed:
-                now_ns = self._now_ns()
-                for frame in frames:
-                    self._receive(frame, now_ns)
-                self._changed.notify_all()
 
     def _receive(self, frame: DownFrame, now_ns: int) -> None:
         device = self._sessions.device_of(frame.session)
@@ -191,8 +207,7 @@ class LiveShard:
             now_ns = self._now_ns()
             arrival_ns = device.access.up(now_ns, len(command.frame)).arrival_ns
             frame = UpFrame(command.session, command.frame, arrival_ns - now_ns)
-            heappush(self._outgoing, (arrival_ns, next(self._order), frame))
-            self._changed.notify_all()
+            self._lines[-1].send(arrival_ns, frame)
 
     def _compute(self) -> None:
         if self._sessions.has_work:

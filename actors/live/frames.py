@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from costeer.machine import CloudTrace
+
+
+class LineId(NamedTuple):
+    """Who talks to a cloud: a shard, in one of its lives.
+
+    Args:
+        shard: its number.
+        epoch: of the sessions that it opens; a shard that was made again has a higher one.
+    """
+
+    shard: int
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from threading import Lock
 
 from actors.device import DeviceRun, by_session
 from actors.plan import ArmPlan, CodecTerms
+from actors.progress import Resumption
 from actors.records import RequestRow, TokenRow
 from costeer.endpoint import Endpoint
 from costeer.errors import LocalProtocolError
@@ -50,6 +51,7 @@ class ShardNews:
         lateness_ns: how late each frame was handed over or taken.
         now_ns: the shard's clock.
         failure: what one of its threads raised; the rows up to then are here nevertheless.
+        cloud_lost: whether its cloud has died, and no other has taken its place so far.
     """
 
     tokens: list[TokenRow] = field(default_factory=list)
@@ -57,6 +59,7 @@ class ShardNews:
     lateness_ns: list[int] = field(default_factory=list)
     now_ns: int = 0
     failure: BaseException | None = None
+    cloud_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +103,31 @@ class Sessions:
         self._news = ShardNews()
         self.open_requests = len(self._by_session)
 
-    def plan_first(self) -> None:
-        """Let every device's first request come at its time."""
+    def plan_first(self, resumption: Resumption | None = None) -> None:
+        """Let every device's first request come at its time, or go on where the device was."""
         for device in self._devices:
-            self._plan_request(device, 0)
+            if resumption is None:
+                self._plan_request(device, 0)
+                continue
+            progress = resumption.devices[device.plan.device]
+            device.restore(progress, resumption.epoch)
+            self.open_requests -= progress.request
+            if progress.tokens:
+                self._hooks.at(resumption.now_ns, partial(self._continue, device))
+            else:
+                self._plan_request(device, progress.last_ns)
+
+    def reopen(self, epoch: int) -> None:
+        """Open every session again, at a cloud that knows none of them."""
+        for device in self._devices:
+            device.epoch = epoch
+            machine = device.machine
+            if machine is None:
+                continue
+            self._ops = [each for each in self._ops if each[1] is not machine]
+            if self._plan.arm.method.edge_branches:
+                self._hooks.release(Release(device.session))
+            self._continue(device)
 
     def device_of(self, session: int) -> DeviceRun:
         """Return the device of a session."""
@@ -187,6 +211,14 @@ class Sessions:
     def _begin(self, device: DeviceRun, intended_ns: int) -> None:
         device.begin(self._plan, self._terms, intended_ns)
         self.tell(device, Start(intended_ns), self._hooks.now_ns())
+
+    def _continue(self, device: DeviceRun) -> None:
+        """Go on with a session from its tokens so far; how long it stood still is its wait."""
+        ended = device.resume(self._plan, self._terms)
+        if ended:
+            self._finish(device, Finish(device.session, ended))
+        else:
+            self.tell(device, Start(device.last_ns), self._hooks.now_ns())
 
     def _finish(self, device: DeviceRun, finish: Finish) -> None:
         now_ns = self._hooks.now_ns()

@@ -16,11 +16,11 @@ from actors.cloud import CloudActor
 from actors.edge import EdgeActor
 from actors.live.cloud import LiveCloud
 from actors.live.driver import run_live
-from actors.live.frames import UpFrame
+from actors.live.frames import LineId, UpFrame
 from actors.models.numerics import Numerics
 from actors.plan import ArmPlan, Request, engine_spec
 from actors.port import Handle, LocalHandle, Pending
-from actors.records import ArmRun, Recorder
+from actors.records import ArmRun, Earlier, Recorder
 from actors.values.generated import GeneratedConfig, RowSource
 from actors.values.models import ModelCloudHost, ModelEdgeHost
 from actors.values.rows import RowCloudHost, RowEdgeHost
@@ -155,6 +155,47 @@ def test_open_arrivals_that_wait_are_told() -> None:
     assert output_digest(run.tokens) == output_digest(run_virtual(plan).tokens)
 
 
+# --------------------------------------------------------------------------- going on
+
+
+@pytest.mark.parametrize("method", ["costeer", "llm_with", "slm_with"])
+@pytest.mark.parametrize("share", [0.2, 0.7])
+def test_a_run_goes_on_from_its_rows(method: str, share: float) -> None:
+    """Law 8: with the tokens that it would have had, each once, on a clock that goes on."""
+    plan = arm_plan(method, fleet(requests=2), max_new_tokens=6)
+    whole = live(plan)
+    by_time = sorted(whole.tokens, key=lambda row: row.chosen_at_ns)
+    tokens = by_time[: int(share * len(by_time))]
+    last_ns = tokens[-1].chosen_at_ns
+    requests = [row for row in whole.requests if row.finished_ns <= last_ns]
+    kept = Kept()
+    count = sum(len(one.requests) for one in plan.devices)
+    recorder = Recorder(count, kept, piece_tokens=3, earlier=Earlier(tokens, requests))
+    run = live(plan, recorder=recorder)
+    assert run.complete
+    assert output_digest(run.tokens) == output_digest(whole.tokens)
+    assert len(kept.tokens) == len(whole.tokens) - len(tokens)
+    assert len(kept.requests) == len(whole.requests) - len(requests)
+    assert min(row.chosen_at_ns for row in kept.tokens) >= last_ns
+    for row in kept.tokens:
+        assert sum(row.record.stages_ns) == row.record.latency_ns
+    totals = {row.session: row.moved.frame_bytes_up for row in run.requests}
+    once = {row.session: row.moved.frame_bytes_up for row in whole.requests}
+    under_way = {row.record.session for row in tokens} - {row.session for row in requests}
+    assert all(totals[session] > once[session] for session in under_way if once[session])
+
+
+def test_a_run_that_had_said_everything_ends_at_once() -> None:
+    plan = arm_plan("costeer", fleet(), max_new_tokens=3)
+    whole = live(plan)
+    by_time = sorted(whole.tokens, key=lambda row: row.chosen_at_ns)
+    # The last token of every session is written, the end of one is not.
+    recorder = Recorder(3, Kept(), earlier=Earlier(by_time, whole.requests[1:]))
+    run = live(plan, recorder=recorder)
+    assert output_digest(run.tokens) == output_digest(whole.tokens)
+    assert [row.reason for row in run.requests] == ["length"] * 3
+
+
 # --------------------------------------------------------------------------- each frame once
 
 
@@ -200,7 +241,7 @@ def test_messages_that_overtake_are_put_in_order(monkeypatch: pytest.MonkeyPatch
     assert isinstance(hosts[0].host, CloudActor)
     cloud = LiveCloud(hosts[0].host._host, engine_spec(plan, terms), 0, monotonic_ns)
     for shard, sequence in [(0, 2), (0, 0), (1, 1), (0, 0), (0, 1), (0, 2), (1, 0), (0, 3)]:
-        cloud.push(shard, sequence, [UpFrame(shard, b"%d-%d" % (shard, sequence), 0)])
+        cloud.push(LineId(shard, 0), sequence, [UpFrame(shard, b"%d-%d" % (shard, sequence), 0)])
     cloud.stop()
     assert arrived == [b"0-0", b"0-1", b"0-2", b"1-0", b"1-1", b"0-3"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -28,7 +29,6 @@ from tests.actors.fleets import (
     arm_plan,
     begin,
     device,
-    driver_of,
     generated_hosts,
     link,
     recorder_of,
@@ -126,27 +126,52 @@ def test_a_dead_host_is_named(port: RayPort) -> None:
         assert "\n" not in str(died.value)
 
 
-def test_a_cloud_that_dies_ends_a_live_run(hosts: Hosts, port: RayPort) -> None:
-    cloud, _ = generated_hosts(0, port)
-    assert isinstance(cloud, SupervisedHandle)
-    slow = [device(number, where=link(30 * MS, 0)) for number in range(2)]
-    plan = arm_plan(devices=slow, max_new_tokens=150)
-    terms = begin(plan, (cloud, hosts[1]))
+@pytest.mark.parametrize("target", ["cloud", "shard", "both"])
+def test_a_live_run_goes_on_when_hosts_are_killed(target: str, hosts: Hosts, port: RayPort) -> None:
+    slow = [device(number, 2, where=link(5 * MS, 0)) for number in range(4)]
+    plan = arm_plan("costeer", slow, max_new_tokens=30)
+    terms = begin(plan, hosts)
     kept = Kept()
     recorder = recorder_of(plan, kept)
+    doomed = [hosts[0]] * (target != "shard") + [hosts[1][0]] * (target != "cloud")
+    before = len(port.recoveries)
 
     def wait(pause_s: float) -> None:
-        if recorder.run.tokens:
-            cloud.seat.end()
+        if len(recorder.run.tokens) > 8:
+            for host in doomed:
+                assert isinstance(host, SupervisedHandle)
+                os.kill(host.place()[1], signal.SIGKILL)
+            doomed.clear()
         wait_s(pause_s)
 
+    run = run_live(plan, terms, hosts[0], hosts[1], recorder, wait)
+    assert run.complete
+    assert len(port.recoveries) - before == (2 if target == "both" else 1)
+    assert output_digest(run.tokens) == output_digest(run_virtual(plan).tokens)
+    assert sorted(kept.tokens, key=lambda row: (row.device, row.request, row.record.position)) == (
+        run.tokens
+    )
+    # The pause is told as such, and no connection was set up anew.
+    stood_still = [row for row in run.tokens if row.record.position and row.record.stages_ns[0]]
+    assert 1 <= len(stood_still) <= 4
+    assert all(sum(row.record.stages_ns) == row.record.latency_ns for row in run.tokens)
+
+
+def test_hosts_that_cannot_live_are_given_up(hosts: Hosts, port: RayPort) -> None:
+    slow = [device(number, where=link(30 * MS, 0)) for number in range(2)]
+    plan = arm_plan("slm_with", slow, max_new_tokens=150)
+    terms = begin(plan, hosts)
+    shard = hosts[1][0]
+    assert isinstance(shard, SupervisedHandle)
+
+    def wait(_: float) -> None:
+        shard.seat.end()
+
+    before = len(port.recoveries)
+    recorder = recorder_of(plan)
     with pytest.raises(HostDiedError):
-        run_live(plan, terms, cloud, hosts[1], recorder, wait)
-    assert kept.tokens
-    assert [row.reason for row in kept.requests] == ["censored"] * 2
-    # The shards have no thread left and may be used again.
-    plan = arm_plan("costeer", DEVICES)
-    assert digest(driver_of(plan, hosts).run()) == digest(run_virtual(plan))
+        run_live(plan, terms, None, [shard], recorder, wait)
+    assert len(port.recoveries) - before >= 5
 
 
 @pytest.mark.usefixtures("port")

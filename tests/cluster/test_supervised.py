@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -20,6 +21,7 @@ from actors.port import HostDiedError, LocalHandle, Pending, Recovery
 from actors.values.models import ModelCloudHost, ModelEdgeHost
 from actors.values.rows import RowCloudHost, RowEdgeHost
 from cluster.supervised import SupervisedHandle
+from costeer.speculation import SpeculationConfig
 from experiments.results import digest
 from tests.actors.fleets import Hosts, arm_plan, device, generated_hosts, plans, run_virtual
 from tests.actors.tiny_pair import VOCAB as TINY_VOCAB
@@ -104,8 +106,23 @@ def test_deaths_change_neither_tokens_nor_times(plan: ArmPlan, every: int, when:
     assert digest(run_virtual(plan, dying)) == digest(run_virtual(plan, hosts))
 
 
-@pytest.mark.parametrize("method", ["costeer", "llm_with"])
-def test_caches_of_models_are_rebuilt_bit_for_bit(method: str) -> None:
+@given(
+    plan=plans(["costeer", "light_costeer"]),
+    speculation=st.builds(SpeculationConfig, drafts=st.integers(1, 4)),
+    every=st.integers(1, 5),
+)
+@settings(max_examples=15)
+def test_deaths_change_nothing_of_what_is_drafted(
+    plan: ArmPlan, speculation: SpeculationConfig, every: int
+) -> None:
+    plan = replace(plan, speculation=speculation)
+    hosts = generated_hosts(2)
+    dying = mortal_hosts(hosts, lambda host, call: "after" if (host + call) % every == 0 else "")
+    assert digest(run_virtual(plan, dying)) == digest(run_virtual(plan, hosts))
+
+
+@pytest.mark.parametrize(("method", "drafts"), [("costeer", 0), ("costeer", 3), ("llm_with", 0)])
+def test_caches_of_models_are_rebuilt_bit_for_bit(method: str, drafts: int) -> None:
     numerics = Numerics.BATCH_INVARIANT
     make_cloud = partial(
         ModelCloudHost, str(tiny_folder("qwen2", 0)), numerics, vocab_size=TINY_VOCAB
@@ -115,6 +132,8 @@ def test_caches_of_models_are_rebuilt_bit_for_bit(method: str) -> None:
     )
     devices = [device(number) for number in range(3)]
     plan = arm_plan(method, [_small(one) for one in devices], max_new_tokens=6)
+    if drafts:
+        plan = replace(plan, speculation=SpeculationConfig(drafts=drafts))
 
     def hosts(kill: Callable[[int], str]) -> Hosts:
         return (
@@ -128,8 +147,6 @@ def test_caches_of_models_are_rebuilt_bit_for_bit(method: str) -> None:
 
 
 def _small(plan: Any) -> Any:
-    from dataclasses import replace
-
     def within(ids: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(token % TINY_VOCAB for token in ids)
 

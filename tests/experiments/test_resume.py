@@ -86,6 +86,22 @@ def test_texts_of_models_are_those_of_the_whole_run(tmp_path: Path) -> None:
     check_rows(tmp_path / "run", tmp_path / "whole")
 
 
+def test_a_live_run_goes_on_where_its_rows_end(tmp_path: Path) -> None:
+    given = scenario(
+        way="live", arms=[{"method": "slm_with"}, {"method": "costeer"}],
+        workload={"max_new_tokens": 12},
+    )  # fmt: skip
+    simulated = run(given.model_copy(update={"way": "virtual"}), tmp_path / "virtual")
+    with pytest.raises(KeyboardInterrupt):
+        run(given, tmp_path / "run", progress=Cut(90, "ctrl-c"))
+    said = [output for output, _ in digests(simulated)]
+    assert [output for output, _ in resumed(given, tmp_path / "run")] == said
+    found = load(tmp_path / "run")
+    assert found.complete
+    assert len(found.tokens) == len(load(tmp_path / "virtual").tokens)
+    assert not found.tokens.duplicated(["arm", "device", "request", "position"]).any()
+
+
 def test_a_driver_that_is_killed_goes_on(tmp_path: Path) -> None:
     """SIGKILL while pieces are written; a torn piece is no piece."""
     given = scenario(
