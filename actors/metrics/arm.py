@@ -44,6 +44,7 @@ class ArmMetrics:
         self._metrics = metrics
         self._method = plan.arm.method.name
         self._codec = codec or "none"
+        self._drafting = plan.speculation is not None
         self._link_of = {device.device: device.link_class for device in plan.devices}
         self._states = DeviceStates(plan)
         self._cloud = (0, 0, 0, 0)
@@ -85,6 +86,14 @@ class ArmMetrics:
         metrics.add("tokens", len(rows), method)
         metrics.add("certified_tokens", sum(record.certified for record in records), method)
         metrics.add("refinement_rounds", sum(record.rounds for record in records), method)
+        if self._drafting:
+            for name, count in (
+                ("accepted_tokens", sum(record.drafted for record in records)),
+                ("refutations", sum(record.refuted > 0 for record in records)),
+                ("refuted_tokens", sum(record.refuted for record in records)),
+                ("unsent_tokens", sum(record.unsent for record in records)),
+            ):
+                metrics.add(f"spec_decode_{name}", count, method)
 
     def _request(self, row: RequestRow) -> None:
         metrics = self._metrics

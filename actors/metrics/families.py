@@ -90,6 +90,30 @@ FAMILIES = (
     ),
     Family("refinement_rounds", "counter", "MORE requests of tokens.", ("method",)),
     Family(
+        "spec_decode_accepted_tokens",
+        "counter",
+        "Tokens that the cloud had been told as drafts before they were chosen.",
+        ("method",),
+    ),
+    Family(
+        "spec_decode_refutations",
+        "counter",
+        "Choices that refuted a draft; all drafts behind it go with it.",
+        ("method",),
+    ),
+    Family(
+        "spec_decode_refuted_tokens",
+        "counter",
+        "Drafts that were refuted after the cloud had been told them.",
+        ("method",),
+    ),
+    Family(
+        "spec_decode_unsent_tokens",
+        "counter",
+        "Drafts that were refuted before they went up.",
+        ("method",),
+    ),
+    Family(
         "requests",
         "counter",
         "Requests that ended: eos, length, failed, or censored by the end of the run.",

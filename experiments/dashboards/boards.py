@@ -282,6 +282,8 @@ CLOUD = Board(
     clocked=False,
 )
 
+_ACCEPTED = _rate("costeer_spec_decode_accepted_tokens_total", "method")
+
 STEERING = Board(
     "costeer-steering",
     "CoSteer: Steering",
@@ -309,6 +311,32 @@ STEERING = Board(
                     f" / {_rate('costeer_tokens_total', 'method')}",
                     "{{method}}",
                 ),
+            ),
+        ),
+        Panel(
+            "Acceptance of drafts",
+            "Right ones among those judged; what stands behind a wrong one is not judged.",
+            "percentunit",
+            (
+                Query(
+                    f"{_ACCEPTED} / ({_ACCEPTED}"
+                    f" + {_rate('costeer_spec_decode_refutations_total', 'method')})",
+                    "{{method}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Drafts per token",
+            "Accepted ones save an exchange each; refuted ones went up in vain, unsent ones cost"
+            " the device's time alone.",
+            "none",
+            tuple(
+                Query(
+                    f"{_rate(f'costeer_spec_decode_{kind}_tokens_total', 'method')}"
+                    f" / {_rate('costeer_tokens_total', 'method')}",
+                    f"{kind} {{{{method}}}}",
+                )
+                for kind in ("accepted", "refuted", "unsent")
             ),
         ),
     ),

@@ -244,7 +244,9 @@ def test_alerts_fire_when_they_should_and_are_silent_otherwise(tmp_path: Path) -
 
 
 def _run(metrics: Metrics, way: str, out_dir: Path) -> None:
-    given = scenario(way=way, cloud={"egress_mbps": 1})
+    arms = [each.model_dump(exclude_none=True) for each in scenario().arms]
+    drafting = {"method": "costeer", "codec": "top8-bf16-naive", "speculation": {"drafts": 2}}
+    given = scenario(way=way, cloud={"egress_mbps": 1}, arms=[*arms, drafting])
     with open_laboratory(given, "none") as laboratory:
         chosen = scenario_way(laboratory, given)
         work = plan_workload(given)

@@ -46,7 +46,7 @@ def total(samples: Samples, name: str, **labels: str) -> float:
 
 
 def counted(way: str, tmp_path: Path) -> tuple[Metrics, Path]:
-    given = scenario(way=way)
+    given = scenario(way=way, **({"values": "null"} if way == "fleet" else {}))
     metrics = Metrics(scenario=given.name, way=given.way, values=given.values)
     with open_laboratory(given, "none") as laboratory:
         run_arms(
@@ -61,7 +61,10 @@ def counted(way: str, tmp_path: Path) -> tuple[Metrics, Path]:
     return metrics, tmp_path / "run"
 
 
-@pytest.mark.parametrize(("way", "clock"), [("virtual", "costeer_sim_"), ("live", "costeer_")])
+@pytest.mark.parametrize(
+    ("way", "clock"),
+    [("virtual", "costeer_sim_"), ("fleet", "costeer_sim_"), ("live", "costeer_")],
+)
 def test_metrics_say_what_the_rows_say(way: str, clock: str, tmp_path: Path) -> None:
     metrics, run_dir = counted(way, tmp_path)
     found, samples = load(run_dir), samples_of(metrics)
