@@ -17,7 +17,7 @@ from costeer.speculation import SpeculationConfig
 from netsim.profiles import LinkProfile
 from netsim.sharing import Discipline
 
-_REQUEST_BITS = 12
+REQUEST_BITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +177,17 @@ def session_id(device: int, request: int) -> int:
     Raises:
         ConfigError: a million devices and 4,096 requests each are what a frame's 32 bits hold.
     """
-    if request >> _REQUEST_BITS or device >> (32 - _REQUEST_BITS):
+    if request >> REQUEST_BITS or device >> (32 - REQUEST_BITS):
         raise ConfigError(
-            f"device {device}, request {request}: at most {1 << (32 - _REQUEST_BITS)} devices"
-            f" with {1 << _REQUEST_BITS} requests each fit one run"
+            f"device {device}, request {request}: at most {1 << (32 - REQUEST_BITS)} devices"
+            f" with {1 << REQUEST_BITS} requests each fit one run"
         )
-    return device << _REQUEST_BITS | request
+    return device << REQUEST_BITS | request
 
 
 def device_and_request(session: int) -> tuple[int, int]:
     """Return the device of a session id, and which of its sessions it is."""
-    return session >> _REQUEST_BITS, session & (1 << _REQUEST_BITS) - 1
+    return session >> REQUEST_BITS, session & (1 << REQUEST_BITS) - 1
 
 
 def session_spec(

@@ -8,7 +8,7 @@ direction's acknowledgements), plus packets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from actors.sight import Sight
@@ -39,6 +39,14 @@ class ByteMeter:
         """Add another meter's counts to this one."""
         for item in fields(self):
             setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
+
+    def less(self, others: Iterable[ByteMeter]) -> ByteMeter:
+        """Return what is left of these counts without others'."""
+        gone = ByteMeter()
+        for other in others:
+            gone.add(other)
+        names = [item.name for item in fields(self)]
+        return ByteMeter(*(getattr(self, name) - getattr(gone, name) for name in names))
 
 
 @dataclass(frozen=True, slots=True)

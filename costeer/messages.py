@@ -230,6 +230,21 @@ def encode_open(body: Open) -> bytes:
     return bytes(out)
 
 
+def open_bytes(
+    max_new_tokens: int, codec_fingerprint: int, round_trip_bytes: int, prompt_bytes: int
+) -> int:
+    """Return the size of the body of a first epoch's OPEN, without making it.
+
+    Args:
+        max_new_tokens: as in ``Open``, and so the next two.
+        codec_fingerprint: ...
+        round_trip_bytes: ...
+        prompt_bytes: ``number_bytes`` of all ids of the prompt.
+    """
+    numbers = (max_new_tokens, codec_fingerprint, round_trip_bytes, 0)
+    return 1 + sum(map(number_bytes, numbers)) + prompt_bytes
+
+
 def decode_open(data: bytes) -> Open:
     """Return what an OPEN frame asks for.
 

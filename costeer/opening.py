@@ -37,7 +37,12 @@ def check_open(body: Open, spec: EngineSpec, memory: Memory) -> None:
             " spoken here; give both sides the same codec configuration"
         )
     if not memory.has_room(needs_tokens):
-        raise RemoteProtocolError(f"{limits.max_waiting} sessions wait already; try later")
+        raise RemoteProtocolError(no_room(limits.max_waiting))
+
+
+def no_room(max_waiting: int) -> str:
+    """Return what a device is told that comes when so many sessions wait for memory."""
+    return f"{max_waiting} sessions wait already; try later"
 
 
 def new_session(frame: Frame, body: Open, spec: EngineSpec, uplink_ns: int, now_ns: int) -> Session:

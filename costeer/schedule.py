@@ -13,37 +13,47 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import MutableSequence, Sequence
 
 
 def plan_step(pending_N: Sequence[int], max_batch: int, chunk_tokens: int) -> list[int]:
-    """Return how many tokens of each ready row the next forward takes.
+    """Return how many tokens of each ready row the next forward takes; see ``fill_step``."""
+    take_N = [0] * len(pending_N)
+    fill_step(pending_N, take_N, len(pending_N), max_batch, chunk_tokens)
+    return take_N
+
+
+def fill_step(
+    pending_N: Sequence[int],
+    take_N: MutableSequence[int],
+    count: int,
+    max_batch: int,
+    chunk_tokens: int,
+) -> None:
+    """Write down how many tokens of each ready row the next forward takes: 0 for rows that wait.
 
     Args:
         pending_N: tokens not yet in the cache, per row in ready order; each at least 1.
+        take_N: takes one figure per row.
+        count: N.
         max_batch: rows at most.
         chunk_tokens: prompt tokens at most, over all rows with more than one pending token.
-
-    Returns:
-        One figure per row, 0 for rows that wait.
     """
-    take_N = [0] * len(pending_N)
     rows = 0
-    for index, pending in enumerate(pending_N):
-        if rows == max_batch:
-            return take_N
-        if pending == 1:
+    for index in range(count):
+        take_N[index] = 0
+        if pending_N[index] == 1 and rows < max_batch:
             take_N[index] = 1
             rows += 1
     budget = chunk_tokens
-    for index, pending in enumerate(pending_N):
+    for index in range(count):
         if rows == max_batch or budget == 0:
-            return take_N
+            return
+        pending = pending_N[index]
         if pending > 1:
             take_N[index] = min(pending, budget)
             budget -= take_N[index]
             rows += 1
-    return take_N
 
 
 def admit(needed_N: Sequence[int], free_tokens: int, free_rows: int) -> int:

@@ -15,7 +15,9 @@ Function = TypeVar("Function", bound=Callable[..., object])
 def compiled(rule: Function, folder: str | None = None) -> Function:
     """The rule as machine code, with the rules that it calls. Made once.
 
-    Overflow wraps, as in any 64-bit integer: each rule says up to where it is exact.
+    Overflow wraps, as in any 64-bit integer: each rule says up to where it is exact. Nobody counts
+    who holds an array: that would be most of what the code does. So a rule makes no array or list;
+    it writes into those that it is given.
 
     Args:
         rule: the function.
@@ -37,11 +39,12 @@ def _compiled(rule: Any, folder: str | None = None) -> Any:  # noqa: ANN401 - a 
     bound = FunctionType(
         rule.__code__, rule.__globals__ | called, rule.__name__, rule.__defaults__, rule.__closure__
     )
+    options: Any = {"error_model": "numpy", "nogil": True, "_nrt": False}
     if folder is None:
-        return njit(error_model="numpy", nogil=True)(bound)
+        return njit(**options)(bound)
     settings: Any = config
     before, settings.CACHE_DIR = settings.CACHE_DIR, folder
     try:
-        return njit(error_model="numpy", nogil=True, cache=True)(bound)
+        return njit(**options, cache=True)(bound)
     finally:
         settings.CACHE_DIR = before

@@ -86,17 +86,18 @@ class Transport:
         """
         cubic = self.congestion is Congestion.CUBIC
         windowed = self.congestion is not Congestion.NONE
-        return (
+        base = (
             ack_ns,
             rto_ns,
             self.initial_window if windowed else 0,
             _CUBIC_KEPT,
             _GROWTH if windowed else 0,
             int(cubic and self.slow_start_after_idle),
-            ack_ns * MILLI // max(packet_ns, 1) if self.congestion is Congestion.PACED else 0,
+            int(self.congestion is Congestion.PACED),
             int(self.ordered),
             buffer,
         )
+        return with_figures(base, ack_ns, rto_ns, buffer, packet_ns)
 
     def fresh(self, ack_ns: int, packet_ns: int) -> State:
         """`netsim.tcp.STATE` of one direction of a new connection.
@@ -107,12 +108,37 @@ class Transport:
         """
         if self.congestion is Congestion.NONE:
             return (0, 0, 0, 0, 0, 0, 0, 0)
-        if self.congestion is Congestion.CUBIC:
-            fills_ns = ack_ns + min(max(ack_ns // 8, _HYSTART_MIN_NS), _HYSTART_MAX_NS)
-        else:
-            fills_ns = 2 * ack_ns
-        threshold = max(fills_ns * MILLI // max(packet_ns, 1), _HYSTART_LOW_WINDOW * MILLI)
+        paced = self.congestion is Congestion.PACED
+        threshold = first_threshold(ack_ns, packet_ns, paced)
         return (0, 0, self.initial_window * MILLI, threshold, 0, 0, 0, 0)
+
+
+def with_figures(terms: Terms, ack_ns: int, rto_ns: int, buffer: int, packet_ns: int) -> Terms:
+    """The same choices on another path. Numbers only, for compiled code.
+
+    Args:
+        terms: `TERMS` of some path.
+        ack_ns: mean round trip of this one, empty.
+        rto_ns: its retransmission time-out.
+        buffer: what its bottleneck can hold, as work; 0 for no limit.
+        packet_ns: time of a full packet on it, at its mean rate.
+    """
+    paced = ack_ns * MILLI // max(packet_ns, 1) if terms[6] else 0
+    return (ack_ns, rto_ns, terms[2], terms[3], terms[4], terms[5], paced, terms[7], buffer)
+
+
+def first_threshold(ack_ns: int, packet_ns: int, paced: bool) -> int:
+    """Where the first slow start ends, thousandths of a packet. Numbers only, for compiled code.
+
+    Args:
+        ack_ns: mean round trip of the empty link.
+        packet_ns: time of a full packet on it, at its mean rate.
+        paced: whether what has been delivered rules it, not HyStart.
+    """
+    fills_ns = ack_ns + min(max(ack_ns // 8, _HYSTART_MIN_NS), _HYSTART_MAX_NS)
+    if paced:
+        fills_ns = 2 * ack_ns
+    return max(fills_ns * MILLI // max(packet_ns, 1), _HYSTART_LOW_WINDOW * MILLI)
 
 
 IDEAL = Transport(Congestion.NONE)

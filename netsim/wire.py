@@ -83,6 +83,8 @@ one STREAM frame (8) a packet; an acknowledgement has an ACK frame (10) instead.
 
 def pieces(size_bytes: int, piece_bytes: int) -> int:
     """How many pieces of at most `piece_bytes` hold `size_bytes`; 0 for nothing."""
+    if 0 < size_bytes <= piece_bytes:  # nearly always, and a division takes its time
+        return 1
     return (size_bytes + piece_bytes - 1) // piece_bytes
 
 

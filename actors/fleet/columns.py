@@ -1,67 +1,121 @@
 """Names of the columns of a fleet's tables.
 
-Few tables of many columns, not many columns: what a device needs lies together in memory, and
-machine code that hands a hundred arrays from function to function does little else.
+Few tables of many columns, not many columns: what a device needs lies together in memory. Where a
+column exists for each direction of a link, the first is that of the way down and the way up lies
+one stride behind it.
 """
 
-# Of a device, fixed.
-NUMBER, LINK, HARDWARE, FIRST_SESSION = range(4)
-"""Its id, link class, device class, and where its sessions begin."""
+from actors.fleet.histogram import BUCKETS
+from actors.fleet.names import CLASS_FIGURES
+from costeer.machine import STAGES as STAGE_NAMES
 
-# Of a session, fixed.
-(
-    SESSION_ID,
-    OWNER,
-    DUE_NS,
-    PROMPT,
-    NEEDS,
-    OPEN_BYTES,
-    FIRST_ROW,
-    FIRST_OUT,
-    LENGTH,
-    EDGE_PROMPT,
-) = range(10)
-"""Its id; index of its device; when it comes (open loop) or after what pause; tokens that the
-cloud is sent; KV tokens that it reserves; size of its OPEN frame; where its outcomes begin; where
-its rows are written; its tokens; tokens of the small model's first branch, behind it the second."""
-SESSION_FIGURES = 11
+DOWN, UP = 0, 1
+"""Directions of a link."""
 
-# Of an outcome, fixed.
-TOKEN, ROUNDS, FIRST_PAYLOAD = range(3)
-"""Its id, MOREs, and where its payloads begin."""
+# --------------------------------------------------------------------------- fixed
 
-# Of a device, changing.
-(
-    SESSION,
-    SINCE_NS,
-    WAITED_NS,
-    FORWARD_NS,
-    FORWARD_DONE_NS,
-    STEERED_NS,
-    WAY_NS,
-    BOOKED,
-    TRANSIT_NS,
-    CONNECTED_NS,
-    PENDING,
-    CACHED,
-    TAKEN,
-    POSITION,
-    ROUND,
-    UPLINK_NS,
-    READY_NS,
-    COMPUTE_NS,
-    SEQUENCE,
-) = range(19)
-"""At the device: the session that it is in; when its last token was chosen; its request's wait
-behind an earlier one; how long the small model's forward takes and when it ends; when round 0 was
-steered; how long the streamed token before was under way; streamed tokens whose bytes are booked;
-transit of the frame that goes up; when the connection is there, -1 before the first frame.
+# Of a class of devices.
+SETUP_NS, STEER_NS, OWN, TIME_OUT_NS, ADDED, WIRE, TERMS, DECODE_NS = 0, 1, 2, 3, 4, 5, 13, 61
+"""How long a connection takes to be there; steering, or choosing where nothing is steered; 1 if its
+devices have figures of their own; their time-out, and 1 if it is beyond the round trip; from here
+``WireFormat.terms``; what rules forwards; and decoding, by round."""
 
-At the cloud: tokens not in the cache, and in it; pending tokens in the forward under way; position
-and round; transit of the frame that is served, when it came, and forwards since; place among the
-ready."""
-DEVICE_FIGURES = 19
+# Of a direction of a class.
+RATE, PROPAGATION, JITTER, TCP, BUFFER, PACKET_BYTES = 21, 22, 23, 24, 33, 34
+TRACE_FIRST, TRACE_RATES, GAP_NS, BURST_NS, FRESH, PACED = range(35, 41)
+WAY_STRIDE = 20
+"""Rate, propagation, mean jitter; from here ``netsim.tcp.TERMS``; buffer and full packet in
+bytes; where its trace begins and how many rates it has (0: none); mean gap between bursts of losses
+(0: none) and mean burst; where the first slow start ends, and 1 if it is paced."""
 
-# Of a request, changing.
-ARRIVAL_NS, FINISHED_NS, TOTAL = range(3)
-"""When it came (-1 before), when it ended, and from here its bytes as of a meter."""
+LOSS, BURST_LOSS = 0, 1
+"""Probabilities of a direction: that a packet is lost, and that it is within a burst."""
+
+OWN_BPS, OWN_RTT, OWN_OFFSET_NS = 0, 2, 3
+"""Of a device with figures of its own: the two rates, and the round trip; and, where a class has
+traces, where in them it begins."""
+
+# Of a kind of session.
+PROMPT, NEEDS, OPEN_BYTES, EDGE_PROMPT = 0, 1, 2, 3
+TEMPLATE_FIGURES = 5
+"""Tokens that the cloud is sent; KV tokens that it reserves; body of its OPEN frame; tokens of the
+small model's first branch, behind it the second."""
+
+# Of a session.
+TEMPLATE, FIRST_ROW, LENGTH = range(3)
+SESSION_FIGURES = 3
+"""What kind it is of, where its outcomes begin, how many they are."""
+
+# Of an outcome; one row more than outcomes.
+OUTCOME_TOKEN, CERTIFIED, FIRST_PAYLOAD = range(3)
+OUTCOME_FIGURES = 3
+"""Token, whether it is certified, where the payloads of its rounds begin."""
+
+# --------------------------------------------------------------------------- changing
+
+# Of a device: times and whatever else is wide.
+BUSY_UNTIL, LAST_ARRIVAL, ROUND_END, SENT_AT = range(4)
+WIDE_STRIDE = 4
+"""Of a direction: see ``netsim.tcp.STATE``."""
+ARRIVAL, SINCE, FORWARD_DONE, STEERED, READY, COMPUTE, FIRST, READ = range(8, 16)
+STAYS, STAY_ENDS, STAY_STRIDE = 16, 17, 2
+WIDE_FIGURES, WIDE_FIGURES_WITH_BURSTS = 16, 20
+"""Of the request under way: when it was intended; when the last token was chosen (before the first:
+when it was begun); when the small model's forward ends; when round 0 was steered, or how long the
+streamed token before was under way; when the frame that is served came to the cloud, and forwards
+since; when the first token was chosen; and when a reader who was never kept waiting after it would
+have begun, to be where the present one is. Where losses come in bursts also, of a direction: gaps
+and bursts that have ended, and the end of the present one."""
+
+# Of a device: counts.
+WINDOW, THRESHOLD, ROUND_PACKETS, FRAMES, ROOM = range(5)
+NARROW_STRIDE = 5
+"""Of a direction: see ``netsim.tcp.STATE``; frames sent; twice the room in the packet sent last,
+and 1 more once something was lost."""
+NUMBER, KIND, SESSION, NEXT, SEQUENCE, PENDING, POSITION, ROUND = range(10, 18)
+HELD = PENDING
+NARROW_FIGURES = 18
+"""Number in the whole fleet; class; which of its sessions it is in, -1 before the first; who is
+behind it in the cloud's queue; its place among all that became ready; tokens that are not in the
+cache, or, while a token is refined and there are none, where its stages of round 0 are held;
+position; and the newest refinement round."""
+
+# Of a row of the step under way.
+RUNNING_NOW, MERGED, WANTED, TAKEN = range(4)
+STEP_FIGURES = 4
+"""A device of the step; then, of those that it may take: the device, its pending tokens, and how
+many are taken."""
+
+# Of a histogram, behind its buckets.
+SUM, LEAST, MOST = BUCKETS, BUCKETS + 1, BUCKETS + 2
+HISTOGRAM_FIGURES = BUCKETS + 3
+
+# Of a class: behind ``result.CLASS_FIGURES``, see ``result.CLASS_EDGES``.
+FIRST_ARRIVAL, LAST_TOKEN = len(CLASS_FIGURES), len(CLASS_FIGURES) + 1
+CLASS_COLUMNS = LAST_TOKEN + 1
+
+# Of a row of held stages: behind the stages, the row that is free after it.
+HELD_NEXT = len(STAGE_NAMES)
+HELD_FIGURES = HELD_NEXT + 1
+
+# Of a sampled device.
+METER, TOTAL, BOOKED = 0, 7, 14
+SLOT_FIGURES = 15
+"""Bytes that no token was booked with yet, and those of the request, both as of ``ByteMeter``;
+streamed tokens whose bytes are booked."""
+
+# Of a token's row; the first four tell whose it is.
+ROW_DEVICE, ROW_REQUEST, ROW_POSITION, ROW_OUTCOME = range(4)
+CHOSEN_AT, LATENCY, STAGES = 4, 5, 6
+STAGES_END = STAGES + len(STAGE_NAMES)
+BUSY, MOVED = STAGES_END, STAGES_END + 1
+MOVED_FIGURES = 7
+ROW_FIGURES = MOVED + MOVED_FIGURES
+"""Index of the device, number of its request, position, row of the outcome; instant, latency,
+stages, hidden work, bytes as of ``ByteMeter``."""
+
+# Of a request's row.
+ASKED_AT, ENDED_AT, FAILED, TOKENS, MOVED_IN_ALL, CLOSING = 2, 3, 4, 5, 6, 13
+REQUEST_FIGURES = 20
+"""After device and request: intended arrival, end, whether it failed, its tokens; from here all its
+bytes, and from here those after the last token."""

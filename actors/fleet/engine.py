@@ -1,58 +1,96 @@
-"""The cloud of a compiled fleet: admission, steps, forwards, selects, and the loop over events.
+"""The cloud of a compiled cell: admission, steps, forwards, selects, and the loop over events.
 
 The states and their order are those of ``costeer.cloud``; what decides, ``costeer.schedule``, is
 called. The ready set is two queues, sessions with one token and sessions with more, since a step
-takes a prefix of each: what it merges is bounded by the batch, not by the fleet.
+takes a prefix of each: what it merges is bounded by the batch, not by the fleet. A device is in one
+queue at most, so queues are chains through the devices.
+
+What the cloud does has no place on the heap: at most one operation is under way, and a step begins
+when nothing else happens at its instant.
 """
 
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.devices import begin, take_logits, take_streamed, write_cloud
+from actors.fleet.devices import (
+    be_refused,
+    begin,
+    finish,
+    length_of,
+    sessions_begin,
+    take_logits,
+    take_streamed,
+    template_of,
+)
+from actors.fleet.events import device_of, drop_first, kind_of, session_of
+from actors.fleet.histogram import bucket_of
 from actors.fleet.layout import (
     ADMITTED,
+    ALONE,
     ARMED,
     BATCHES,
-    BUSY_STEP,
+    BATCHES_OUT,
     CLOSE,
+    CLOUD,
     COUNTS,
     DECODING,
     EVENTS,
     FAULT,
     FINISHED,
     FIRST_SEQUENCE,
-    FORWARD_DONE,
-    FORWARD_NS,
+    FORWARD,
     FREE_TOKENS,
-    FULL,
     HEADS,
+    HELD_FREE,
+    LANE_CHOICE,
     LANE_CLOUD,
-    LANE_STEP,
-    LEAST_FREE,
     MORE,
     NEXT_SEQUENCE,
     NO_FAULT,
     NOW,
     OPEN,
+    PEAKS,
     PROMPTS,
     REFINING,
+    REQUESTS_OUT,
     RUNNING,
-    SELECT_DONE,
-    SELECT_NS,
+    SELECT,
     STEP,
+    STEP_ENDS,
     STEP_NS,
     STREAMED,
+    TAILS,
     TOKEN,
-    WAITED,
+    TOKENS_OUT,
     WAITING,
     Books,
+    Column,
     Fleet,
-    order_of,
-    pop,
-    push,
+    Table,
 )
-from costeer.schedule import admit, plan_step
+from actors.fleet.names import CLOUD_FIGURES, CLOUD_PEAKS, SERIES
+from actors.fleet.tally import bin_of
+from costeer.schedule import admit, fill_step
 from netsim.hardware.roofline import batch_ns
+
+_FORWARDS, _ROWS, _FORWARD_NS, _SELECT_NS, _WAITED, _REFUSED = (
+    CLOUD + CLOUD_FIGURES.index(name)
+    for name in (
+        "forwards",
+        "rows",
+        "forward_ns",
+        "select_ns",
+        "waited_sessions",
+        "refused_sessions",
+    )
+)
+_PEAK_KV, _PEAK_WAITING, _PEAK_RUNNING = (
+    PEAKS + CLOUD_PEAKS.index(name) for name in ("kv_tokens", "waiting", "running")
+)
+_BIN_FORWARDS, _BIN_ROWS, _BIN_FORWARD_NS, _BIN_WAITING, _BIN_RUNNING, _BIN_KV = (
+    SERIES.index(name)
+    for name in ("forwards", "rows", "forward_ns", "waiting", "running", "kv_tokens")
+)
 
 
 def begin_all(fleet: Fleet, books: Books) -> None:
@@ -61,87 +99,152 @@ def begin_all(fleet: Fleet, books: Books) -> None:
         begin(fleet, books, device)
 
 
-def advance(fleet: Fleet, books: Books, events: int) -> None:
-    """Take so many events at most; fewer where every request has ended or a fault was found."""
+def advance(fleet: Fleet, books: Books, events: int) -> bool:
+    """Take so many events at most; False once the cell is over.
+
+    Fewer are taken where an array has no room for what the next one may need: ``arrays`` makes it.
+    """
     engine = books.engine
-    sessions = fleet.sessions
     for _ in range(events):
-        if engine[FINISHED] == sessions or engine[FAULT] != NO_FAULT or engine[EVENTS] == 0:
-            return
-        now_ns, kind, session = pop(books)
+        if engine[FINISHED] == fleet.sessions or engine[FAULT] != NO_FAULT:
+            return False
+        if not has_room(fleet, books):
+            return True
+        if not take_event(fleet, books):
+            return False
+    return True
+
+
+def has_room(fleet: Fleet, books: Books) -> bool:
+    """Whether every array has room for what one event may write."""
+    engine = books.engine
+    rows = engine[RUNNING]
+    if engine[EVENTS] + 2 * rows + 4 > len(books.heap):
+        return False
+    if fleet.refines and rows > engine[HELD_FREE]:
+        return False
+    if engine[COUNTS + REFINING] + fleet.max_batch >= len(books.step):
+        return False
+    if fleet.every == 0:
+        return True
+    return (
+        engine[TOKENS_OUT] + 2 * fleet.slots * fleet.longest <= len(books.rows)
+        and engine[REQUESTS_OUT] + 2 * fleet.slots <= len(books.requests)
+        and engine[BATCHES_OUT] + BATCHES < len(engine)
+    )
+
+
+def take_event(fleet: Fleet, books: Books) -> bool:
+    """Take what comes next; False if nothing does before the cell's end."""
+    engine, heap = books.engine, books.heap
+    if engine[EVENTS] and comes_next(engine, heap):
+        now_ns, word = heap[0, 0], heap[0, 1]
+        if now_ns > fleet.ends[1]:
+            return False
+        drop_first(engine, heap)
         engine[NOW] = now_ns
-        if kind == STEP:
-            start_step(fleet, books, now_ns)
-        elif kind == FORWARD_DONE:
+        hear(fleet, books, kind_of(word), device_of(word), session_of(word), now_ns)
+    elif engine[ARMED]:
+        start_step(fleet, books, engine[NOW])
+    elif engine[STEP]:
+        now_ns = engine[STEP_ENDS]
+        if now_ns > fleet.ends[1]:
+            return False
+        engine[NOW] = now_ns
+        if engine[STEP] == FORWARD:
             end_forward(fleet, books, now_ns)
-        elif kind == SELECT_DONE:
-            end_select(fleet, books, now_ns)
-        elif kind == CLOSE:
-            free(fleet, books, session)
         else:
-            hear(fleet, books, kind, session, now_ns)
-        # A step after all arrivals of this instant, if there is work and none runs.
-        work = engine[COUNTS + DECODING] + engine[COUNTS + PROMPTS] + engine[REFINING]
-        if work and not engine[BUSY_STEP] and not engine[ARMED]:
-            engine[ARMED] = 1
-            push(books, now_ns, order_of(LANE_STEP, 0, 0), STEP, 0)
+            end_select(fleet, books, now_ns)
+    else:
+        return False
+    # A step after all arrivals of this instant, if there is work and none runs.
+    work = engine[COUNTS + DECODING] + engine[COUNTS + PROMPTS] + engine[COUNTS + REFINING]
+    if work and engine[STEP] == 0:
+        engine[ARMED] = 1
+    return True
+
+
+def comes_next(engine: Column, heap: Table) -> bool:
+    """Whether the first event comes before what the cloud does."""
+    if engine[ARMED]:
+        return heap[0, 0] == engine[NOW]
+    if engine[STEP]:
+        ends_ns = engine[STEP_ENDS]
+        return heap[0, 0] < ends_ns or (heap[0, 0] == ends_ns and heap[0, 1] < LANE_CLOUD << 60)
+    return True
 
 
 # --------------------------------------------------------------------------- frames
 
 
-def hear(fleet: Fleet, books: Books, kind: int, session: int, now_ns: int) -> None:
-    """Take a device's frame."""
-    device = fleet.of_session[session, col.OWNER]
+def hear(fleet: Fleet, books: Books, kind: int, device: int, session: int, now_ns: int) -> None:
+    """Take a device's frame, or the end of a request that needs no cloud."""
+    narrow, wide = books.narrow, books.wide
     if kind == TOKEN:
-        books.device[device, col.POSITION] += 1
-        books.device[device, col.ROUND] = 0
-        books.device[device, col.PENDING] = 1
+        narrow[device, col.POSITION] += 1
+        narrow[device, col.PENDING] = 1
+        narrow[device, col.ROUND] = 0
+        wide[device, col.READY] = now_ns
+        wide[device, col.COMPUTE] = 0
+        get_ready(books.engine, books.narrow, device)
     elif kind == MORE:
-        books.device[device, col.ROUND] += 1
-        books.refining[books.engine[REFINING]] = device
-        books.engine[REFINING] += 1
-    books.device[device, col.UPLINK_NS] = books.device[device, col.TRANSIT_NS]
-    books.device[device, col.READY_NS] = now_ns
-    books.device[device, col.COMPUTE_NS] = 0
-    if kind == TOKEN:
-        get_ready(books, device)
+        narrow[device, col.ROUND] += 1
+        append(books.engine, books.narrow, REFINING, device)
     elif kind == OPEN:
-        books.device[device, col.POSITION] = 0
-        books.device[device, col.ROUND] = 0
-        books.device[device, col.PENDING] = fleet.of_session[session, col.PROMPT]
-        books.device[device, col.CACHED] = 0
-        fits = admit(
-            fleet.of_session[session, col.NEEDS : col.NEEDS + 1], books.engine[FREE_TOKENS], 1
-        )
-        room = books.engine[ADMITTED] < fleet.max_sessions
-        at_once = books.engine[COUNTS + WAITING] == 0 and fits and room
-        if not at_once and books.engine[COUNTS + WAITING] >= fleet.max_waiting:
-            books.engine[FAULT] = FULL
-        books.engine[WAITED] += not at_once
-        append(books, WAITING, device)
-        let_in(fleet, books)
+        wide[device, col.READY] = now_ns
+        wide[device, col.COMPUTE] = 0
+        narrow[device, col.ROUND] = 0
+        let_open(fleet, books, device, now_ns)
+    elif kind == CLOSE:
+        row = sessions_begin(fleet, device) + session if len(fleet.session) > 1 else 0
+        free(fleet, books, int(fleet.session[row, col.TEMPLATE]))
+    elif kind == ALONE:
+        finish(fleet, books, device, now_ns, LANE_CHOICE, length_of(fleet, books, device))
+
+
+def let_open(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
+    """Let a session in, have it wait for memory, or refuse it."""
+    engine, template = books.engine, template_of(fleet, books, device)
+    books.narrow[device, col.PENDING] = fleet.template[template, col.PROMPT]
+    waiting = engine[COUNTS + WAITING]
+    needs = fleet.template[template, col.NEEDS : col.NEEDS + 1]
+    fits = admit(needs, engine[FREE_TOKENS], fleet.max_sessions - engine[ADMITTED])
+    if waiting or fits == 0:
+        if waiting >= fleet.max_waiting:
+            books.engine[_REFUSED] += 1
+            be_refused(fleet, books, device, now_ns)
+            return
+        books.engine[_WAITED] += 1
+    append(books.engine, books.narrow, WAITING, device)
+    let_in(fleet, books)
+    raise_peak(engine, _PEAK_WAITING, engine[COUNTS + WAITING])
 
 
 def let_in(fleet: Fleet, books: Books) -> None:
     """Reserve memory for those that wait, from the front, while it suffices."""
     engine = books.engine
     while engine[COUNTS + WAITING]:
-        device = books.queues[WAITING, engine[HEADS + WAITING]]
-        session = books.device[device, col.SESSION]
-        needs = fleet.of_session[session, col.NEEDS : col.NEEDS + 1]
+        device = engine[HEADS + WAITING]
+        template = template_of(fleet, books, device)
+        needs = fleet.template[template, col.NEEDS : col.NEEDS + 1]
         if admit(needs, engine[FREE_TOKENS], fleet.max_sessions - engine[ADMITTED]) == 0:
             return
-        take_first(books, WAITING)
-        engine[FREE_TOKENS] -= fleet.of_session[session, col.NEEDS]
-        engine[LEAST_FREE] = min(engine[LEAST_FREE], engine[FREE_TOKENS])
+        take_first(books.engine, books.narrow, WAITING)
+        engine[FREE_TOKENS] -= fleet.template[template, col.NEEDS]
         engine[ADMITTED] += 1
-        get_ready(books, device)
+        raise_peak(engine, _PEAK_KV, fleet.kv_tokens - engine[FREE_TOKENS])
+        raise_peak(engine, _PEAK_RUNNING, engine[ADMITTED])
+        get_ready(books.engine, books.narrow, device)
 
 
-def free(fleet: Fleet, books: Books, session: int) -> None:
-    """Take back what a session reserved."""
-    books.engine[FREE_TOKENS] += fleet.of_session[session, col.NEEDS]
+def raise_peak(engine: Column, which: int, value: int) -> None:
+    """Keep the most of something."""
+    engine[which] = max(engine[which], value)
+
+
+def free(fleet: Fleet, books: Books, template: int) -> None:
+    """Take back what a session of this kind reserved."""
+    books.engine[FREE_TOKENS] += fleet.template[template, col.NEEDS]
     books.engine[ADMITTED] -= 1
     let_in(fleet, books)
 
@@ -149,37 +252,41 @@ def free(fleet: Fleet, books: Books, session: int) -> None:
 # --------------------------------------------------------------------------- queues
 
 
-def get_ready(books: Books, device: int) -> None:
+def get_ready(engine: Column, narrow: Table, device: int) -> None:
     """Put a device's session behind all that are ready."""
-    books.device[device, col.SEQUENCE] = books.engine[NEXT_SEQUENCE]
-    books.engine[NEXT_SEQUENCE] += 1
-    append(books, DECODING if books.device[device, col.PENDING] == 1 else PROMPTS, device)
+    narrow[device, col.SEQUENCE] = engine[NEXT_SEQUENCE]
+    engine[NEXT_SEQUENCE] += 1
+    append(engine, narrow, DECODING if narrow[device, col.PENDING] == 1 else PROMPTS, device)
 
 
-def keep_first(books: Books, device: int) -> None:
+def keep_first(engine: Column, narrow: Table, device: int) -> None:
     """Put a session whose prompt was begun before all that are ready."""
-    books.engine[FIRST_SEQUENCE] -= 1
-    books.device[device, col.SEQUENCE] = books.engine[FIRST_SEQUENCE]
-    queue = DECODING if books.device[device, col.PENDING] == 1 else PROMPTS
-    head = books.engine[HEADS + queue] - 1
-    if head < 0:
-        head = len(books.running) - 1
-    books.queues[queue, head] = device
-    books.engine[HEADS + queue] = head
-    books.engine[COUNTS + queue] += 1
+    engine[FIRST_SEQUENCE] -= 1
+    narrow[device, col.SEQUENCE] = engine[FIRST_SEQUENCE]
+    queue = DECODING if narrow[device, col.PENDING] == 1 else PROMPTS
+    narrow[device, col.NEXT] = engine[HEADS + queue]
+    if engine[COUNTS + queue] == 0:
+        engine[TAILS + queue] = device
+    engine[HEADS + queue] = device
+    engine[COUNTS + queue] += 1
 
 
-def append(books: Books, queue: int, device: int) -> None:
+def append(engine: Column, narrow: Table, queue: int, device: int) -> None:
     """Put a device at the end of a queue."""
-    at = books.engine[HEADS + queue] + books.engine[COUNTS + queue]
-    books.queues[queue, at % len(books.running)] = device
-    books.engine[COUNTS + queue] += 1
+    if engine[COUNTS + queue]:
+        narrow[engine[TAILS + queue], col.NEXT] = device
+    else:
+        engine[HEADS + queue] = device
+    engine[TAILS + queue] = device
+    engine[COUNTS + queue] += 1
 
 
-def take_first(books: Books, queue: int) -> None:
+def take_first(engine: Column, narrow: Table, queue: int) -> int:
     """Take the first device from a queue."""
-    books.engine[HEADS + queue] = (books.engine[HEADS + queue] + 1) % len(books.running)
-    books.engine[COUNTS + queue] -= 1
+    device = engine[HEADS + queue]
+    engine[HEADS + queue] = narrow[device, col.NEXT]
+    engine[COUNTS + queue] -= 1
+    return int(device)
 
 
 # --------------------------------------------------------------------------- steps
@@ -187,136 +294,145 @@ def take_first(books: Books, queue: int) -> None:
 
 def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
     """Begin a forward of what is ready, or a select where only MORE was asked for."""
-    engine = books.engine
+    engine, narrow, step = books.engine, books.narrow, books.step
     engine[ARMED] = 0
-    count = merge(fleet, books)
-    takes = plan_step(books.pending_now[0:count], fleet.max_batch, fleet.chunk_tokens)
+    candidates = merge(fleet, books)
+    fill_step(
+        step[0:candidates, col.WANTED],
+        step[0:candidates, col.TAKEN],
+        candidates,
+        fleet.max_batch,
+        fleet.chunk_tokens,
+    )
     rows = new = held = pairs = 0
-    for index in range(count):
-        take = takes[index]
+    for index in range(candidates):
+        take = int(step[index, col.TAKEN])
         if take:
-            device = books.merged[index]
-            take_first(books, DECODING if books.device[device, col.PENDING] == 1 else PROMPTS)
-            books.device[device, col.TAKEN] = take
-            books.running[rows] = device
+            device, pending = int(step[index, col.MERGED]), int(step[index, col.WANTED])
+            take_first(books.engine, books.narrow, DECODING if pending == 1 else PROMPTS)
+            step[rows, col.RUNNING_NOW] = device
+            step[rows, col.TAKEN] = take
             rows += 1
+            prompt = fleet.template[template_of(fleet, books, device), col.PROMPT]
+            cached = prompt + int(narrow[device, col.POSITION]) - pending
             new += take
-            held += books.device[device, col.CACHED]
-            pairs += take * books.device[device, col.CACHED] + take * (take + 1) // 2
+            held += cached
+            pairs += take * cached + take * (take + 1) // 2
     engine[RUNNING] = rows
-    if rows:
-        books.batches[engine[BATCHES]] = rows
-        engine[BATCHES] += 1
-        duration_ns = batch_ns(rows, new, held, pairs, fleet.cloud_terms)
-        start_op(books, now_ns, duration_ns, FORWARD_DONE)
-    else:
+    if rows == 0:
         start_select(fleet, books, now_ns)
+        return
+    duration_ns = batch_ns(rows, new, held, pairs, fleet.cloud_terms)
+    start_op(engine, now_ns, duration_ns, FORWARD)
+    books.engine[_FORWARDS] += 1
+    books.engine[_ROWS] += rows
+    batches = len(books.histograms) - 1
+    books.histograms[batches, bucket_of(rows)] += 1
+    at, series = bin_of(books.engine, books.series, now_ns), books.series
+    series[at, _BIN_FORWARDS] += 1
+    series[at, _BIN_ROWS] += rows
+    series[at, _BIN_FORWARD_NS] += duration_ns
+    series[at, _BIN_WAITING] += engine[COUNTS + WAITING]
+    series[at, _BIN_RUNNING] += engine[ADMITTED]
+    series[at, _BIN_KV] += fleet.kv_tokens - engine[FREE_TOKENS]
+    if fleet.every:
+        engine[BATCHES + engine[BATCHES_OUT]] = rows
+        engine[BATCHES_OUT] += 1
 
 
 def merge(fleet: Fleet, books: Books) -> int:
     """Lay out what a step may take, in the order in which it became ready; return how many."""
-    engine, queues = books.engine, books.queues
-    size = len(books.running)
+    engine, narrow = books.engine, books.narrow
     decoding = min(engine[COUNTS + DECODING], fleet.max_batch)
     prompts = min(engine[COUNTS + PROMPTS], fleet.max_batch)
-    one = two = 0
-    while one < decoding or two < prompts:
-        from_one = two == prompts
-        if one < decoding and two < prompts:
-            first = queues[DECODING, (engine[HEADS + DECODING] + one) % size]
-            other = queues[PROMPTS, (engine[HEADS + PROMPTS] + two) % size]
-            from_one = books.device[first, col.SEQUENCE] < books.device[other, col.SEQUENCE]
+    one, two = engine[HEADS + DECODING], engine[HEADS + PROMPTS]
+    found = 0
+    while decoding or prompts:
+        from_one = prompts == 0
+        if decoding and prompts:
+            from_one = narrow[one, col.SEQUENCE] < narrow[two, col.SEQUENCE]
         if from_one:
-            device = queues[DECODING, (engine[HEADS + DECODING] + one) % size]
-            one += 1
+            device = one
+            one = narrow[one, col.NEXT]
+            decoding -= 1
         else:
-            device = queues[PROMPTS, (engine[HEADS + PROMPTS] + two) % size]
-            two += 1
-        books.merged[one + two - 1] = device
-        books.pending_now[one + two - 1] = books.device[device, col.PENDING]
-    return one + two
+            device = two
+            two = narrow[two, col.NEXT]
+            prompts -= 1
+        books.step[found, col.MERGED] = device
+        books.step[found, col.WANTED] = narrow[device, col.PENDING]
+        found += 1
+    return found
 
 
-def start_op(books: Books, now_ns: int, duration_ns: int, kind: int) -> None:
+def start_op(engine: Column, now_ns: int, duration_ns: int, what: int) -> None:
     """Begin an operation of the cloud."""
-    books.engine[BUSY_STEP] = 1
-    books.engine[STEP_NS] = duration_ns
-    push(books, now_ns + duration_ns, order_of(LANE_CLOUD, 0, 0), kind, 0)
+    engine[STEP] = what
+    engine[STEP_NS] = duration_ns
+    engine[STEP_ENDS] = now_ns + duration_ns
 
 
 def end_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
     """Go on to the select with the rows that reached their last token."""
-    engine, running = books.engine, books.running
-    engine[BUSY_STEP] = 0
-    engine[FORWARD_NS] += engine[STEP_NS]
+    engine, step, narrow = books.engine, books.step, books.narrow
+    engine[STEP] = 0
+    step_ns = engine[STEP_NS]
+    books.engine[_FORWARD_NS] += step_ns
     rows, done = engine[RUNNING], 0
     for index in range(rows):
-        device = running[index]
-        books.device[device, col.CACHED] += books.device[device, col.TAKEN]
-        books.device[device, col.PENDING] -= books.device[device, col.TAKEN]
-        books.device[device, col.COMPUTE_NS] += engine[STEP_NS]
-        if books.device[device, col.PENDING] == 0:
-            running[done] = device
+        device = int(step[index, col.RUNNING_NOW])
+        narrow[device, col.PENDING] -= step[index, col.TAKEN]
+        books.wide[device, col.COMPUTE] += step_ns
+        if narrow[device, col.PENDING] == 0:
+            step[done, col.RUNNING_NOW] = device
             done += 1
         else:
-            books.merged[index - done] = device
+            step[index - done, col.MERGED] = device
     for index in range(rows - done - 1, -1, -1):
-        keep_first(books, books.merged[index])
+        keep_first(books.engine, books.narrow, int(step[index, col.MERGED]))
     engine[RUNNING] = done
     start_select(fleet, books, now_ns)
 
 
 def start_select(fleet: Fleet, books: Books, now_ns: int) -> None:
     """Encode or choose for the rows that are done, and for those that were asked for MORE."""
-    engine = books.engine
+    engine, step = books.engine, books.step
     rows = engine[RUNNING]
-    for index in range(engine[REFINING]):
-        books.running[rows + index] = books.refining[index]
-    rows += engine[REFINING]
+    refined = engine[COUNTS + REFINING]
+    for _ in range(refined):
+        step[rows, col.RUNNING_NOW] = take_first(books.engine, books.narrow, REFINING)
+        rows += 1
     engine[RUNNING] = rows
-    engine[REFINING] = 0
     if rows == 0:
         return
-    if fleet.role == STREAMED:
-        duration_ns = fleet.choose_ns[rows]
-    else:
-        duration_ns = 0
-        for round_ in range(fleet.ladder_rounds):
-            count = 0
-            for index in range(rows):
-                count += books.device[books.running[index], col.ROUND] == round_
-            duration_ns += fleet.round_ns[round_, count]
-    start_op(books, now_ns, duration_ns, SELECT_DONE)
+    duration_ns = fleet.select_ns[0, rows - refined]
+    for round_ in range(1, len(fleet.select_ns) if refined else 0):
+        count = 0
+        for index in range(rows - refined, rows):
+            count += books.narrow[step[index, col.RUNNING_NOW], col.ROUND] == round_
+        duration_ns += fleet.select_ns[round_, count]
+    start_op(engine, now_ns, duration_ns, SELECT)
 
 
 def end_select(fleet: Fleet, books: Books, now_ns: int) -> None:
     """Send what was selected, and what each device makes of it."""
-    engine = books.engine
-    engine[BUSY_STEP] = 0
+    engine, narrow, wide = books.engine, books.narrow, books.wide
+    engine[STEP] = 0
     select_ns = engine[STEP_NS]
-    engine[SELECT_NS] += select_ns
-    for index in range(engine[RUNNING]):
-        device = books.running[index]
-        position, session = books.device[device, col.POSITION], books.device[device, col.SESSION]
-        compute_ns = books.device[device, col.COMPUTE_NS]
-        queue_ns = now_ns - books.device[device, col.READY_NS] - compute_ns - select_ns
-        row = fleet.of_session[session, col.FIRST_OUT] + position
-        if books.device[device, col.ROUND] == 0:
-            write_cloud(
-                books, row, books.device[device, col.UPLINK_NS], queue_ns, compute_ns, select_ns
-            )
-        if fleet.role != STREAMED:
-            take_logits(fleet, books, device, position, books.device[device, col.ROUND], now_ns)
-            continue
-        last = position + 1 == fleet.of_session[session, col.LENGTH]
-        take_streamed(fleet, books, device, position, now_ns)
-        if last:
-            free(fleet, books, session)
-        else:
-            books.device[device, col.POSITION] = position + 1
-            books.device[device, col.PENDING] = 1
-            books.device[device, col.UPLINK_NS] = 0
-            books.device[device, col.READY_NS] = now_ns
-            books.device[device, col.COMPUTE_NS] = 0
-            get_ready(books, device)
+    books.engine[_SELECT_NS] += select_ns
+    rows = engine[RUNNING]
     engine[RUNNING] = 0
+    for index in range(rows):
+        device = int(books.step[index, col.RUNNING_NOW])
+        if fleet.role != STREAMED:
+            take_logits(fleet, books, device, now_ns, select_ns)
+            continue
+        template = template_of(fleet, books, device)
+        if take_streamed(fleet, books, device, now_ns, select_ns):
+            free(fleet, books, template)
+        else:
+            narrow[device, col.POSITION] += 1
+            narrow[device, col.PENDING] = 1
+            wide[device, col.READY] = now_ns
+            wide[device, col.COMPUTE] = 0
+            get_ready(books.engine, books.narrow, device)

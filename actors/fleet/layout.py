@@ -1,23 +1,32 @@
-"""The arrays of a compiled fleet: what is fixed, what changes, and the small things both need.
+"""The arrays of a compiled cell: what is fixed, what changes.
 
 Rules
 -----
-* A column has one integer per device (D), session (S), row of outcomes (R) or class; a table has
-  several. All are 64-bit integers, times in nanoseconds; nothing is an object.
-* A session is counted over the fleet, devices in order; a device's sessions follow one another.
-* An event is (time_ns, order, kind, session). The order holds lane, device and the number of the
-  device's frame, as the heap of the ``virtual`` way has them; a frame that takes no time up is
-  taken in its sender's lane, since that is when the other way comes to it.
+* A table has one row per device (D), session (S), outcome (R), class (C) or direction of a class
+  (two rows a class); ``columns`` names its columns. Times are nanoseconds; nothing is an object.
+* What a session has in common with all others is one row for all: a table of sessions has S rows
+  or one.
+* Counts are 32-bit integers: windows up to two million packets, two thousand million tokens.
+* An event is (time_ns, word); the word holds lane, device and the number of the device's frame, so
+  that events stand in the order of the ``virtual`` way's heap, and below them kind and session. A
+  frame that takes no time up is taken in its sender's lane, since that is when the other way comes
+  to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import MutableSequence
-from typing import NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, Protocol, TypeAlias, overload
 
 import numpy as np
 
+from actors.fleet.names import CLOUD_FIGURES, CLOUD_PEAKS
+from costeer.machine import STAGES
 from netsim.hardware.roofline import ForwardTerms
+from netsim.wire import WireTerms
+
+Array: TypeAlias = Any
+"""An array of numpy, which stands for any of the following."""
 
 
 class Column(Protocol):
@@ -34,141 +43,161 @@ class Column(Protocol):
 class Table(Protocol):
     """Two-dimensional array of integers."""
 
+    def __len__(self) -> int: ...
     @overload
     def __getitem__(self, at: tuple[int, int]) -> int: ...
     @overload
-    def __getitem__(self, at: tuple[int, slice]) -> MutableSequence[int]: ...
+    def __getitem__(self, at: tuple[int, slice] | tuple[slice, int]) -> MutableSequence[int]: ...
     def __setitem__(self, at: tuple[int, int], value: int) -> None: ...
 
 
-class Shares(Protocol):
-    """One-dimensional array of real numbers."""
+class Words(Protocol):
+    """One-dimensional array of unsigned integers, which wrap."""
 
-    def __getitem__(self, at: int) -> float: ...
+    def __getitem__(self, at: int) -> np.uint64: ...
+    def __setitem__(self, at: int, value: np.uint64) -> None: ...
+
+
+class Shares(Protocol):
+    """Two-dimensional array of real numbers."""
+
+    def __getitem__(self, at: tuple[int, int]) -> float: ...
 
 
 LOCAL, STEERED, STREAMED = 0, 1, 2
 """What the cloud does for a fleet."""
 
-OPEN, TOKEN, MORE, CLOSE, FORWARD_DONE, SELECT_DONE, STEP = range(7)
-"""Kinds of events."""
+OPEN, TOKEN, MORE, CLOSE, ALONE = range(5)
+"""Kinds of events; the last: a request that is answered by the small model alone has ended."""
 
-LANE_UP, LANE_DOWN, LANE_CLOUD, LANE_CHOICE, LANE_STEP = 0x01, 0x02, 0x10, 0x13, 0x30
-"""Lanes of the ``virtual`` way that order events of the same nanosecond."""
+FORWARD, SELECT = 1, 2
+"""What the cloud is doing."""
 
-DOWN, UP = 0, 1
-"""Directions of a link."""
+LANE_UP, LANE_DOWN, LANE_CLOUD, LANE_CHOICE = range(4)
+"""What the ``virtual`` way takes first among events of the same nanosecond; a step comes last."""
 
-SENT, ROOM, FLOW_FIGURES = 8, 9, 10
-"""Of a direction, after ``netsim.tcp.STATE``: frames sent, and room in the packet sent last."""
+DECODING, PROMPTS, WAITING, REFINING = range(4)
+"""Queues of the engine: ready with one token, ready with more, without memory, asked for MORE."""
 
-DECODING, PROMPTS, WAITING = 0, 1, 2
-"""Queues of the engine: ready with one token, ready with more, without memory."""
+OUTPUT, DIGEST = 0, 1
+"""Words of a cell."""
 
-# Columns of a token's row.
-CHOSEN_AT, LATENCY, STAGES, BUSY, MOVED = 0, 1, 2, 14, 15
-STAGES_END, ROW_FIGURES = 14, 22
-MOVED_FIGURES = 7
-"""Of a meter: payload, frame, wire, packets down; frame, wire, packets up."""
-
-# Books of the engine, by index.
-HEADS, COUNTS = 0, 3
+# Books of the engine, by index; behind them, each from its place on, ``CLOUD_FIGURES``,
+# ``CLOUD_PEAKS``, scratch for the stages of the token that is told, and rows of each forward where
+# somebody asks for them.
+HEADS, TAILS, COUNTS = 0, 4, 8
 (
     FREE_TOKENS,
     ADMITTED,
     FIRST_SEQUENCE,
     NEXT_SEQUENCE,
     RUNNING,
-    REFINING,
     ARMED,
-    BUSY_STEP,
+    STEP,
     STEP_NS,
+    STEP_ENDS,
     EGRESS_UNTIL,
-    EGRESS_BUSY,
     EVENTS,
     FINISHED,
-    BATCHES,
     NOW,
     FAULT,
-    FORWARD_NS,
-    SELECT_NS,
-    LEAST_FREE,
-    WAITED,
-) = range(6, 26)
-ENGINE_FIGURES = 26
+    BIN_NS,
+    HELD_FREE,
+    TOKENS_OUT,
+    REQUESTS_OUT,
+    BATCHES_OUT,
+    TOKENS_TOLD,
+    LAST_END,
+    HELD_HEAD,
+) = range(12, 34)
+CLOUD = 34
+PEAKS = CLOUD + len(CLOUD_FIGURES)
+STAGE = PEAKS + len(CLOUD_PEAKS)
+BATCHES = STAGE + len(STAGES)
 
-NO_FAULT, SILENT, FULL = 0, 1, 2
-"""What a fleet cannot go on with: a device silent for too long, too many sessions waiting."""
+NO_FAULT, SILENT, MANY_FRAMES = 0, 1, 2
+"""What a cell cannot go on with: a device silent for too long, more frames than an event can tell
+apart."""
 
 
 class Fleet(NamedTuple):
-    """What does not change while a fleet runs.
+    """What does not change while a cell runs.
 
     Args:
         devices: D.
         sessions: S.
         role: what the cloud does: ``LOCAL``, ``STEERED`` or ``STREAMED``.
         branches: of the small model.
-        ladder_rounds: of the tables below, the first answer included.
+        refines: 1 if a token may be asked more for.
         opened: 1 in an open loop.
-        max_batch: see ``EngineLimits``, as the next four.
+        each: sessions of every device; 0 where they differ.
+        max_batch: see ``EngineLimits``, as the next five.
         chunk_tokens: ...
         max_sessions: ...
         max_waiting: ...
+        kv_tokens: ...
         idle_timeout_ns: ...
+        refusal_bytes: of the body of the frame that refuses a session.
         egress_bps: the cloud's way out; 0 for no limit.
         down_bucket: sizes of LOGITS frames are multiples of this.
         up_bucket: sizes of the device's frames likewise.
+        ends: of the warm-up (requests that come earlier are not counted), and of the cell.
+        reading_ns: time of a token at the reading speed.
+        every: each so manieth device is sampled; 0 for none.
+        longest: tokens of the longest session.
+        slots: devices that are sampled.
         word: what ``device_key`` needs of the seed.
         cloud_terms: what rules the cloud's forwards.
         egress_wire: what rules bytes at the egress.
-        of_device: what is fixed of each device, see ``columns``, and one row more (D + 1, 4).
-        of_session: what is fixed of each session (S, 11).
-        of_outcome: what is fixed of each outcome (R, 3).
-        payload_bytes: of each.
-        line: rate_bps, propagation_ns, jitter_ns of each direction (2 · links, 3).
-        loss: of each direction (2 · links).
-        tcp: ``netsim.tcp.TERMS`` of each direction (2 · links, 9).
-        wire: ``WireFormat.terms`` of each link (links, 8).
-        setup_ns: of each link.
-        edge_terms: what rules forwards, per device class (classes, 8).
-        decode_ns: by device class and round.
-        steer_ns: by device class; to choose where nothing is steered.
-        round_ns: the cloud's select and encode, by round and rows.
-        choose_ns: the cloud's choices, by rows.
+        first_session: of each device, and one more; one alone where all have as many.
+        due_ns: of each session: when it comes (open loop) or after what pause.
+        session: what is fixed of each session.
+        template: of each kind of session.
+        outcome: of each outcome.
+        payload_bytes: of each payload.
+        kind: of each class, with both directions of its links.
+        odds: probabilities of each direction of a class.
+        own: figures of each device; one row where no class has any.
+        traces: of each trace, one after the other, what ``netsim.line`` takes.
+        select_ns: the cloud's select and encode, by round and rows; or its choices, by rows.
     """
 
     devices: int
     sessions: int
     role: int
     branches: int
-    ladder_rounds: int
+    refines: int
     opened: int
+    each: int
     max_batch: int
     chunk_tokens: int
     max_sessions: int
     max_waiting: int
+    kv_tokens: int
     idle_timeout_ns: int
+    refusal_bytes: int
     egress_bps: int
     down_bucket: int
     up_bucket: int
+    ends: tuple[int, int]
+    reading_ns: int
+    every: int
+    longest: int
+    slots: int
     word: np.uint64
     cloud_terms: ForwardTerms
-    egress_wire: tuple[int, int, int, int, int, int, int, int]
-    of_device: Table
-    of_session: Table
-    of_outcome: Table
+    egress_wire: WireTerms
+    first_session: Column
+    due_ns: Column
+    session: Table
+    template: Table
+    outcome: Table
     payload_bytes: Column
-    line: Table
-    loss: Shares
-    tcp: Table
-    wire: Table
-    setup_ns: Column
-    edge_terms: Table
-    decode_ns: Table
-    steer_ns: Column
-    round_ns: Table
-    choose_ns: Column
+    kind: Table
+    odds: Shares
+    own: Table
+    traces: Column
+    select_ns: Table
 
 
 class Books(NamedTuple):
@@ -176,84 +205,33 @@ class Books(NamedTuple):
 
     Args:
         engine: the engine's figures, see the indices above.
-        queues: rings of devices, one row per queue (3, D).
-        running: devices of the step under way.
-        refining: devices that asked for MORE.
-        merged: scratch for a step's candidates: devices (2 · batch).
-        pending_now: scratch likewise: their pending tokens.
-        heap_ns: events: when.
-        heap_order: their order within the nanosecond.
-        heap_what: kind and session.
-        flow: ``netsim.tcp.STATE``, frames sent and room of each direction (2 · D, 10).
-        meter: bytes not booked yet (D, 7).
-        device: what changes of each device, see ``columns`` (D, 19).
-        rows: what is written down of each token (tokens, 21).
-        request: what changes of each session, see ``columns`` (S, 9).
-        ended: sessions in the order in which their ends became known.
-        batches: rows of the forwards since they were read last.
+        heap: events: time and word.
+        wide: of each device: times.
+        narrow: of each device: counts.
+        step: devices of the step under way, and scratch for its candidates.
+        held: stages of round 0 of the tokens that are refined.
+        by_class: see ``names.CLASS_FIGURES`` and ``names.CLASS_EDGES``.
+        histograms: one row for each class and ``names.HISTOGRAMS``, and one of the batches' rows.
+        series: see ``names.SERIES``.
+        words: the two digests.
+        rows: tokens of the sessions that sampled devices are in, and behind them those of sessions
+            that ended, until they are fetched.
+        requests: books of each sampled device, and behind them the sessions that ended.
     """
 
     engine: Column
-    queues: Table
-    running: Column
-    refining: Column
-    merged: Column
-    pending_now: Column
-    heap_ns: Column
-    heap_order: Column
-    heap_what: Column
-    flow: Table
-    meter: Table
-    device: Table
+    heap: Table
+    wide: Table
+    narrow: Table
+    step: Table
+    held: Table
+    by_class: Table
+    histograms: Table
+    series: Table
+    words: Words
     rows: Table
-    request: Table
-    ended: Column
-    batches: Column
+    requests: Table
 
 
-# --------------------------------------------------------------------------- the heap
-
-
-def order_of(lane: int, device: int, number: int) -> int:
-    """Place of an event within its nanosecond. Devices are below 2**20, numbers below 2**36."""
-    return (lane << 56) | (device << 36) | number
-
-
-def push(books: Books, at_ns: int, order: int, kind: int, session: int) -> None:
-    """Add an event."""
-    times, orders, what = books.heap_ns, books.heap_order, books.heap_what
-    at = books.engine[EVENTS]
-    books.engine[EVENTS] = at + 1
-    while at > 0:
-        above = (at - 1) >> 1
-        if times[above] < at_ns or (times[above] == at_ns and orders[above] <= order):
-            break
-        times[at], orders[at], what[at] = times[above], orders[above], what[above]
-        at = above
-    times[at], orders[at], what[at] = at_ns, order, session << 3 | kind
-
-
-def pop(books: Books) -> tuple[int, int, int]:
-    """Take the first event: (time_ns, kind, session)."""
-    times, orders, what = books.heap_ns, books.heap_order, books.heap_what
-    first_ns, first_what = times[0], what[0]
-    size = books.engine[EVENTS] - 1
-    books.engine[EVENTS] = size
-    at_ns, order, last = times[size], orders[size], what[size]
-    at = 0
-    while True:
-        below = 2 * at + 1
-        if below >= size:
-            break
-        right = below + 1
-        if right < size and (
-            times[right] < times[below]
-            or (times[right] == times[below] and orders[right] < orders[below])
-        ):
-            below = right
-        if at_ns < times[below] or (at_ns == times[below] and order <= orders[below]):
-            break
-        times[at], orders[at], what[at] = times[below], orders[below], what[below]
-        at = below
-    times[at], orders[at], what[at] = at_ns, order, last
-    return first_ns, first_what & 7, first_what >> 3
+NEVER = (1 << 62) - 1
+"""A time that does not come."""

@@ -1,291 +1,349 @@
-"""From an arm's plan to a compiled fleet's arrays; what they cannot express yet is refused."""
+"""From the plan of a cell to what does not change while it runs; what cannot be told is refused."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from actors.costs import Costs
-from actors.device import link_of
 from actors.fleet import columns as col
-from actors.fleet.layout import (
-    ENGINE_FIGURES,
-    FLOW_FIGURES,
-    FREE_TOKENS,
-    LEAST_FREE,
-    LOCAL,
-    MOVED_FIGURES,
-    ROW_FIGURES,
-    SENT,
-    STEERED,
-    STREAMED,
-    Books,
-    Fleet,
-)
+from actors.fleet.cell import CellPlan
+from actors.fleet.events import MOST_DEVICES, MOST_SESSIONS
+from actors.fleet.layout import LOCAL, NEVER, STEERED, STREAMED, Array, Fleet
 from actors.fleet.outcomes import Outcomes
-from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spec
+from actors.fleet.watching import Watch
+from actors.plan import ArmPlan, CodecTerms
 from costeer.errors import ConfigError
 from costeer.machine import EdgeChoose, EdgeDecode, EdgeSteer
-from costeer.messages import encode_open, frame_bytes
-from costeer.methods import CloudRole
-from costeer.session import open_body
-from netsim.link import UNLIMITED
-from netsim.profiles import LinkProfile
+from costeer.messages import encode_error, open_bytes
+from costeer.methods import CloudRole, Prompt
+from costeer.opening import no_room
+from netsim.hardware.roofline import ForwardTerms
+from netsim.link import UNLIMITED, Link
+from netsim.profiles import LinkProfile, drawn
 from netsim.random import seed_word
 from netsim.sharing import Discipline
+from netsim.trace import RateTrace
+from netsim.transport import Congestion, time_out_ns
 from netsim.wire import HTTP2_OVER_TLS
 
 _ROLES = {CloudRole.ABSENT: LOCAL, CloudRole.LOGITS: STEERED, CloudRole.STREAM: STREAMED}
+_WAY_OUT = "choose way: virtual"
+_LEAST_ROWS = 1024
+"""Rows of one select that its costs are laid down for to begin with; they grow when needed."""
 
 
 def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
-    """Refuse what the compiled way cannot carry out yet.
+    """Refuse what the compiled way cannot carry out of an arm, whatever its devices are.
 
     Raises:
         ConfigError: what, and the way out.
     """
     costs.forward_terms()
-    way_out = "choose way: virtual"
+    if plan.arm.method.cloud not in _ROLES:
+        raise ConfigError(f"arms: way: fleet does not know {plan.arm.method.name} yet; {_WAY_OUT}")
     if plan.egress_discipline is Discipline.PS and plan.egress_bps != UNLIMITED:
-        raise ConfigError(f"cloud.egress_sharing: way: fleet knows fifo alone; {way_out}, or fifo")
-    if terms.learner is not None:
-        raise ConfigError(f"codec.select: way: fleet has no adaptive k yet; {way_out}, or top_k")
+        raise ConfigError(f"cloud.egress_sharing: way: fleet knows fifo alone; {_WAY_OUT}, or fifo")
     if plan.speculation is not None:
-        raise ConfigError(f"speculation: way: fleet has no drafts yet; {way_out}, or leave it out")
-    for device in plan.devices:
-        if device.cell is not None:
-            raise ConfigError(f"fleet.classes: shared_by > 1 is not for way: fleet yet; {way_out}")
-        if device.link.down.bursts or device.link.up.bursts:
-            raise ConfigError(f"link {device.link.name}: bursts are not for way: fleet; {way_out}")
-        if device.link.down_rates or device.link.up_rates:
-            raise ConfigError(f"link {device.link.name}: traces are not for way: fleet; {way_out}")
-    if len({device.arrivals_ns is None for device in plan.devices}) > 1:
-        raise ConfigError(f"way: fleet has open or closed arrivals, not both; {way_out}")
+        raise ConfigError(f"speculation: way: fleet has no drafts yet; {_WAY_OUT}, or leave it out")
+    if terms.learner is not None:
+        raise ConfigError(f"codec.select: way: fleet has no adaptive k yet; {_WAY_OUT}, or top_k")
 
 
-def fleet_of(plan: ArmPlan, terms: CodecTerms, costs: Costs, outcomes: Outcomes) -> Fleet:
-    """Return what does not change while an arm runs.
+def fleet_of(
+    cell: CellPlan,
+    plan: ArmPlan,
+    terms: CodecTerms,
+    costs: Costs,
+    outcomes: Outcomes,
+    watch: Watch,
+) -> Fleet:
+    """Return what does not change while a cell runs.
+
+    Args:
+        cell: the devices and their users.
+        plan: the arm; its own devices are not looked at.
+        terms: its codec.
+        costs: what operations are charged.
+        outcomes: what the sessions say.
+        watch: what is wanted beside sums.
 
     Raises:
         ConfigError: something that cannot be expressed, or a session that does not fit.
     """
     check_expressible(plan, terms, costs)
+    _check_size(cell)
     method, limits = plan.arm.method, plan.limits
-    links, link = _classes([device.link for device in plan.devices])
-    classes, hardware = _classes([device.device_class for device in plan.devices])
+    template, of_session = _templates(cell, plan, terms, outcomes)
     cloud_terms, edge_terms = costs.forward_terms()
-    sessions = [
-        (index, device, number)
-        for index, device in enumerate(plan.devices)
-        for number in range(len(device.requests))
-    ]
+    traces = _Traces()
+    lines = [_Line(each.link, traces) for each in cell.classes]
+    first = np.asarray(cell.first_session_D1, np.int64)
+    counts = np.diff(first)
+    even = len(counts) > 0 and bool((counts == counts[0]).all()) and counts[0] > 0
     rounds = outcomes.most_rounds
-    opens = _OpenSizes(plan, terms)
-    prompts = [
-        0
-        if method.cloud_prompt is None
-        else len(session_spec(plan, device, number, terms).prompt(method.cloud_prompt))
-        for _, device, number in sessions
-    ]
-    limits_S = [plan.new_tokens(device.requests[number]) for _, device, number in sessions]
-    if method.cloud_prompt is not None:
-        longest = max(
-            (prompt + limit for prompt, limit in zip(prompts, limits_S, strict=True)), default=0
+    rows = min(cell.devices, max(_LEAST_ROWS, limits.max_batch)) + limits.max_batch + 1
+    steered = method.steered
+    return Fleet(
+        devices=cell.devices,
+        sessions=cell.sessions,
+        role=_ROLES[method.cloud],
+        branches=len(method.edge_branches),
+        refines=int(rounds > 1),
+        opened=int(cell.opened),
+        each=int(counts[0]) if even else 0,
+        max_batch=limits.max_batch,
+        chunk_tokens=limits.chunk_tokens,
+        max_sessions=limits.max_sessions,
+        max_waiting=limits.max_waiting,
+        kv_tokens=limits.kv_tokens,
+        idle_timeout_ns=limits.idle_timeout_ns,
+        refusal_bytes=len(encode_error(no_room(limits.max_waiting))),
+        egress_bps=plan.egress_bps,
+        down_bucket=plan.padding.down_bytes,
+        up_bucket=plan.padding.up_bytes,
+        ends=(cell.warmup_ns, cell.until_ns or NEVER),
+        reading_ns=round(1e9 / watch.reading_speed_tokens_per_s),
+        every=watch.sample_every,
+        longest=max(1, int(outcomes.lengths.max(initial=1))),
+        slots=-(-cell.devices // watch.sample_every) if watch.sample_every else 0,
+        word=seed_word(plan.arm.seed),
+        cloud_terms=cloud_terms,
+        egress_wire=HTTP2_OVER_TLS.terms,
+        first_session=_narrow(first if not even else first[:1]),
+        due_ns=_one_if_same(np.asarray(cell.due_ns_S, np.int64)),
+        session=of_session,
+        template=template,
+        outcome=_outcomes(outcomes),
+        payload_bytes=_narrow(outcomes.payload_bytes_P),
+        kind=_kinds(cell, lines, edge_terms, costs, rounds if steered else 0),
+        odds=np.array([odds for line in lines for odds in line.odds], np.float64),
+        own=_own(cell, traces),
+        traces=_integers(traces.lines),
+        select_ns=select_costs(costs, rounds if steered else 0, rows),
+    )
+
+
+def select_costs(costs: Costs, rounds: int, rows: int) -> Array:
+    """Return what the cloud's selects cost, for rows below so many.
+
+    Args:
+        costs: of everything.
+        rounds: of refinement, the first answer included: a row of the table for each. 0 where the
+            cloud chooses.
+        rows: how many.
+    """
+    if rounds == 0:
+        return _integers([[costs.cloud_choose_ns(each) for each in range(rows)]])
+    return _integers(
+        [[costs.cloud_round_ns(round_, each) for each in range(rows)] for round_ in range(rounds)]
+    )
+
+
+def _check_size(cell: CellPlan) -> None:
+    if cell.devices > MOST_DEVICES:
+        raise ConfigError(
+            f"fleet: {cell.devices} devices in one cell, {MOST_DEVICES} are the most;"
+            " give the cloud more replicas"
         )
+    most = int(np.diff(cell.first_session_D1).max(initial=0))
+    if most > MOST_SESSIONS:
+        raise ConfigError(
+            f"fleet: {most} requests of one device, {MOST_SESSIONS} are the most;"
+            " shorten the run, or have more devices ask less often"
+        )
+    if (np.asarray(cell.radio_D) >= 0).any():
+        raise ConfigError(f"fleet.classes: shared_by > 1 is not for way: fleet yet; {_WAY_OUT}")
+
+
+# --------------------------------------------------------------------------- sessions
+
+
+def _templates(
+    cell: CellPlan, plan: ArmPlan, terms: CodecTerms, outcomes: Outcomes
+) -> tuple[Array, Array]:
+    """Return what kinds of sessions there are, and of each session what is fixed."""
+    method, limits = plan.arm.method, plan.limits
+    sizes = {Prompt.PUBLIC: cell.public_S, Prompt.PERSONAL: cell.personal_S}
+    nothing = np.zeros(1, np.int64)
+    prompt = nothing if method.cloud_prompt is None else sizes[method.cloud_prompt]
+    edges = [sizes[branch] for branch in method.edge_branches] + [nothing] * 2
+    bytes_ = cell.personal_bytes_S if method.leaks_context else cell.public_bytes_S
+    columns = (prompt, cell.new_tokens_S, bytes_, edges[0], edges[1])
+    count = max(cell.sessions, 1)
+    found, template = np.unique(
+        np.stack([np.broadcast_to(each, count) for each in columns], axis=1),
+        axis=0,
+        return_inverse=True,
+    )
+    if method.cloud_prompt is not None:
+        longest = int((found[:, 0] + found[:, 1]).max())
         if longest > min(limits.max_context, limits.kv_tokens):
             raise ConfigError(
                 f"workload: a session of {longest} tokens exceeds the cloud's context of"
                 f" {min(limits.max_context, limits.kv_tokens)}; shorten prompt or max_new_tokens"
             )
-    models = [link_of(device, plan.arm.seed) for device in _one_of_each(links, plan)]
-    ways = [way for model in models for way in (model.down, model.up)]
-    most_rows = len(plan.devices) + 1
-    steered, streamed = method.steered, method.streamed
-    return Fleet(
-        devices=len(plan.devices),
-        sessions=len(sessions),
-        role=_ROLES[method.cloud],
-        branches=len(method.edge_branches),
-        ladder_rounds=rounds,
-        opened=int(any(device.arrivals_ns is not None for device in plan.devices)),
-        max_batch=limits.max_batch,
-        chunk_tokens=limits.chunk_tokens,
-        max_sessions=limits.max_sessions,
-        max_waiting=limits.max_waiting,
-        idle_timeout_ns=limits.idle_timeout_ns,
-        egress_bps=plan.egress_bps,
-        down_bucket=plan.padding.down_bytes,
-        up_bucket=plan.padding.up_bytes,
-        word=seed_word(plan.arm.seed),
-        cloud_terms=cloud_terms,
-        egress_wire=HTTP2_OVER_TLS.terms,
-        of_device=_columns(
-            [*(device.device for device in plan.devices), 0],
-            [*link, 0],
-            [*hardware, 0],
-            _running_sum(len(device.requests) for device in plan.devices),
-        ),
-        of_session=_columns(
-            [session_id(device.device, number) for _, device, number in sessions],
-            [index for index, _, _ in sessions],
-            [
-                (device.think_ns if device.arrivals_ns is None else device.arrivals_ns)[number]
-                for _, device, number in sessions
-            ],
-            prompts,
-            [prompt + limit for prompt, limit in zip(prompts, limits_S, strict=True)],
-            [
-                opens.of(device, number) if method.cloud_prompt else 0
-                for _, device, number in sessions
-            ],
-            outcomes.first_rows,
-            _running_sum(outcomes.lengths)[:-1],
-            outcomes.lengths,
-            *_edge_prompts(plan, terms, sessions).T,
-        ),
-        of_outcome=_columns(
-            outcomes.token_R,
-            np.diff(outcomes.first_payload_R1) - 1,
-            outcomes.first_payload_R1[:-1],
-        ),
-        payload_bytes=_integers(outcomes.payload_bytes_P),
-        line=_integers((way.rate_bps, way.propagation_ns, way.jitter_ns) for way in ways),
-        loss=_reals(way.loss for way in ways),
-        tcp=_integers(tcp for model in models for tcp in model.tcp_terms),
-        wire=_integers(model.transport.wire.terms for model in models),
-        setup_ns=_integers(model.setup_ns for model in models),
-        edge_terms=_integers(edge_terms[name] for name in classes),
-        decode_ns=_integers(
-            [
-                costs.edge_ns(EdgeDecode(0, 0, round_, b""), name) if steered else 0
-                for round_ in range(rounds)
-            ]
-            for name in classes
-        ),
-        steer_ns=_integers(
-            costs.edge_ns(EdgeSteer(0, 0, 0) if steered else EdgeChoose(0, 0), name)
-            for name in classes
-        ),
-        round_ns=_integers(
-            [costs.cloud_round_ns(round_, count) for count in range(most_rows)]
-            if steered
-            else [0] * 2
-            for round_ in range(rounds)
-        ),
-        choose_ns=_integers(
-            costs.cloud_choose_ns(count) if streamed else 0 for count in range(most_rows)
-        ),
-    )
-
-
-def books_of(plan: ArmPlan, fleet: Fleet, batches: int) -> Books:
-    """Return the books of a fleet that has not begun.
-
-    Args:
-        plan: the arm.
-        fleet: its fixed figures.
-        batches: how many forwards are kept between two readings.
-    """
-    devices, sessions = fleet.devices, fleet.sessions
-    tokens = sum(fleet.of_session[session, col.LENGTH] for session in range(sessions))
-
-    def zeros(*shape: int) -> Any:  # noqa: ANN401 - an array stands for columns and tables
-        return np.zeros(shape, np.int64)
-
-    engine = zeros(ENGINE_FIGURES)
-    engine[FREE_TOKENS] = engine[LEAST_FREE] = plan.limits.kv_tokens
-    flow = zeros(2 * devices, FLOW_FIGURES)
-    models = {}
-    for index, device in enumerate(plan.devices):
-        if device.link not in models:
-            model = link_of(device, plan.arm.seed)
-            models[device.link] = model.down_state.flow, model.up_state.flow
-        flow[2 * index, :SENT], flow[2 * index + 1, :SENT] = models[device.link]
-    device_figures = zeros(devices, col.DEVICE_FIGURES)
-    device_figures[:, col.CONNECTED_NS] = -1
-    device_figures[:, col.SESSION] = [
-        fleet.of_device[device, col.FIRST_SESSION] - 1 for device in range(devices)
+    fingerprint = terms.fingerprint if method.steered else 0
+    kinds = [
+        (row[0], row[0] + row[1], open_bytes(row[1], fingerprint, 0, row[2]), row[3], row[4])
+        for row in found.tolist()
     ]
-    request = zeros(sessions, col.TOTAL + MOVED_FIGURES)
-    request[:, col.ARRIVAL_NS] = -1
-    candidates = 2 * min(plan.limits.max_batch, devices) + 1
-    events = sessions + devices + 4
-    return Books(
-        engine=engine,
-        queues=zeros(3, devices),
-        running=zeros(devices),
-        refining=zeros(devices),
-        merged=zeros(candidates),
-        pending_now=zeros(candidates),
-        heap_ns=zeros(events),
-        heap_order=zeros(events),
-        heap_what=zeros(events),
-        flow=flow,
-        meter=zeros(devices, MOVED_FIGURES),
-        device=device_figures,
-        rows=zeros(tokens, ROW_FIGURES),
-        request=request,
-        ended=zeros(sessions),
-        batches=zeros(batches),
-    )
+    fixed = [
+        np.broadcast_to(np.asarray(each).reshape(-1), count)
+        for each in (template, outcomes.first_rows, outcomes.lengths)
+    ]
+    table = np.stack([each.astype(np.int32) for each in fixed], axis=1)
+    return _integers(kinds), table[:1].copy() if (table == table[0]).all() else table
 
 
-class _OpenSizes:
-    """Sizes of OPEN frames; bodies of the same prompt are encoded once."""
-
-    def __init__(self, plan: ArmPlan, terms: CodecTerms) -> None:
-        self._plan = plan
-        self._terms = terms
-        self._body_bytes: dict[int, int] = {}
-
-    def of(self, device: DevicePlan, number: int) -> int:
-        """Return the size of the frame that opens a device's n-th session."""
-        known = id(device.requests[number])
-        spec = session_spec(self._plan, device, number, self._terms)
-        if known not in self._body_bytes:
-            self._body_bytes[known] = len(encode_open(open_body(spec)))
-        return frame_bytes(spec.session, 0, 0, self._body_bytes[known], spec.bucket_bytes)
+def _outcomes(outcomes: Outcomes) -> Array:
+    table = np.zeros((len(outcomes.token_R) + 1, col.OUTCOME_FIGURES), np.int32)
+    table[:-1, col.OUTCOME_TOKEN] = outcomes.token_R
+    table[:-1, col.CERTIFIED] = outcomes.certified_R
+    table[:, col.FIRST_PAYLOAD] = outcomes.first_payload_R1
+    return table
 
 
-def _edge_prompts(
-    plan: ArmPlan, terms: CodecTerms, sessions: list[tuple[int, DevicePlan, int]]
-) -> Any:  # noqa: ANN401 - a table
-    branches = plan.arm.method.edge_branches
-    found = np.zeros((len(sessions), 2), np.int64)
-    for row, (_, device, number) in enumerate(sessions):
-        spec = session_spec(plan, device, number, terms)
-        for branch, prompt in enumerate(branches):
-            found[row, branch] = len(spec.prompt(prompt))
-    return found
+# --------------------------------------------------------------------------- links
 
 
-def _classes(of_device: list[Any]) -> tuple[list[Any], list[int]]:
-    """Return what there is, in the order in which it comes, and the index of each device's."""
-    found: dict[Any, int] = {}
-    return_index = [found.setdefault(one, len(found)) for one in of_device]
-    return list(found), return_index
+class _Traces:
+    """All traces of a cell, one after the other, each once."""
+
+    def __init__(self) -> None:
+        self.lines: list[int] = [0]
+        self._known: dict[RateTrace, int] = {}
+
+    @property
+    def any(self) -> bool:
+        return bool(self._known)
+
+    def place(self, trace: RateTrace) -> int:
+        """Return where a trace begins.
+
+        Raises:
+            ConfigError: it carries nothing for longer than a message waits.
+        """
+        trace = trace.starting_at(0)
+        if trace not in self._known:
+            if trace.outage_ns(0, 2 * trace.period_ns) is not None:
+                raise ConfigError(
+                    f"link trace {trace.name}: carries nothing for over"
+                    f" {trace.max_wait_ns / 1e9:g} s at a time, longer than a message waits; allow"
+                    f" it to wait longer, take another trace, or {_WAY_OUT}"
+                )
+            self._known[trace] = len(self.lines)
+            self.lines += (*trace.bounds_us, *trace.carried, *trace.rates_bps)
+        return self._known[trace]
 
 
-def _one_of_each(links: list[LinkProfile], plan: ArmPlan) -> list[DevicePlan]:
-    """Return a device of each link class."""
-    first: dict[LinkProfile, DevicePlan] = {}
-    for device in plan.devices:
-        first.setdefault(device.link, device)
-    return [first[link] for link in links]
+class _Line:
+    """The link of a class: rows of both directions, and its transport's figures."""
+
+    def __init__(self, profile: LinkProfile, traces: _Traces) -> None:
+        alike = drawn(replace(profile, spread=None), 0, 0)
+        link = Link(alike.down, alike.up, seed=0, device=0, transport=alike.transport)
+        self.setup_ns = link.setup_ns
+        self.wire = alike.transport.wire.terms
+        paced = alike.transport.congestion is Congestion.PACED
+        self.ways: list[tuple[int, ...]] = []
+        self.odds: list[tuple[float, float]] = []
+        states = (link.down_state, link.up_state)
+        for way, tcp, state in zip((link.down, link.up), link.tcp_terms, states, strict=True):
+            bursts, trace = way.bursts, way.trace
+            own_terms = (*tcp[:6], int(paced), *tcp[7:])
+            self.ways.append(
+                (
+                    way.rate_bps,
+                    way.propagation_ns,
+                    way.jitter_ns,
+                    *(tcp if profile.spread is None else own_terms),
+                    way.buffer_bytes,
+                    self.wire[0] + self.wire[1],
+                    0 if trace is None else traces.place(trace),
+                    0 if trace is None else len(trace.rates_bps),
+                    0 if bursts is None else bursts.gap_ns,
+                    0 if bursts is None else bursts.burst_ns,
+                    state.flow[3],
+                    int(paced),
+                )
+            )
+            self.odds.append((way.loss, way.loss if bursts is None else bursts.loss))
 
 
-def _integers(values: Any) -> Any:  # noqa: ANN401 - columns and tables of what is iterated over
-    return np.array(list(values), np.int64)
+def _kinds(
+    cell: CellPlan,
+    lines: list[_Line],
+    edge_terms: dict[str, ForwardTerms],
+    costs: Costs,
+    rounds: int,
+) -> Array:
+    """Return the row of each class; ``rounds`` is 0 where nothing is steered."""
+    rows = []
+    for index, (each, line) in enumerate(zip(cell.classes, lines, strict=True)):
+        own = each.link.spread is not None
+        time_out, added = _time_out(cell, index, each.link) if own else (0, 0)
+        choice = EdgeSteer(0, 0, 0) if rounds else EdgeChoose(0, 0)
+        steer_ns = costs.edge_ns(choice, each.device_class)
+        rows.append(
+            (
+                line.setup_ns,
+                steer_ns,
+                int(own),
+                time_out,
+                added,
+                *line.wire,
+                *edge_terms[each.device_class],
+                *(figure for way in line.ways for figure in way),
+                *(
+                    costs.edge_ns(EdgeDecode(0, 0, round_, b""), each.device_class)
+                    for round_ in range(rounds)
+                ),
+            )
+        )
+    return _integers(rows)
 
 
-def _columns(*columns: Any) -> Any:  # noqa: ANN401 - a table of what is iterated over
-    return np.stack([np.asarray(column, np.int64) for column in columns], axis=1)
+def _time_out(cell: CellPlan, index: int, profile: LinkProfile) -> tuple[int, int]:
+    """Return a class's retransmission time-out, and whether the round trip comes on top."""
+    mine = np.asarray(cell.class_D) == index
+    if not mine.any():
+        return 0, 0
+    delay_ns, rtt_ns = cell.figures.loss_delay_ns_D[mine], cell.figures.rtt_ns_D[mine]
+    if (delay_ns == 0).all():
+        return time_out_ns(0, profile.down.jitter_ns + profile.up.jitter_ns), 1
+    if (delay_ns == delay_ns[0]).all():
+        return int(delay_ns[0]), 0
+    beyond_ns = delay_ns - rtt_ns
+    if not (beyond_ns == beyond_ns[0]).all():
+        raise ConfigError(
+            f"link {profile.name}: devices differ in their time-outs beyond the round trip, which"
+            f" way: fleet does not know; {_WAY_OUT}"
+        )
+    return int(beyond_ns[0]), 1
 
 
-def _reals(values: Any) -> Any:  # noqa: ANN401 - likewise
-    return np.array(list(values), np.float64)
+def _own(cell: CellPlan, traces: _Traces) -> Array:
+    of = cell.figures
+    columns = [of.down_bps_D, of.up_bps_D, of.rtt_ns_D]
+    if traces.any:
+        columns.append(of.offset_ns_D)
+    elif all(each.link.spread is None for each in cell.classes):
+        return np.zeros((1, len(columns)), np.int64)
+    return np.stack(columns, axis=1).astype(np.int64)
 
 
-def _running_sum(values: Any) -> Any:  # noqa: ANN401 - a column of what is iterated over
-    return np.cumsum([0, *values], dtype=np.int64)
+# --------------------------------------------------------------------------- arrays
+
+
+def _integers(values: Array) -> Array:
+    return np.array(values, np.int64)
+
+
+def _narrow(values: Array) -> Array:
+    return np.asarray(values).astype(np.int32)
+
+
+def _one_if_same(values: Array) -> Array:
+    return values[:1].copy() if len(values) and (values == values[0]).all() else values

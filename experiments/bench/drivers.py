@@ -18,8 +18,9 @@ from typing import Any
 
 from actors.cloud import CloudActor
 from actors.edge import EdgeActor
-from actors.fleet.driver import FleetDriver
+from actors.fleet.cells import CellRun
 from actors.fleet.machine_code import kept_compiler
+from actors.fleet.planned import cell_of
 from actors.live.driver import run_live
 from actors.metrics import ArmMetrics, Exporter, Metrics
 from actors.plan import ArmPlan, CodecTerms, codec_terms
@@ -166,29 +167,23 @@ def _overhead(method: str, repeats: int) -> dict[str, Any]:
 
 
 def _fleet(method: str, repeats: int) -> dict[str, Any]:
-    """The compiled way's rules, without making rows of what they come to."""
+    """The compiled way as one cell: with histograms, bins and digests, without rows."""
     scenario = _scenario("null", method, _FLEET_TOKENS, _FLEET_DEVICES, "lte")
     setting = _Setting(scenario)
     costs = plan_costs(scenario, setting.terms)
     outcomes = outcomes_of(scenario, setting.plan)
+    cell = cell_of(setting.plan)
     taken = []
     for _ in range(repeats + 1):
-        driver = FleetDriver(
-            setting.plan,
-            setting.terms,
-            costs,
-            outcomes,
-            setting.recorder(),
-            compiler=kept_compiler(),
-        )
+        run = CellRun(cell, setting.plan, setting.terms, costs, outcomes, compiler=kept_compiler())
         began_s = time.process_time()
-        while driver.simulate():
-            pass
-        taken.append((time.process_time() - began_s) / (_FLEET_DEVICES * _FLEET_TOKENS))
+        while not run.over:
+            run.simulate()
+        taken.append((time.process_time() - began_s) / run.tokens)
     per_token_s = median(taken[1:])  # the first one may have compiled
     return {
         "bench": "fleet driver, CPU per token",
-        "case": f"{method}, {_FLEET_DEVICES:,} devices on lte, null values, rows not made",
+        "case": f"{method}, {_FLEET_DEVICES:,} devices on lte, null values, no rows",
         "repeats": repeats,
         "median_s": per_token_s,
         "tokens_per_s": 1 / per_token_s,

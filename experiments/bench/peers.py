@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
-from actors.fleet.driver import FleetDriver
+from actors.fleet.cells import CellRun
 from actors.fleet.machine_code import kept_compiler
-from actors.records import Recorder
+from actors.fleet.planned import cell_of
 from experiments.bench.reduced import Reduced, as_plan
 
 _MODEL = Reduced(devices=2_000, tokens=20)
@@ -53,12 +53,11 @@ def run(repeats: int = 20) -> list[dict[str, Any]]:
 def _fleet() -> float:
     """CPU seconds of the compiled way, without making rows of what it comes to."""
     plan, terms, costs, outcomes = as_plan(_MODEL)
-    recorder = Recorder(_MODEL.devices, lambda _tokens, _requests: None)
-    driver = FleetDriver(plan, terms, costs, outcomes, recorder, compiler=kept_compiler())
+    cell = CellRun(cell_of(plan), plan, terms, costs, outcomes, compiler=kept_compiler())
 
     def simulate() -> None:
-        while driver.simulate():
-            pass
+        while not cell.over:
+            cell.simulate()
 
     return _cpu_s(simulate)
 

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import actors.virtual
 from actors.costs import Costs
 from actors.fleet.driver import FleetDriver
 from actors.fleet.machine_code import kept_compiler
-from actors.fleet.outcomes import Outcome, Outcomes
+from actors.fleet.outcomes import Outcomes
 from actors.plan import ArmPlan, Cell
-from actors.records import ArmRun
 from actors.values.null import NullConfig
-from costeer.cloud import CloudEngine
 from costeer.errors import ConfigError
-from costeer.machine import Command, Event, Send
-from costeer.messages import FrameKind, decode_frame
 from costeer.methods import METHODS
-from costeer.padding import NO_PADDING, PaddingConfig
-from experiments.results import digest
+from netsim.link import Bursts
 from netsim.sharing import Discipline
-from netsim.transport import IDEAL, Congestion, Transport
-from netsim.wire import QUIC
+from netsim.trace import make_trace
+from netsim.transport import Transport
+from tests.actors.compiled_fleets import (
+    as_python,
+    fleets,
+    run_and_outcomes,
+    run_fleet,
+    same,
+    traced,
+)
 from tests.actors.fleets import (
     LIMITS,
     MS,
@@ -42,101 +41,10 @@ from tests.actors.fleets import (
     generated_hosts,
     link,
     null_hosts,
-    plans,
     recorder_of,
 )
 
 some = settings(max_examples=60, deadline=None)
-
-
-class Payloads:
-    """Sizes of what an engine sends, by session and position, round after round."""
-
-    def __init__(self) -> None:
-        self.sizes: dict[tuple[int, int], list[int]] = defaultdict(list)
-
-    def engine(self) -> type[CloudEngine]:
-        sizes = self.sizes
-
-        class Weighing(CloudEngine):
-            def handle(self, event: Event, now_ns: int) -> list[Command]:
-                commands = super().handle(event, now_ns)
-                for command in commands:
-                    if isinstance(command, Send):
-                        frame = decode_frame(command.frame)
-                        assert frame.kind is not FrameKind.ERROR
-                        if frame.kind is FrameKind.LOGITS:
-                            sizes[frame.session, frame.position].append(command.payload_bytes)
-                return commands
-
-        return Weighing
-
-
-def run_and_outcomes(plan: ArmPlan) -> tuple[ArmRun, Outcomes]:
-    """A run of the virtual way on generated logits, and what its sessions said."""
-    payloads = Payloads()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(actors.virtual, "CloudEngine", payloads.engine())
-        run = driver_of(plan, generated_hosts()).run()
-    said: dict[tuple[int, int], list[Outcome]] = defaultdict(list)
-    for token in run.tokens:
-        record = token.record
-        sizes = tuple(payloads.sizes.get((record.session, record.position), (0,)))
-        said[token.device, token.request].append(
-            Outcome(record.token, sizes, record.certified, record.margin)
-        )
-    sessions = [
-        said[device.device, number]
-        for device in plan.devices
-        for number in range(len(device.requests))
-    ]
-    return run, Outcomes.of_sessions(sessions)
-
-
-def as_python(rule: Any) -> Any:
-    """Rules run as they stand: the same functions, without a compiler's minute."""
-    return rule
-
-
-def run_fleet(
-    plan: ArmPlan, outcomes: Outcomes, compiler: Callable[[Any], Any] = as_python
-) -> ArmRun:
-    terms = begin(plan, generated_hosts())
-    recorder = recorder_of(plan)
-    run = FleetDriver(plan, terms, costs_of(terms), outcomes, recorder, compiler=compiler).run()
-    assert run.complete
-    return run
-
-
-def same(one: ArmRun, other: ArmRun) -> None:
-    assert one.tokens == other.tokens
-    assert one.requests == other.requests
-    assert one.end_ns == other.end_ns
-    assert one.engine == other.engine
-    assert one.egress_busy_ns == other.egress_busy_ns
-    assert digest(one) == digest(other)
-
-
-transports = st.sampled_from(
-    (
-        IDEAL,
-        Transport(),
-        Transport(setup_round_trips=2, initial_window=1),
-        Transport(Congestion.PACED),
-        Transport(ordered=False, wire=QUIC),
-    )
-)
-
-
-@st.composite
-def fleets(draw: st.DrawFn) -> ArmPlan:
-    """Any small fleet over any transport, frames filled up or not."""
-    plan = draw(plans())
-    devices = tuple(
-        replace(each, link=replace(each.link, transport=draw(transports))) for each in plan.devices
-    )
-    padding = draw(st.sampled_from((NO_PADDING, PaddingConfig(down_bytes=512, up_bytes=64))))
-    return replace(plan, devices=devices, padding=padding)
 
 
 @some
@@ -146,9 +54,26 @@ def test_fleet_equals_virtual_event_by_event(plan: ArmPlan) -> None:
     same(run_fleet(plan, outcomes), run)
 
 
+@settings(max_examples=40, deadline=None)
+@given(fleets(), st.integers(1, 110), st.sampled_from((0, 1, 10**6)))
+def test_a_fleet_that_is_cut_off_or_turned_away_equals_virtual(
+    plan: ArmPlan, percent: int, max_waiting: int
+) -> None:
+    whole, outcomes = run_and_outcomes(plan)
+    plan = replace(
+        plan,
+        until_ns=max(1, whole.end_ns * percent // 100),
+        limits=replace(plan.limits, max_waiting=max_waiting),
+    )
+    same(run_fleet(plan, outcomes), driver_of(plan, generated_hosts()).run())
+
+
 @pytest.mark.parametrize("method", [method.name for method in METHODS])
 def test_machine_code_does_what_python_does_beyond_saturation(method: str) -> None:
     where = replace(link(jitter_ns=MS, loss=0.1), transport=Transport())
+    trace = make_trace("made", [(7_000, 3_000_000), (9_000, 0), (2_000, 900_000)])
+    down = replace(traced(where.down, trace.starting_at(5 * MS)), bursts=Bursts(MS, 9 * MS, 0.4))
+    where = replace(where, down=down)
     plan = arm_plan(
         method,
         [device(number, 3, where=where, think_ns=number * MS) for number in range(12)],

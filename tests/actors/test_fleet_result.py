@@ -9,18 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.fleet.histogram import NONE_YET, Histogram
-from actors.fleet.result import (
-    CLASS_FIGURES,
-    CLOUD_FIGURES,
-    CLOUD_PEAKS,
-    HISTOGRAMS,
-    SERIES,
-    CellResult,
-    Sample,
-    Series,
-    shape_of_counts,
-)
+from actors.fleet.histogram import BUCKETS, NONE_YET, Histogram
+from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOGRAMS, SERIES
+from actors.fleet.result import CellResult, Sample, Series
 from costeer.errors import LocalProtocolError
 
 some = settings(max_examples=30, deadline=None)
@@ -34,7 +25,7 @@ def results(draw: st.DrawFn, classes: int = 2) -> CellResult:
     def table(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         return random.integers(0, 10**6, shape, np.int64)
 
-    counts_CHB = np.zeros(shape_of_counts(classes), np.int64)
+    counts_CHB = np.zeros((classes, len(HISTOGRAMS), BUCKETS), np.int64)
     counts_CHB[:, :, :50] = table(classes, len(HISTOGRAMS), 50)
     return CellResult(
         cells=1,

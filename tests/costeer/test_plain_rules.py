@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from costeer.critical_path import critical_path, walk_back
 from costeer.machine import STAGES
-from costeer.messages import Frame, FrameKind, filled, frame_bytes
+from costeer.messages import (
+    Frame,
+    FrameKind,
+    Open,
+    Role,
+    encode_open,
+    filled,
+    frame_bytes,
+    open_bytes,
+)
+from costeer.varint import number_bytes
 
 numbers = st.integers(0, 2**32 - 1)
 
@@ -29,3 +39,12 @@ def test_a_walk_back_is_the_critical_path(latency_ns: int, stages: list[int]) ->
     walk_back(latency_ns, path)
     assert tuple(path) == critical_path(latency_ns, tuple(stages))
     assert sum(path) == latency_ns
+
+
+@given(st.integers(1, 4096), numbers, numbers, st.lists(numbers, min_size=1, max_size=50))
+def test_the_body_of_an_open_has_the_size_that_was_told(
+    limit: int, fingerprint: int, round_trip: int, prompt: list[int]
+) -> None:
+    body = Open(Role.LOGITS, limit, fingerprint, tuple(prompt), round_trip_bytes=round_trip)
+    told = open_bytes(limit, fingerprint, round_trip, sum(map(number_bytes, prompt)))
+    assert told == len(encode_open(body))

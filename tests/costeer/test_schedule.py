@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costeer.schedule import admit, plan_step
+from costeer.schedule import admit, fill_step, plan_step
 
 pendings = st.lists(st.just(1) | st.integers(1, 60), max_size=12)
 batches = st.integers(1, 8)
@@ -90,16 +91,16 @@ def compiled(rule: Callable[..., object]) -> Callable[..., object]:
     return made
 
 
-def array(values: Sequence[int]) -> object:
+def array(values: Sequence[int]) -> Any:
     return np.array(values, dtype=np.int64)
 
 
 @settings(max_examples=200)
 @given(pendings, batches, chunks)
 def test_a_compiled_step_is_the_same_step(pending_N: list[int], max_batch: int, chunk: int) -> None:
-    assert compiled(plan_step)(array(pending_N), max_batch, chunk) == plan_step(
-        pending_N, max_batch, chunk
-    )
+    take_N = np.zeros(len(pending_N), np.int64)
+    compiled(fill_step)(array(pending_N), take_N, len(pending_N), max_batch, chunk)
+    assert take_N.tolist() == plan_step(pending_N, max_batch, chunk)
 
 
 @settings(max_examples=200)

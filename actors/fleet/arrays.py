@@ -1,0 +1,124 @@
+"""The arrays in which a compiled cell runs: made once, and larger where they do not suffice.
+
+What grows with the devices is 32- and 64-bit columns, about 250 B a device in all; what grows with
+what happens (events, tokens that are being refined, rows of a select) begins small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from actors.fleet import columns as col
+from actors.fleet.cell import CellPlan
+from actors.fleet.histogram import NONE_YET
+from actors.fleet.layout import (
+    BATCHES,
+    BIN_NS,
+    COUNTS,
+    EVENTS,
+    FREE_TOKENS,
+    HELD_FREE,
+    HELD_HEAD,
+    REFINING,
+    RUNNING,
+    Array,
+    Books,
+    Fleet,
+)
+from actors.fleet.names import HISTOGRAMS, SERIES
+from actors.fleet.watching import Watch
+
+PIECE_EVENTS = 100_000
+"""Events between two looks at whether to stop."""
+_SPARE_EVENTS = 1024
+
+
+def books_of(cell: CellPlan, fleet: Fleet, watch: Watch) -> Books:
+    """Return the books of a cell that has not begun.
+
+    Args:
+        cell: the devices and their users.
+        fleet: its fixed figures.
+        watch: what is wanted beside sums.
+    """
+    devices, classes = fleet.devices, len(cell.classes)
+
+    def zeros(*shape: int) -> Array:
+        return np.zeros(shape, np.int64)
+
+    def narrow(*shape: int) -> Array:
+        return np.zeros(shape, np.int32)
+
+    engine = zeros(BATCHES + (PIECE_EVENTS if fleet.every else 0))
+    engine[FREE_TOKENS] = fleet.kv_tokens
+    engine[BIN_NS] = watch.bin_ns
+    of_device = narrow(devices, col.NARROW_FIGURES)
+    of_device[:, col.NUMBER] = cell.device_D
+    of_device[:, col.KIND] = cell.class_D
+    of_device[:, col.SESSION] = -1
+    by_class = zeros(classes, col.CLASS_COLUMNS)
+    by_class[:, col.FIRST_ARRIVAL] = NONE_YET
+    histograms = zeros(classes * len(HISTOGRAMS) + 1, col.HISTOGRAM_FIGURES)
+    histograms[:, col.LEAST] = NONE_YET
+    bursts = any(way.bursts for each in cell.classes for way in (each.link.down, each.link.up))
+    step_rows = np.asarray(fleet.select_ns).shape[1]
+    held = zeros(step_rows if fleet.refines else 0, col.HELD_FIGURES)
+    held[:, col.HELD_NEXT] = np.arange(1, len(held) + 1)
+    engine[HELD_FREE] = len(held)
+    blocks = fleet.slots * fleet.longest
+    rows = zeros(3 * blocks, col.ROW_FIGURES)
+    rows[:, col.ROW_REQUEST] = -1
+    return Books(
+        engine=engine,
+        heap=zeros(devices + _SPARE_EVENTS, 2),
+        wide=zeros(devices, col.WIDE_FIGURES_WITH_BURSTS if bursts else col.WIDE_FIGURES),
+        narrow=of_device,
+        step=narrow(step_rows, col.STEP_FIGURES),
+        held=held,
+        by_class=by_class,
+        histograms=histograms,
+        series=zeros(watch.bins, len(SERIES)),
+        words=np.zeros(2, np.uint64),
+        rows=rows,
+        requests=zeros(3 * fleet.slots, col.REQUEST_FIGURES),
+    )
+
+
+def roomier(fleet: Fleet, books: Books, costs_of: Callable[[int], Array]) -> tuple[Fleet, Books]:
+    """Return the same with room in every array that an event may find full.
+
+    Args:
+        fleet: fixed figures.
+        books: changing ones.
+        costs_of: what a select costs, for rows below so many.
+    """
+    engine = books.engine
+    running, rows = engine[RUNNING], len(books.step)
+    if engine[EVENTS] + 2 * running + 4 > len(books.heap):
+        books = books._replace(heap=_longer(books.heap, 2 * running + len(books.heap) // 4 + 4))
+    if engine[COUNTS + REFINING] + fleet.max_batch >= rows:
+        books = books._replace(step=_longer(books.step, rows))
+        fleet = fleet._replace(select_ns=costs_of(2 * rows))
+    if fleet.refines and running > engine[HELD_FREE]:
+        held, more = len(books.held), max(len(books.held), running)
+        longer = _longer(books.held, more)
+        longer[held:, col.HELD_NEXT] = np.arange(held + 1, held + more + 1)
+        longer[held + more - 1, col.HELD_NEXT] = engine[HELD_HEAD]
+        engine[HELD_HEAD] = held
+        engine[HELD_FREE] += more
+        books = books._replace(held=longer)
+    return fleet, books
+
+
+def bytes_per_device(fleet: Fleet, books: Books) -> float:
+    """Return what all arrays take that grow with the devices or their sessions, per device."""
+    fixed = (fleet.first_session, fleet.due_ns, fleet.session, fleet.own)
+    changing = (books.heap, books.wide, books.narrow, books.held)
+    arrays: tuple[Array, ...] = (*fixed, *changing)
+    return float(sum(each.nbytes for each in arrays) / fleet.devices)
+
+
+def _longer(array: Array, more: int) -> Array:
+    return np.concatenate((array, np.zeros((more, *array.shape[1:]), array.dtype)))

@@ -1,0 +1,400 @@
+"""A compiled cell from its plan to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from actors.costs import Costs
+from actors.fleet import columns as col
+from actors.fleet import engine
+from actors.fleet.arrays import PIECE_EVENTS, books_of, bytes_per_device, roomier
+from actors.fleet.cell import CellPlan
+from actors.fleet.devices import sessions_begin
+from actors.fleet.histogram import BUCKETS, NONE_YET, Histogram, middle_of
+from actors.fleet.layout import (
+    ADMITTED,
+    BATCHES,
+    BATCHES_OUT,
+    BIN_NS,
+    CLOUD,
+    COUNTS,
+    DIGEST,
+    FAULT,
+    FINISHED,
+    FREE_TOKENS,
+    LAST_END,
+    MANY_FRAMES,
+    NEVER,
+    NOW,
+    OUTPUT,
+    PEAKS,
+    REQUESTS_OUT,
+    SILENT,
+    STAGE,
+    TOKENS_OUT,
+    TOKENS_TOLD,
+    WAITING,
+    Array,
+    Books,
+    Fleet,
+)
+from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOGRAMS
+from actors.fleet.outcomes import Outcomes
+from actors.fleet.result import CellResult, Sample, Series
+from actors.fleet.tables import fleet_of, select_costs
+from actors.fleet.tally import book_accepted
+from actors.fleet.watching import Watch
+from actors.plan import ArmPlan, CodecTerms
+from actors.port import never
+from costeer.errors import ConfigError
+from costeer.machine import STAGES
+from netsim.compiled import compiled
+
+Compiler = Callable[[Any], Any]
+_STAGE = HISTOGRAMS.index(STAGES[0])
+
+
+class CellRun:
+    """One cell while it runs."""
+
+    def __init__(
+        self,
+        cell: CellPlan,
+        plan: ArmPlan,
+        terms: CodecTerms,
+        costs: Costs,
+        outcomes: Outcomes,
+        *,
+        watch: Watch | None = None,
+        compiler: Compiler = compiled,
+    ) -> None:
+        """Lay out the cell.
+
+        Args:
+            cell: the devices and their users.
+            plan: the arm; its own devices are not looked at.
+            terms: its codec.
+            costs: what operations are charged.
+            outcomes: what the sessions say.
+            watch: what is wanted beside sums.
+            compiler: makes machine code of a rule, or leaves it as it is.
+
+        Raises:
+            ConfigError: something that this way cannot express.
+        """
+        watch = watch or Watch()
+        self._cell = cell
+        self._fleet: Fleet = fleet_of(cell, plan, terms, costs, outcomes, watch)
+        self._books: Books = books_of(cell, self._fleet, watch)
+        rounds = outcomes.most_rounds if plan.arm.method.steered else 0
+        self._costs = partial(select_costs, costs, rounds)
+        self._begin_all = compiler(engine.begin_all)
+        self._advance = compiler(engine.advance)
+        self._begun = False
+        self.over = False
+        """Whether there is nothing left to simulate."""
+
+    def simulate(self) -> None:
+        """Advance by a piece, from the beginning on.
+
+        Raises:
+            ConfigError: a session that the cloud would drop.
+            LocalProtocolError: nothing happens any more, and not every request has ended.
+        """
+        # Hashes wrap, in compiled code as in Python.
+        with np.errstate(over="ignore"):
+            if not self._begun:
+                self._begin_all(self._fleet, self._books)
+                self._begun = True
+            else:
+                self.over = not self._advance(self._fleet, self._books, PIECE_EVENTS)
+        self._check()
+        self._fleet, self._books = roomier(self._fleet, self._books, self._costs)
+        self.over = self.over or self._figure(FINISHED) == self._fleet.sessions
+
+    def _check(self) -> None:
+        fault = self._figure(FAULT)
+        if fault == SILENT:
+            raise ConfigError(
+                "cloud.idle_timeout_s: a device was silent for longer and would be dropped, which"
+                " way: fleet cannot do yet; raise it, or choose way: virtual"
+            )
+        if fault == MANY_FRAMES:
+            raise ConfigError("fleet: a device sends over 30 million frames; shorten the run")
+
+    def _figure(self, which: int) -> int:
+        return int(self._books.engine[which])
+
+    # ------------------------------------------------------------------ how it stands
+
+    @property
+    def now_ns(self) -> int:
+        """The instant that the cell has come to."""
+        return self._figure(NOW)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens so far, those of the warm-up included."""
+        return self._figure(TOKENS_TOLD)
+
+    @property
+    def finished(self) -> int:
+        """Requests that have ended so far."""
+        return self._figure(FINISHED)
+
+    @property
+    def running_sessions(self) -> int:
+        """Sessions that hold memory."""
+        return self._figure(ADMITTED)
+
+    @property
+    def waiting_sessions(self) -> int:
+        """Sessions that wait for memory."""
+        return self._figure(COUNTS + WAITING)
+
+    @property
+    def kv_tokens(self) -> int:
+        """KV tokens that are reserved."""
+        return self._fleet.kv_tokens - self._figure(FREE_TOKENS)
+
+    def cloud(self, name: str) -> int:
+        """Return a figure of the cloud so far; see ``CLOUD_FIGURES``."""
+        return self._figure(CLOUD + CLOUD_FIGURES.index(name))
+
+    def peak(self, name: str) -> int:
+        """Return the most of something so far; see ``CLOUD_PEAKS``."""
+        return self._figure(PEAKS + CLOUD_PEAKS.index(name))
+
+    @property
+    def bytes_per_device(self) -> float:
+        """What the arrays take that grow with the devices or their sessions."""
+        return bytes_per_device(self._fleet, self._books)
+
+    # ------------------------------------------------------------------ what is written down
+
+    def take_rows(self) -> tuple[Array, Array]:
+        """Return the rows of tokens and of requests that ended since the last time."""
+        books, slots = self._books, self._fleet.slots
+        blocks = slots * self._fleet.longest
+        tokens = np.asarray(books.rows)[blocks : blocks + self._figure(TOKENS_OUT)].copy()
+        requests = np.asarray(books.requests)[slots : slots + self._figure(REQUESTS_OUT)].copy()
+        books.engine[TOKENS_OUT] = books.engine[REQUESTS_OUT] = 0
+        return tokens, requests
+
+    def take_batches(self) -> list[int]:
+        """Return the rows of each forward since the last time; only where devices are sampled."""
+        count = self._figure(BATCHES_OUT)
+        batches: list[int] = np.asarray(self._books.engine)[BATCHES : BATCHES + count].tolist()
+        self._books.engine[BATCHES_OUT] = 0
+        return batches
+
+    def take_unfinished(self) -> tuple[Array, Array]:
+        """Return the rows of sampled devices' requests that had come by the end and not ended."""
+        fleet, books, end_ns = self._fleet, self._books, self.end_ns
+        tokens: list[Array] = [np.zeros((0, col.ROW_FIGURES), np.int64)]
+        requests: list[Array] = [np.zeros((0, col.REQUEST_FIGURES), np.int64)]
+        for slot in range(fleet.slots):
+            device = slot * fleet.every
+            begun = int(books.narrow[device, col.SESSION])
+            if begun < self._sessions(device) and books.wide[device, col.ARRIVAL] <= end_ns:
+                book_accepted(fleet, books, device, fleet.longest, end_ns)
+                rows = np.asarray(books.rows)[slot * fleet.longest : (slot + 1) * fleet.longest]
+                mine = rows[
+                    (rows[:, col.ROW_REQUEST] == begun) & (rows[:, col.CHOSEN_AT] <= end_ns)
+                ]
+                tokens.append(mine)
+                requests.append(self._cut_off(device, slot, mine))
+            requests += [
+                self._waiting(device, request)
+                for request in self._came_meanwhile(device, begun + 1)
+            ]
+        return np.concatenate(tokens), np.concatenate(requests)
+
+    def _sessions(self, device: int) -> int:
+        fleet = self._fleet
+        return int(sessions_begin(fleet, device + 1) - sessions_begin(fleet, device))
+
+    def _cut_off(self, device: int, slot: int, tokens: Array) -> Array:
+        """Return the row of the request that a sampled device was in."""
+        books = self._books
+        row = np.zeros((1, col.REQUEST_FIGURES), np.int64)
+        row[0, : col.MOVED_IN_ALL] = (
+            device,
+            books.narrow[device, col.SESSION],
+            books.wide[device, col.ARRIVAL],
+            CUT_OFF,
+            0,
+            len(tokens),
+        )
+        mine = np.asarray(books.requests)[slot]
+        moved = mine[: col.TOTAL] + mine[col.TOTAL : col.BOOKED]
+        row[0, col.MOVED_IN_ALL : col.CLOSING] = moved
+        row[0, col.CLOSING :] = moved - tokens[:, col.MOVED :].sum(axis=0)
+        return row
+
+    def _waiting(self, device: int, request: int) -> Array:
+        """Return the row of a request that waited behind another one."""
+        row = np.zeros((1, col.REQUEST_FIGURES), np.int64)
+        due_ns = self._fleet.due_ns[sessions_begin(self._fleet, device) + request]
+        row[0, : col.FAILED] = device, request, due_ns, CUT_OFF
+        return row
+
+    def _came_meanwhile(self, device: int, request: int) -> list[int]:
+        """Return a device's requests from one on that had come by the end (open loop)."""
+        fleet = self._fleet
+        if not fleet.opened or len(fleet.due_ns) == 1:
+            return []
+        first, last = (int(sessions_begin(fleet, each)) for each in (device, device + 1))
+        due_ns = np.asarray(fleet.due_ns[first + request : last])
+        return list(range(request, request + int((due_ns <= self.end_ns).sum())))
+
+    # ------------------------------------------------------------------ the result
+
+    @property
+    def end_ns(self) -> int:
+        """The last instant: of the last request's end, or of the cell's time."""
+        if self.finished == self._fleet.sessions and self._fleet.ends[1] == NEVER:
+            return self._figure(LAST_END)
+        if self.over:
+            return min(self._fleet.ends[1], self._last_instant())
+        return self.now_ns
+
+    def _last_instant(self) -> int:
+        done = self.finished == self._fleet.sessions
+        return self._figure(LAST_END) if done else self._fleet.ends[1]
+
+    def result(self, sample: Sample | None = None, *, overloaded: bool = False) -> CellResult:
+        """Return what the cell has come to.
+
+        Args:
+            sample: the rows of the sampled devices.
+            overloaded: whether it was stopped because its backlog would have grown for ever.
+        """
+        fleet, books = self._fleet, self._books
+        table, behind = np.array(books.by_class), self._behind_others()
+        by_class = table[:, : col.FIRST_ARRIVAL]
+        arrived = by_class[:, _ARRIVED] + behind
+        by_class[:, _ARRIVED] = arrived
+        by_class[:, _CENSORED] = arrived - by_class[:, _FINISHED]
+        cloud = np.array(books.engine)[CLOUD:PEAKS]
+        cloud[CLOUD_FIGURES.index("backlog")] = self.waiting_sessions + behind.sum()
+        histograms, batches = _completed(books, by_class)
+        filled = np.flatnonzero(np.asarray(books.series).any(axis=1))
+        bins = int(filled[-1]) + 1 if len(filled) else 0
+        return CellResult(
+            cells=1,
+            end_ns=self.end_ns,
+            complete=self.finished == fleet.sessions and not by_class[:, _CENSORED].any(),
+            overloaded=int(overloaded),
+            by_class_CK=by_class,
+            first_arrival_ns_C=table[:, col.FIRST_ARRIVAL],
+            last_token_ns_C=table[:, col.LAST_TOKEN],
+            counts_CHB=histograms[:, :, :BUCKETS],
+            totals_CH=histograms[:, :, col.SUM],
+            least_CH=histograms[:, :, col.LEAST],
+            most_CH=histograms[:, :, col.MOST],
+            cloud_K=cloud,
+            peaks_K=np.array(books.engine)[PEAKS:STAGE],
+            batches=Histogram(batches, self.cloud("rows"), *_ends(batches)),
+            series=Series(self._figure(BIN_NS), np.array(books.series)[:bins]),
+            sample=sample or Sample.none(),
+            output_word=int(books.words[OUTPUT]),
+            digest_word=int(books.words[DIGEST]),
+        )
+
+    def _behind_others(self) -> Array:
+        """Return, by class, the counted requests that waited at their devices at the end."""
+        fleet, books = self._fleet, self._books
+        behind = np.zeros(len(self._cell.classes), np.int64)
+        if not fleet.opened or self.finished == fleet.sessions:
+            return behind
+        first = np.asarray(self._cell.first_session_D1)
+        due_ns = np.broadcast_to(np.asarray(fleet.due_ns), fleet.sessions)
+        owner = np.repeat(np.arange(fleet.devices), np.diff(first))
+        request = np.arange(fleet.sessions) - first[owner]
+        narrow = np.asarray(books.narrow)
+        waits = (request > narrow[owner, col.SESSION]) & (due_ns <= self.end_ns)
+        waits &= due_ns >= fleet.ends[0]
+        np.add.at(behind, narrow[owner[waits], col.KIND], 1)
+        return behind
+
+
+CUT_OFF = -1
+"""The end of a request, in a sample's rows, that had none."""
+
+_ARRIVED, _FINISHED, _CENSORED, _TOKENS = (
+    CLASS_FIGURES.index(name) for name in ("arrived", "finished", "censored", "tokens")
+)
+_LATENCY, _ITL, _TTFT = (HISTOGRAMS.index(name) for name in ("latency", "itl", "ttft"))
+
+
+def run_cell(
+    cell: CellPlan,
+    plan: ArmPlan,
+    terms: CodecTerms,
+    costs: Costs,
+    outcomes: Outcomes,
+    *,
+    watch: Watch | None = None,
+    compiler: Compiler = compiled,
+    told: Callable[[int], None] | None = None,
+    stopped: Callable[[], bool] = never,
+) -> CellResult:
+    """Run one cell to its end and return what it came to.
+
+    Args:
+        cell: the devices and their users.
+        plan: the arm; its own devices are not looked at.
+        terms: its codec.
+        costs: what operations are charged.
+        outcomes: what the sessions say.
+        watch: what is wanted beside sums.
+        compiler: makes machine code of a rule, or leaves it as it is.
+        told: told how many tokens more there are, now and then.
+        stopped: whether to stop; asked now and then.
+
+    Raises:
+        ConfigError: something that this way cannot express.
+        LocalProtocolError: a session did not end.
+    """
+    run = CellRun(cell, plan, terms, costs, outcomes, watch=watch, compiler=compiler)
+    sample, known = Sample.none(), 0
+    while not run.over and not stopped():
+        run.simulate()
+        sample = sample.merged(Sample(*run.take_rows()))
+        run.take_batches()
+        if told is not None:
+            told(run.tokens - known)
+        known = run.tokens
+    return run.result(sample.merged(Sample(*run.take_unfinished())))
+
+
+def _completed(books: Books, by_class: Array) -> tuple[Array, Array]:
+    """Return all histograms, with those that were not counted one by one; and of batches' rows.
+
+    A token's latency is an ITL or a TTFT, and stages that took no time were left out.
+    """
+    table = np.array(books.histograms)
+    found = table[:-1].reshape(len(by_class), len(HISTOGRAMS), -1)
+    ends = slice(0, col.LEAST)
+    found[:, _LATENCY, ends] = found[:, _ITL, ends] + found[:, _TTFT, ends]
+    least, most = found[:, :, col.LEAST], found[:, :, col.MOST]
+    least[:, _LATENCY] = np.minimum(least[:, _ITL], least[:, _TTFT])
+    most[:, _LATENCY] = np.maximum(most[:, _ITL], most[:, _TTFT])
+    stages = slice(_STAGE, _STAGE + len(STAGES))
+    nothing = by_class[:, _TOKENS, None] - found[:, stages, :BUCKETS].sum(axis=2)
+    found[:, stages, 0] += nothing
+    least[:, stages] = np.where(nothing > 0, 0, least[:, stages])
+    return found, table[-1, :BUCKETS]
+
+
+def _ends(counts_B: Array) -> tuple[int, int]:
+    """Return the least and the most of what was counted, by the middle of their buckets."""
+    filled = np.flatnonzero(counts_B)
+    if len(filled) == 0:
+        return NONE_YET, 0
+    return middle_of(int(filled[0])), middle_of(int(filled[-1]))

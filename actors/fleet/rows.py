@@ -1,0 +1,52 @@
+"""From a sample's rows of integers to the rows of every other way."""
+
+from __future__ import annotations
+
+from actors.fleet import columns as col
+from actors.fleet.layout import Array
+from actors.fleet.outcomes import Outcomes
+from actors.plan import session_id
+from actors.records import ByteMeter, TokenRow
+from costeer.machine import TokenRecord
+from costeer.methods import Method
+
+
+def token_row(figures: list[int], device: int, outcomes: Outcomes, method: Method) -> TokenRow:
+    """Return a token as other ways write it down.
+
+    Args:
+        figures: its row, see ``columns``.
+        device: number of the device in the whole fleet.
+        outcomes: what the cell's sessions say.
+        method: the arm's.
+    """
+    outcome = outcomes[figures[col.ROW_OUTCOME]]
+    moved = ByteMeter(*figures[col.MOVED : col.ROW_FIGURES])
+    record = TokenRecord(
+        session=session_id(figures[col.ROW_DEVICE], figures[col.ROW_REQUEST]),
+        position=figures[col.ROW_POSITION],
+        token=outcome.token,
+        latency_ns=figures[col.LATENCY],
+        stages_ns=tuple(figures[col.STAGES : col.STAGES_END]),
+        busy_edge_ns=figures[col.BUSY],
+        rounds=len(outcome.payload_bytes) - 1 if method.steered else 0,
+        certified=outcome.certified,
+        margin=0.0 if method.streamed else outcome.margin,
+    )
+    payloads = outcome.payload_bytes if moved.payload_bytes_down else ()
+    request = figures[col.ROW_REQUEST]
+    return TokenRow(device, request, figures[col.CHOSEN_AT], record, moved, payloads)
+
+
+def bytes_of(figures: list[int], first: int) -> ByteMeter:
+    """Return the bytes that a request's row holds from a column on."""
+    return ByteMeter(*figures[first : first + col.MOVED_FIGURES])
+
+
+def by_request(tokens: Array) -> dict[tuple[int, int], list[list[int]]]:
+    """Return the rows of tokens by device and request, each in the order of positions."""
+    found: dict[tuple[int, int], list[list[int]]] = {}
+    for figures in tokens.tolist():
+        key = figures[col.ROW_DEVICE], figures[col.ROW_REQUEST]
+        found.setdefault(key, []).append(figures)
+    return found
