@@ -54,9 +54,11 @@ from costeer.machine import (
     Emit,
     FrameArrived,
     Span,
+    Start,
     TokenRecord,
 )
 from costeer.messages import Frame, FrameKind
+from costeer.pacing import Pacer
 
 if TYPE_CHECKING:
     from costeer.session import SessionSpec
@@ -103,6 +105,7 @@ class DraftingSession(Endpoint):
     """One steered session with drafts; see the module's table."""
 
     __slots__ = (
+        "_asked",
         "_branch",
         "_branch_since",
         "_busy_ns",
@@ -110,10 +113,12 @@ class DraftingSession(Endpoint):
         "_draft_ns",
         "_drafting",
         "_drafts_ended",
+        "_in_vain",
         "_known_to",
+        "_pacer",
+        "_plan",
         "_positions",
         "_read",
-        "_speculation",
         "_stale",
         "_text",
         "_told",
@@ -130,7 +135,8 @@ class DraftingSession(Endpoint):
         speculation = spec.speculation
         if speculation is None or not spec.method.steered:
             raise LocalProtocolError(f"session {spec.session}: {spec.method.name} drafts nothing")
-        self._speculation = speculation
+        self._pacer = Pacer(speculation)
+        self._plan = self._pacer.plan()
         self._branch = int(speculation.draft == "personal")
         # The text: tokens chosen before `_position`, drafts from there on.
         self._text = list(spec.chosen)
@@ -141,6 +147,10 @@ class DraftingSession(Endpoint):
         self._version = 0
         self._branch_since = 0
         self._draft_ns = {0: 0}
+        # OPEN, or the newest DRAFT that told of a choice: version, when it went up, whether rows
+        # of a refuted text were still to come.
+        self._asked: tuple[int, int, bool] | None = None
+        self._in_vain = False
         # Drafting: tokens of the text that are run, or about to be; Δ is there up to `_known_to`.
         self._read = self._position
         self._known_to = self._position - 1
@@ -150,6 +160,10 @@ class DraftingSession(Endpoint):
         # Deciding.
         self._positions: dict[int, _Position] = {}
         self._deciding: int | None = None
+
+    def _on_start(self, event: Start, now_ns: int) -> list[Command]:
+        self._asked = (0, now_ns, False)  # a first idea of an exchange, prompt included
+        return super()._on_start(event, now_ns)
 
     # ------------------------------------------------------------------ deciding: rows
 
@@ -188,6 +202,10 @@ class DraftingSession(Endpoint):
             trace = event.trace or _NO_TRACE
             known = _Position(version, now_ns, event.transit_ns, trace, waiting=row)
             self._positions[position] = known
+            if self._asked is not None and self._asked[0] == version:
+                _, asked_ns, in_vain = self._asked
+                self._pacer.exchanged(now_ns - asked_ns, pipelined=in_vain)
+                self._asked = None
         elif (
             known is not None and known.asked and (known.version, known.round) == (version, round_)
         ):
@@ -269,6 +287,7 @@ class DraftingSession(Endpoint):
             oldest = self._positions.get(self._position)
         if self._finished:
             return commands
+        self._plan = self._pacer.plan()
         return commands + self._draft_on() + self._tell(now_ns) + self._decide(now_ns)
 
     # ------------------------------------------------------------------ deciding: tokens
@@ -279,6 +298,8 @@ class DraftingSession(Endpoint):
         drafts = self._text[position:]
         drafted = bool(drafts) and drafts[0] == token
         refuted = unsent = 0
+        if drafts:
+            self._pacer.judged(right=drafted)
         if drafts and not drafted:
             refuted = max(0, self._told - position)
             unsent = len(drafts) - refuted
@@ -315,6 +336,7 @@ class DraftingSession(Endpoint):
         self._text[position:] = [token]
         self._drafts_ended = False
         if self._told > position:
+            self._in_vain = self._told not in self._positions
             self._told = position
             self._branch_since = self._version + 1
             self._positions.clear()
@@ -348,6 +370,8 @@ class DraftingSession(Endpoint):
 
     def _on_forward(self, event: ComputeDone, now_ns: int) -> list[Command]:
         self._busy_ns += event.duration_ns
+        if self._known_to >= len(self._spec.chosen):  # the first run is the prompt's
+            self._pacer.drafted(event.duration_ns)
         if self._rest():
             self._known_to = self._read
         return self._draft_on() + self._tell(now_ns) + self._decide(now_ns)
@@ -391,15 +415,15 @@ class DraftingSession(Endpoint):
     @property
     def _wants_drafts(self) -> bool:
         """Whether one more draft could be of use."""
-        config = self._speculation
+        plan = self._plan
         drafts = len(self._text) - self._position
         room = len(self._text) < self._spec.max_new_tokens - 1
         verdict = self._position > self._told or not self._version
         return (
             not self._drafts_ended
             and room
-            and drafts < max(config.drafts, config.ahead)
-            and (config.pipelined or verdict)
+            and drafts < max(plan.drafts, plan.ahead)
+            and (plan.ahead > 0 or verdict)
         )
 
     # ------------------------------------------------------------------ telling
@@ -411,12 +435,14 @@ class DraftingSession(Endpoint):
             return []
         chosen = self._position > self._told
         untold = len(self._text) - max(self._position, self._told)
-        enough = untold >= self._speculation.drafts or not self._wants_drafts
-        pipelined = self._speculation.pipelined
-        if not (chosen or enough if pipelined else chosen and enough):
+        enough = untold >= self._plan.drafts or not self._wants_drafts
+        if not (chosen or enough if self._plan.ahead else chosen and enough):
             return []
         self._told = len(self._text)
         self._version += 1
+        if chosen:
+            self._asked = (self._version, now_ns, self._in_vain)
+            self._in_vain = False
         self._draft_ns[self._version] = now_ns - self._since_ns
         newest = self._position - 1
         body = encode_draft(self._text[newest:])

@@ -31,9 +31,9 @@ The cloud's half is in ``costeer.verification``, the device's in ``costeer.draft
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from costeer.errors import RemoteProtocolError
 
@@ -46,8 +46,9 @@ class SpeculationConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    drafts: int = Field(default=4, ge=1, le=64)
-    """Tokens drafted for one DRAFT frame."""
+    drafts: Annotated[int, Field(ge=1, le=64)] | Literal["adaptive"] = 4
+    """Tokens drafted for one DRAFT frame; `adaptive` learns it, and whether to go on drafting
+    meanwhile, from round trips, drafting times and how often drafts are right."""
 
     ahead: int = Field(default=0, ge=0, le=256)
     """Drafts that may be under way, further ones going up before the verdict on the first is there
@@ -57,16 +58,19 @@ class SpeculationConfig(BaseModel):
     """The branch of the small model that drafts: with the private context, or (`generic`) without
     it, so that rejected drafts tell the cloud nothing that depends on it."""
 
-    @property
-    def pipelined(self) -> bool:
-        """Whether drafts go up before the verdict on earlier ones."""
-        return self.ahead > 0
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Self:
+        if self.drafts == "adaptive" and self.ahead:
+            raise ValueError("drafts: adaptive chooses `ahead` by itself; leave `ahead` out")
+        return self
 
     @property
     def label(self) -> str:
         """Short name in tables."""
         ahead = f"+{self.ahead}" if self.ahead else ""
-        return f"{self.drafts}{ahead} drafts" + (", generic" if self.draft == "generic" else "")
+        noun = "draft" if self.drafts == 1 and not ahead else "drafts"
+        generic = ", generic" if self.draft == "generic" else ""
+        return f"{self.drafts}{ahead} {noun}{generic}"
 
 
 @dataclass(slots=True)

@@ -106,11 +106,15 @@ ladders = st.builds(
         at_cap=st.sampled_from(["dense", "accept"]),
     ),
 )
-speculations = st.none() | st.builds(
-    SpeculationConfig,
-    drafts=st.integers(1, 4),
-    ahead=st.just(0) | st.integers(1, 6),
-    draft=st.sampled_from(["personal", "generic"]),
+speculations = (
+    st.none()
+    | st.just(SpeculationConfig(drafts="adaptive"))
+    | st.builds(
+        SpeculationConfig,
+        drafts=st.integers(1, 4),
+        ahead=st.just(0) | st.integers(1, 6),
+        draft=st.sampled_from(["personal", "generic"]),
+    )
 )
 _public = st.lists(st.integers(1, PRIVATE.start - 1), min_size=1, max_size=12).map(tuple)
 _private = st.lists(st.sampled_from(PRIVATE), min_size=1, max_size=4).map(tuple)

@@ -1,0 +1,90 @@
+"""Learnt plans: none is forbidden to be wrong about a text, but each follows from what was seen."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from costeer.pacing import Pacer, Plan
+from costeer.speculation import SpeculationConfig
+
+MS = 1_000_000
+ADAPTIVE = SpeculationConfig(drafts="adaptive")
+
+
+def taught(right: int, wrong: int, exchange_ms: int, draft_ms: int = 15) -> Pacer:
+    pacer = Pacer(ADAPTIVE)
+    for _ in range(4):
+        pacer.exchanged(exchange_ms * MS, pipelined=False)
+        pacer.drafted(draft_ms * MS)
+    for count in range(max(right, wrong)):
+        if count < right:
+            pacer.judged(right=True)
+        if count < wrong:
+            pacer.judged(right=False)
+    return pacer
+
+
+def test_a_fixed_plan_stays() -> None:
+    pacer = Pacer(SpeculationConfig(drafts=3, ahead=7))
+    pacer.judged(right=False)
+    assert pacer.plan() == Plan(3, 7)
+
+
+def test_nothing_seen_is_a_guess() -> None:
+    assert Pacer(ADAPTIVE).plan() == Plan(4, 0)
+
+
+def test_good_drafts_on_a_long_way_are_pipelined_and_fill_it() -> None:
+    plan = taught(60, 1, 242).plan()
+    assert plan.drafts == 1
+    assert plan.ahead * 15 > 242
+
+
+def test_bad_drafts_are_few_and_wait() -> None:
+    assert taught(1, 60, 92).plan() == Plan(1, 0)
+
+
+def test_slow_drafts_are_not_made_for_a_near_cloud() -> None:
+    assert taught(20, 10, 20, draft_ms=60).plan().drafts == 1
+
+
+def test_verdicts_are_forgotten() -> None:
+    pacer = taught(60, 1, 92)
+    before = pacer.acceptance
+    for _ in range(60):
+        pacer.judged(right=False)
+    assert before > 0.9
+    assert pacer.acceptance < 0.3
+
+
+@given(
+    st.lists(st.booleans(), max_size=60),
+    st.lists(st.integers(0, 10**10), max_size=9),
+    st.lists(st.integers(0, 10**10), max_size=9),
+    st.lists(st.integers(0, 10**10), max_size=9),
+)
+def test_any_history_gives_a_plan_within_bounds(
+    verdicts: list[bool], exchanges: list[int], pipelined: list[int], drafts: list[int]
+) -> None:
+    pacer = Pacer(ADAPTIVE)
+    for right in verdicts:
+        pacer.judged(right=right)
+    for duration_ns in exchanges:
+        pacer.exchanged(duration_ns, pipelined=False)
+    for duration_ns in pipelined:
+        pacer.exchanged(duration_ns, pipelined=True)
+    for duration_ns in drafts:
+        pacer.drafted(duration_ns)
+    plan = pacer.plan()
+    assert 1 <= plan.drafts <= 16
+    assert 0 <= plan.ahead <= 48
+
+
+def test_who_learns_is_not_told_how_far_ahead() -> None:
+    with pytest.raises(ValidationError, match="leave `ahead` out"):
+        SpeculationConfig(drafts="adaptive", ahead=3)
+    with pytest.raises(ValidationError):
+        SpeculationConfig(drafts=0)
