@@ -1,4 +1,4 @@
-"""`costeer evaluate …`: the shipped pair, what steering reveals, and the paper's tables."""
+"""`costeer evaluate …`: the shipped pair, steering's price, drafts, and the paper's tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from costeer.errors import ConfigError
 from experiments.commands import paper
-from experiments.commands.options import AddCommand, add_json, count
+from experiments.commands.options import AddCommand, add_json, count, share
 from experiments.splits import SPLITS
 
 _LEAST = 2
@@ -24,6 +24,9 @@ def register(add: AddCommand) -> None:
     _register_pair(kinds.add_parser("pair", help="the shipped pair under every method"))
     _register_privacy(
         kinds.add_parser("privacy", help="how well observers guess whose profile was used")
+    )
+    _register_speculation(
+        kinds.add_parser("speculation", help="what drafts are worth, on which link")
     )
     paper.register(kinds.add_parser)
 
@@ -63,6 +66,26 @@ def _register_privacy(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(execute=_evaluate_privacy)
 
 
+def _register_speculation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--acceptance",
+        metavar="A",
+        type=share,
+        default=0.9,
+        help="share of drafts that are right, on the grid of links (default: 0.9, the shipped"
+        " pair's)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("runs/speculation"),
+        help="where figures, tables and data go (default: runs/speculation)",
+    )
+    add_json(parser)
+    parser.set_defaults(execute=_evaluate_speculation)
+
+
 def _evaluate_pair(arguments: argparse.Namespace) -> int:
     """Decode, score and print."""
     from experiments.scenario.models import SHIPPED_MODELS
@@ -96,4 +119,17 @@ def _evaluate_privacy(arguments: argparse.Namespace) -> int:
     print(json.dumps(asdict(found), indent=2) if arguments.json else table(found))
     if not arguments.json:
         print(f"\n{page}")
+    return 0
+
+
+def _evaluate_speculation(arguments: argparse.Namespace) -> int:
+    """Run every method on every link, write and print."""
+    from experiments.speculation.shown import table, write_study
+    from experiments.speculation.study import study
+
+    found = study(arguments.acceptance)
+    folder = write_study(found, arguments.out)
+    print(json.dumps(asdict(found), indent=2) if arguments.json else table(found))
+    if not arguments.json:
+        print(f"\n{folder}")
     return 0

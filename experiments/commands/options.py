@@ -208,6 +208,17 @@ def count(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
 def formats(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     """What reads a list of formats, separated by commas."""
 

@@ -1,0 +1,228 @@
+"""The study: speed over acceptance, and every method on a grid of links, in simulated time.
+
+One user at an idle cloud. Values are constants, so that acceptance can be set; forwards take what
+the paper measured (cloud 41.9 ms) and 15 ms on the device, a payload weighs 165 bytes. A point is
+the mean over seeds, which draw the drafts that are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from actors.cloud import CloudActor
+from actors.costs import Costs
+from actors.edge import EdgeActor
+from actors.plan import ArmPlan, DevicePlan, Request, codec_terms
+from actors.port import LocalHandle
+from actors.records import ArmRun, Recorder
+from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost
+from actors.values.port import ArmSpec
+from actors.virtual import VirtualDriver
+from costeer.codec.config import CodecConfig
+from costeer.methods import CloudRole, method_named
+from costeer.refinement import RefineConfig
+from costeer.sampling import Sampling
+from costeer.serving import EngineLimits
+from costeer.speculation import SpeculationConfig
+from experiments.evaluation.bootstrap import Interval, mean_interval
+from experiments.speculation.arithmetic import Pace, pipelined_s, sequential_s
+from netsim.hardware.fixed import Fixed
+from netsim.link_config import LinkConfig
+from netsim.profiles import LinkProfile
+
+FORWARD_S, DRAFT_S = 0.0419, 0.015
+RTT_S = (0.0, 0.02, 0.05, 0.1, 0.2)
+MBPS = (1.0, 10.0, 100.0)
+ACCEPTANCES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+SEEDS = (1, 2, 3, 4, 5)
+READER_TOKENS_PER_S = 5.0
+
+_NS = 1e9
+_TOKENS = 160
+_AHEAD = 24
+_CURVE_RTT_S, _CURVE_MBPS = 0.05, 100.0
+_SEQUENTIAL = tuple(SpeculationConfig(drafts=drafts) for drafts in (1, 2, 4, 8))
+_PIPELINED = SpeculationConfig(drafts=1, ahead=_AHEAD)
+_ADAPTIVE = SpeculationConfig(drafts="adaptive")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A method, with drafts or without.
+
+    Args:
+        method: its name.
+        speculation: how devices draft.
+    """
+
+    method: str
+    speculation: SpeculationConfig | None = None
+
+    @property
+    def label(self) -> str:
+        """Name in tables."""
+        return self.method if self.speculation is None else f"costeer, {self.speculation.label}"
+
+
+WAYS = (
+    Way("slm_with"),
+    Way("llm_without"),
+    Way("costeer"),
+    *(Way("costeer", each) for each in (*_SEQUENTIAL, _PIPELINED, _ADAPTIVE)),
+)
+"""What is compared on the grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A way on a link.
+
+    Args:
+        way: its label.
+        rtt_s: of the link.
+        mbps: of the link, either direction.
+        acceptance: how often a draft is right.
+        tokens_per_s: after the first token of a text.
+        stall_s: per text, how long a reader of five tokens a second waits.
+        gpu_s: forwards of the large model per token that was chosen.
+        expected_per_s: what arithmetic allows; None where it says nothing.
+    """
+
+    way: str
+    rtt_s: float
+    mbps: float
+    acceptance: float
+    tokens_per_s: Interval
+    stall_s: Interval
+    gpu_s: Interval
+    expected_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeculationStudy:
+    """What was found.
+
+    Args:
+        acceptance: of the grid.
+        curve: speed over acceptance, at a round trip of 50 ms.
+        grid: every way on every link.
+    """
+
+    acceptance: float
+    curve: tuple[Point, ...]
+    grid: tuple[Point, ...]
+
+
+def study(acceptance: float, seeds: Sequence[int] = SEEDS) -> SpeculationStudy:
+    """Run curve and grid.
+
+    Args:
+        acceptance: of the grid; that of a pair of models.
+        seeds: runs of each point.
+    """
+    drafting = [way for way in WAYS if way.speculation is not None]
+    curve = [
+        measured(way, _CURVE_RTT_S, _CURVE_MBPS, each, seeds)
+        for way, each in product((*drafting, Way("llm_without")), ACCEPTANCES)
+        if way.speculation is not None or each == 0
+    ]
+    grid = [
+        measured(way, rtt_s, mbps, acceptance, seeds)
+        for rtt_s, mbps, way in product(RTT_S, MBPS, WAYS)
+    ]
+    return SpeculationStudy(acceptance, tuple(curve), tuple(grid))
+
+
+def measured(way: Way, rtt_s: float, mbps: float, acceptance: float, seeds: Sequence[int]) -> Point:
+    """Run one way on one link, once per seed."""
+    link = LinkConfig(down_mbps=mbps, up_mbps=mbps, rtt_s=rtt_s).resolve()
+    runs = [_run(way, link, acceptance, seed) for seed in seeds]
+    return Point(
+        way.label,
+        rtt_s,
+        mbps,
+        acceptance,
+        mean_interval(np.array([_speed(run) for run in runs])),
+        mean_interval(np.array([_stall_s(run) for run in runs])),
+        mean_interval(np.array([run.engine.forward_ns / _NS / len(run.tokens) for run in runs])),
+        _expected(way, rtt_s, acceptance),
+    )
+
+
+def _expected(way: Way, rtt_s: float, acceptance: float) -> float | None:
+    pace = Pace(DRAFT_S, FORWARD_S, rtt_s)
+    if way.speculation is None:
+        return {"llm_without": 1 / FORWARD_S, "slm_with": 1 / DRAFT_S}.get(way.method)
+    # While the cloud runs a step, the device makes so many drafts for the next one.
+    together = max(1, round(FORWARD_S / DRAFT_S))
+    pipelined = 1 / pipelined_s(pace, acceptance, together)
+    if way.speculation.drafts == "adaptive":
+        return max(pipelined, *(1 / sequential_s(pace, acceptance, n) for n in range(1, 17)))
+    if way.speculation.ahead:
+        return pipelined
+    return 1 / sequential_s(pace, acceptance, way.speculation.drafts)
+
+
+def _run(way: Way, link: LinkProfile, acceptance: float, seed: int) -> ArmRun:
+    plan = _plan(way, link, seed)
+    constants = NullConfig(vocab_size=4_096, acceptance=acceptance)
+    cloud = LocalHandle(CloudActor(lambda: NullCloudHost(constants)))
+    edge = LocalHandle(EdgeActor(lambda: NullEdgeHost(constants)))
+    for host in (cloud, edge):
+        host.call("begin_arm", plan.arm)
+    terms = codec_terms(plan, constants.vocab_size)
+    large = Fixed(forward=_ns(FORWARD_S), select=50_000, encode=36_000)
+    small = Fixed(forward=_ns(DRAFT_S), decode=5_000, steer=100_000, choose=20_000)
+    method = plan.arm.method
+    driver = VirtualDriver(
+        plan,
+        terms,
+        Costs(large, {"device": small}, terms.ladder),
+        cloud if method.cloud is not CloudRole.ABSENT else None,
+        [edge] if method.edge_branches else [],
+        Recorder(1, lambda *_: None),
+    )
+    return driver.run()
+
+
+def _plan(way: Way, link: LinkProfile, seed: int) -> ArmPlan:
+    public = tuple(range(64))
+    request = Request("constant", public, tuple(range(64, 256)) + public)
+    device = DevicePlan(0, "link", link, "device", (request,), (0,))
+    return ArmPlan(
+        arm=ArmSpec(
+            method_named(way.method),
+            1.0,
+            CodecConfig.model_validate("top64-bf16-packed"),
+            Sampling(),
+            seed,
+        ),
+        devices=(device,),
+        max_new_tokens=_TOKENS,
+        eos=frozenset(),
+        refine=RefineConfig(),
+        limits=EngineLimits(64, 2_048, 100_000, 4_096, 64, 64, 10**12),
+        egress_bps=0,
+        speculation=way.speculation,
+    )
+
+
+def _speed(run: ArmRun) -> float:
+    """Tokens per second from the first token to the last."""
+    first, last = run.tokens[0], run.tokens[-1]
+    return (len(run.tokens) - 1) / ((last.chosen_at_ns - first.chosen_at_ns) / _NS)
+
+
+def _stall_s(run: ArmRun) -> float:
+    """How long a reader who began with the first token had to wait for further ones."""
+    at_s = np.array([row.chosen_at_ns for row in run.tokens]) / _NS
+    due_s = np.arange(len(at_s)) / READER_TOKENS_PER_S
+    return float(np.max(at_s - at_s[0] - due_s))
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * _NS)
