@@ -30,13 +30,18 @@ class Named(Protocol):
         ...
 
 
+def command_line() -> list[str]:
+    """Return what was typed: the program by its name, wherever it is installed."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
 def manifest_of(scenario: Scenario, way: str, hosts: Named) -> dict[str, Any]:
     """Return what ``manifest.json`` says at the start of a run."""
     return {
         "name": scenario.name,
         "seed": scenario.seed,
         "way": way,
-        "argv": sys.argv,
+        "argv": command_line(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "git_commit": _git_commit(),
         "versions": {"python": platform.python_version(), **_versions()},

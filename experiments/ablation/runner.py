@@ -6,7 +6,6 @@ A cell that fails is told of and the others go on. Ctrl-C stops; what is finishe
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from experiments.ablation.expansion import Cell, Expansion
 from experiments.ablation.report import write_ablation_report
 from experiments.ablation.store import CONFIG, Failure, Store
 from experiments.hosting import NO_CLUSTER
+from experiments.manifest import command_line
 from experiments.progress import Progress
 
 _LONG = 400
@@ -71,7 +71,7 @@ def run_ablation(
     about = {
         "name": ablation.name,
         "title": ablation.title or ablation.name,
-        "argv": sys.argv,
+        "argv": command_line(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     failures: list[Failure] = []
