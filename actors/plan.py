@@ -180,7 +180,7 @@ def session_id(device: int, request: int) -> int:
     if request >> REQUEST_BITS or device >> (32 - REQUEST_BITS):
         raise ConfigError(
             f"device {device}, request {request}: at most {1 << (32 - REQUEST_BITS)} devices"
-            f" with {1 << REQUEST_BITS} requests each fit one run"
+            f" with {1 << REQUEST_BITS} requests each fit one replica"
         )
     return device << REQUEST_BITS | request
 

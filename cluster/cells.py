@@ -14,7 +14,7 @@ Rules
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -95,7 +95,7 @@ class CellPool:
         tries: int = 1,
         ahead: int | None = None,
         stopped: Callable[[], bool] = never,
-    ) -> Iterator[tuple[int, _Made | Exception]]:
+    ) -> Generator[tuple[int, _Made | Exception], None, None]:
         """Carry out cells; yield (index, value or what was raised) as they end.
 
         Args:
@@ -116,7 +116,7 @@ def _map(
     tries: int,
     ahead: int,
     stopped: Callable[[], bool],
-) -> Iterator[tuple[int, _Made | Exception]]:
+) -> Generator[tuple[int, _Made | Exception], None, None]:
     # Ray's overloads do not know the options of a task's decorator.
     decorate = cast("Any", ray.remote)(
         num_cpus=1, max_retries=0, runtime_env={"env_vars": ONE_THREAD}

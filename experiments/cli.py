@@ -25,6 +25,7 @@ from costeer.errors import ConfigError, CosteerError, LocalProtocolError
 from experiments.commands import (
     ablate,
     bench,
+    bottleneck,
     calibrate,
     capacity,
     compare,
@@ -63,6 +64,7 @@ _COMMANDS = (
     record_profile,
     fit_trace,
     calibrate,
+    bottleneck,
     dashboards,
     deploy,
     bench,

@@ -21,8 +21,9 @@ from actors.plan import ArmPlan, codec_terms
 from actors.port import Recovery
 from actors.records import ArmRun, Earlier, News, Recorder, RequestRow, TokenRow
 from actors.sink import RunSink
+from costeer.errors import ConfigError
 from experiments.calibration import PairCalibration
-from experiments.hosting import Laboratory, open_laboratory
+from experiments.hosting import NO_CLUSTER, Laboratory, open_laboratory
 from experiments.interrupt import deferred_interrupt
 from experiments.manifest import manifest_of
 from experiments.metrics import MetricsAt, RestartCount, serve_metrics
@@ -34,6 +35,7 @@ from experiments.outcome import (
     given_origins,
 )
 from experiments.planning import Workload, cost_facts, plan_arm, plan_workload
+from experiments.planning.size import runs_in_cells
 from experiments.progress import Progress, Watch
 from experiments.report import write_report
 from experiments.results.cost import CostFacts
@@ -56,6 +58,7 @@ def run_scenario(
     progress: Progress,
     metrics_at: MetricsAt | None = None,
     *,
+    jobs: int | None = None,
     resume: bool = False,
 ) -> RunOutcome:
     """Run a scenario from its hosts to its report.
@@ -66,12 +69,18 @@ def run_scenario(
         address: ``none``, ``local``, ``auto`` or HOST:PORT.
         progress: told of arms and tokens.
         metrics_at: where to serve metrics while it runs; None for nowhere.
+        jobs: a large fleet's cells at the same time; as many as there are CPUs if None.
         resume: go on with the run that ``out_dir`` holds, see ``experiments.resume``.
 
     Raises:
         ConfigError: something in the scenario cannot be had, or nothing can listen there.
         Exception: what a host raised, Ctrl-C too; after what there is was written.
     """
+    if runs_in_cells(scenario):
+        check_cells(out_dir, metrics_at, resume=resume)
+        outcome = run_cells(scenario, out_dir, address, progress, jobs)
+        write_report(outcome.run_dir)
+        return outcome
     if not resume:
         check_out_dir(out_dir)
     workload = plan_workload(scenario)
@@ -86,6 +95,32 @@ def run_scenario(
         )
     write_report(outcome.run_dir)
     return outcome
+
+
+def check_cells(out_dir: Path, metrics_at: MetricsAt | None, *, resume: bool) -> None:
+    """Refuse what a fleet that keeps no rows cannot have.
+
+    Raises:
+        ConfigError: metrics, or going on with an earlier run.
+    """
+    if metrics_at is not None:
+        raise ConfigError(
+            "--metrics-port: metrics count the rows of tokens, and a fleet of this size keeps none;"
+            " leave it out, log.jsonl tells how far the run is"
+        )
+    if resume:
+        raise ConfigError(
+            f"--resume {out_dir}: a fleet of this size keeps no rows to go on from; run it anew"
+        )
+
+
+def run_cells(
+    scenario: Scenario, out_dir: Path, address: str, progress: Progress, jobs: int | None = None
+) -> RunOutcome:
+    """Run a fleet that keeps no rows; see ``experiments.fleet.run.run_fleet``."""
+    from experiments.fleet.run import run_fleet  # noqa: PLC0415 - only where it is asked for
+
+    return run_fleet(scenario, out_dir, address, progress, jobs)
 
 
 def run_in(
@@ -110,6 +145,8 @@ def run_in(
         ConfigError: an arm cannot be run; found out before the first begins.
         Exception: what a host raised, Ctrl-C too; after what there is was written.
     """
+    if runs_in_cells(scenario) and calibration is None:
+        return run_cells(scenario, out_dir, NO_CLUSTER, progress)
     way = scenario_way(laboratory, scenario, calibration)
     return run_arms(laboratory, way, scenario, workload, out_dir, progress)
 

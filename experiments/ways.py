@@ -17,7 +17,6 @@ from actors.records import ArmRun, Recorder
 from actors.values.port import ArmSpec
 from actors.values.witness import Witnessed
 from actors.virtual import VirtualDriver
-from costeer.errors import ConfigError
 from costeer.methods import CloudRole
 from experiments.calibration import PairCalibration
 from experiments.hosting import Laboratory
@@ -117,10 +116,5 @@ def _fleet(
     from actors.fleet.machine_code import kept_compiler  # noqa: PLC0415
     from experiments.profile.outcomes import outcomes_of  # noqa: PLC0415
 
-    if scenario.cloud.replicas > 1 or plan.until_ns:
-        raise ConfigError(
-            "way: fleet runs one replica, to the end of all sessions; leave out cloud.replicas and"
-            " workload.duration_s"
-        )
     outcomes = outcomes_of(scenario, plan)
     return FleetDriver(plan, terms, costs, outcomes, recorder, compiler=kept_compiler()).run

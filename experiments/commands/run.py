@@ -12,6 +12,7 @@ from experiments.commands.options import (
     add_json,
     add_run,
     add_scenario,
+    count,
     port,
     print_outcome,
     read_scenario,
@@ -35,6 +36,12 @@ def register(add: AddCommand) -> None:
     )
     add_run(parser)
     add_json(parser)
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=count,
+        help="replicas of a large fleet at the same time (default: one per CPU)",
+    )
     parser.add_argument(
         "--metrics-port",
         metavar="PORT",
@@ -78,6 +85,7 @@ def execute(arguments: argparse.Namespace) -> int:
             arguments.address,
             progress_for(panel=True),
             metrics_at,
+            jobs=arguments.jobs,
             resume=arguments.resume is not None,
         )
     print_outcome(outcome.run_dir, outcome.summary, as_json=arguments.json)

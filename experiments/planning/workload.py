@@ -53,11 +53,15 @@ class Workload:
 def plan_workload(scenario: Scenario) -> Workload:
     """Read the prompts, encode them, and give each device its requests.
 
+    Devices on several replicas are planned one replica at a time (``cell``), and not here.
+
     Raises:
         ConfigError: no such prompts, different tokenizers, a context that is too long, or more
             sessions than ids.
     """
     check_sessions(scenario)
+    if scenario.cloud.replicas > 1:
+        return plan_cells(scenario)
     if scenario.values == "models":
         return _plan_texts(scenario)
     if scenario.recorded is not None and scenario.values == "recorded":
@@ -134,7 +138,14 @@ def check_sessions(scenario: Scenario) -> None:
     Raises:
         ConfigError: more sessions than ids.
     """
-    session_id(most_devices(scenario) - 1, most_requests_per_device(scenario) - 1)
+    try:
+        session_id(most_devices(scenario) - 1, most_requests_per_device(scenario) - 1)
+    except ConfigError as error:
+        replicas = scenario.cloud.replicas
+        raise ConfigError(
+            f"fleet: {most_devices(scenario):,} devices on one of {replicas} replicas: {error};"
+            " raise cloud.replicas (way: fleet)"
+        ) from error
 
 
 def _timing(scenario: Scenario) -> Timing:

@@ -103,15 +103,17 @@ def summarise_cells(
         "intervals": "none: requests of a fleet share queues",
         "output_digest": joined_digest(arm.result.output_digest for arm in arms),
         "digest": joined_digest(arm.result.digest for arm in arms),
-        "arms": [row for arm in arms for row in _rows(arm)],
+        "arms": [row for arm in arms for row in _rows(arm, warmup_s)],
         "classes": [row for arm in arms for row in _class_rows(arm)],
     }
 
 
-def _rows(arm: FleetArm) -> Iterator[dict[str, Any]]:
+def _rows(arm: FleetArm, warmup_s: float) -> Iterator[dict[str, Any]]:
     whole = _Part(arm.result, range(len(arm.kinds)))
     makespan_s = _makespan_s(arm.result)
-    yield {**_row(arm, whole, makespan_s, link_class=ALL), **_cloud(arm, makespan_s)}
+    # The cloud's figures begin with the run, warm or not.
+    cloud_s = arm.result.end_ns / _NS if warmup_s else makespan_s
+    yield {**_row(arm, whole, makespan_s, link_class=ALL), **_cloud(arm, cloud_s)}
     for link in arm.links:
         part = _Part(arm.result, [at for at, (name, _) in enumerate(arm.kinds) if name == link])
         yield _row(arm, part, makespan_s, link_class=link)
@@ -157,6 +159,10 @@ def _row(
         "certified_share": _ratio(part.sum("certified"), tokens),
         "rounds_mean": _ratio(part.sum("rounds"), tokens),
         "refined_share": _ratio(part.sum("refined"), tokens),
+        # The compiled way has no drafts.
+        "draft_acceptance": None,
+        "drafts_refuted_per_token": 0.0 if tokens else None,
+        "drafts_unsent_per_token": 0.0 if tokens else None,
         "quality": {},
         "cost": _cost(arm, part, makespan_s, whole=link_class == ALL),
         "origins": dict(arm.origins),
@@ -191,16 +197,18 @@ def _cost(arm: FleetArm, part: _Part, makespan_s: float | None, *, whole: bool) 
     )
 
 
-def _cloud(arm: FleetArm, makespan_s: float | None) -> dict[str, Any]:
+def _cloud(arm: FleetArm, cloud_s: float | None) -> dict[str, Any]:
     """What is known of the replicas and of no single link class."""
     result = arm.result
-    replicas_s = makespan_s * result.cells if makespan_s else None
+    replicas_s = cloud_s * result.cells if cloud_s else None
     busy_ns = result.cloud("forward_ns") + result.cloud("select_ns")
     return {
         "replicas": result.cells,
         "kv_tokens": arm.kv_tokens,
         "forwards": result.cloud("forwards"),
         "rows_per_forward_mean": _ratio(result.cloud("rows"), result.cloud("forwards")),
+        "forward_s_per_token": _ratio(result.cloud("forward_ns") / _NS, result.figure("tokens")),
+        "wasted_tokens": 0,
         "dropped_frames": result.cloud("dropped_frames"),
         "refused_sessions": result.cloud("refused_sessions"),
         "timed_out_sessions": result.cloud("timed_out_sessions"),
@@ -209,7 +217,7 @@ def _cloud(arm: FleetArm, makespan_s: float | None) -> dict[str, Any]:
         "backlog": result.cloud("backlog"),
         "overloaded_replicas": result.overloaded,
         "egress_busy_share": _ratio(result.cloud("egress_busy_ns") / _NS, replicas_s),
-        "gpu_busy_share": _ratio(busy_ns / _NS, replicas_s),
+        "gpu_busy_share": _ratio(busy_ns / _NS, replicas_s) if busy_ns else None,
         "gpu_select_share": _ratio(result.cloud("select_ns"), busy_ns),
         "kv_peak_share": _ratio(result.peak("kv_tokens"), arm.kv_tokens * result.cells),
         "lateness_s": dict.fromkeys(("mean", "p50", "p95", "p99")),

@@ -1,0 +1,247 @@
+"""A fleet's scenario, carried out cell by cell and written down.
+
+The arms run one after the other, each as so many independent cells, in this process or on a
+cluster. Results are merged in the order of the cells with integer sums, so they do not depend on
+how many workers there were, and what has been merged is kept no longer. A cell whose process dies
+is run again, alone. Ctrl-C and failures leave a run that can be read: what there was until then,
+marked incomplete.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.fleet.result import CellResult
+from actors.fleet.watching import Watch
+from actors.plan import ArmPlan
+from actors.sink import RunSink
+from experiments.fleet.limits import check_size, load_of
+from experiments.fleet.mapping import cell_outcomes, open_pool
+from experiments.fleet.task import CellTask, arm_of_cells
+from experiments.hosting import NO_CLUSTER
+from experiments.interrupt import deferred_interrupt
+from experiments.links import class_links
+from experiments.manifest import manifest_of
+from experiments.outcome import RunOutcome, arm_keys, arm_title, check_out_dir, given_origins
+from experiments.planning import cost_facts, plan_costs
+from experiments.planning.size import SAMPLE_REQUESTS, Size
+from experiments.progress import Progress
+from experiments.results.cells import FleetArm, histograms_frame, series_frame, summarise_cells
+from experiments.results.cost import CostFacts
+from experiments.results.summary import READING_SPEED_TOKENS_PER_S
+from experiments.scenario import Scenario, dump_scenario
+
+if TYPE_CHECKING:
+    from cluster.cells import CellPool
+
+_LOG_EVERY_S = 1.0
+_WORTH_A_CLUSTER_S = 20.0
+"""Below so much work the start of a cluster takes longer than it saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What stands for the hosts of values that no host computes."""
+
+    cloud_name: str
+    edge_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    """What is known of an arm before it runs."""
+
+    index: int
+    plan: ArmPlan
+    keys: dict[str, str]
+    origins: dict[str, str]
+    facts: CostFacts
+
+
+def run_fleet(
+    scenario: Scenario,
+    out_dir: Path,
+    address: str,
+    progress: Progress,
+    jobs: int | None = None,
+    *,
+    lighter: int = 1,
+) -> RunOutcome:
+    """Run a fleet's cells and write down what they come to; no report is written.
+
+    Args:
+        scenario: what to run; ``way: fleet``.
+        out_dir: a directory that does not hold a run yet.
+        address: ``none``, ``local``, ``auto`` or HOST:PORT.
+        progress: told of arms and tokens.
+        jobs: cells at the same time; as many as there are CPUs if None.
+        lighter: payloads weigh one part in so many, for what-ifs.
+
+    Raises:
+        ConfigError: it does not fit, cannot be expressed, or no cluster answers.
+        Exception: what a cell raised, Ctrl-C too; after what there is was written.
+    """
+    check_out_dir(out_dir)
+    at_once = 1 if address == NO_CLUSTER else jobs or os.cpu_count() or 1
+    size = check_size(scenario, at_once)
+    arms = [_plan(scenario, index, progress) for index in range(len(scenario.arms))]
+    progress.note(size.told(len(arms), at_once))
+    if size.cells == 1 or size.seconds(len(arms), 1) < _WORTH_A_CLUSTER_S:
+        # A cluster that was asked for by name is used in any case.
+        address = NO_CLUSTER if address == "local" and jobs is None else address
+    named = _Values(scenario.values, scenario.values)
+    run = _Run(scenario, size, progress, lighter)
+    with (
+        open_pool(address, jobs) as pool,
+        RunSink(
+            out_dir, dump_scenario(scenario), manifest_of(scenario, scenario.way, named)
+        ) as sink,
+        deferred_interrupt() as stopped,
+    ):
+        try:
+            for arm in arms:
+                if not stopped():
+                    run.carry_out(arm, pool, sink, stopped)
+        finally:
+            summary = run.write(sink)
+        complete = len(run.done) == len(arms) and all(arm.complete for arm in run.done)
+        sink.close(complete=complete, sample=run.sampled())
+    if stopped() or not complete:
+        raise KeyboardInterrupt
+    return RunOutcome(out_dir, summary)
+
+
+def _plan(scenario: Scenario, index: int, progress: Progress) -> _Arm:
+    """Find out what can be known of an arm before it runs, its overload included."""
+    workload, plan, terms = arm_of_cells(scenario, index)
+    costs = plan_costs(scenario, terms)
+    keys = arm_keys(scenario, plan, terms, scenario.way)
+    load = load_of(scenario, plan, costs)
+    if load is not None and load.backlog:
+        progress.note(f"{arm_title(keys)}: {load.told()}")
+    origins = given_origins(scenario) | {"compute": costs.origin}
+    return _Arm(index, plan, keys, origins, cost_facts(scenario, plan, terms, workload))
+
+
+class _Run:
+    """The arms of a run: those that have ended, and the one that is under way."""
+
+    def __init__(self, scenario: Scenario, size: Size, progress: Progress, lighter: int) -> None:
+        self._scenario = scenario
+        self._lighter = lighter
+        self._size = size
+        self._progress = progress
+        self._kinds = [
+            (link.name, each.device_class)
+            for link, each in zip(
+                class_links(scenario.fleet, scenario.seed), scenario.fleet.classes, strict=True
+            )
+        ]
+        self._sampled = 0
+        self.done: list[FleetArm] = []
+
+    def carry_out(
+        self, arm: _Arm, pool: CellPool | None, sink: RunSink, stopped: Callable[[], bool]
+    ) -> None:
+        """Run an arm's cells; what was merged is kept, also of an arm that fails."""
+        size, progress = self._size, self._progress
+        watch = Watch(
+            reading_speed_tokens_per_s=READING_SPEED_TOKENS_PER_S,
+            sample_every=sample_every(self._scenario, size),
+        )
+        tasks = [
+            CellTask(self._scenario, arm.index, cell, watch, self._lighter)
+            for cell in range(size.cells)
+        ]
+        progress.begin(arm_title(arm.keys), round(size.tokens / len(self._scenario.arms)))
+        log = _Log(sink, arm.index, size.cells)
+        merged: CellResult | None = None
+        ended = 0
+        try:
+            for outcome in cell_outcomes(pool, tasks, progress.advance, stopped):
+                merged = outcome.result if merged is None else merged.merged(outcome.result)
+                ended += outcome.ended
+                sink.write(arm.index, arm.keys, outcome.rows.tokens, outcome.rows.requests)
+                self._sampled += len(outcome.rows.requests)
+                log.tell(merged)
+        finally:
+            if merged is not None:
+                self._keep(arm, merged, sink, complete=ended == size.cells)
+        progress.end()
+
+    def _keep(self, arm: _Arm, merged: CellResult, sink: RunSink, *, complete: bool) -> None:
+        done = FleetArm(
+            arm.index,
+            arm.keys,
+            arm.origins,
+            merged,
+            self._kinds,
+            arm.plan.limits.kv_tokens,
+            arm.facts,
+            complete,
+        )
+        self.done.append(done)
+        sink.log(
+            event="arm", arm=arm.index, end_ns=merged.end_ns, complete=done.complete, **arm.keys
+        )
+        if merged.overloaded:
+            self._progress.note(
+                f"{arm_title(arm.keys)}: {merged.overloaded} of {merged.cells} replicas were"
+                f" stopped: {merged.cloud('backlog'):,} requests were waiting and more came than"
+                " were served; add replicas, or lower the rate"
+            )
+
+    def write(self, sink: RunSink) -> dict[str, Any]:
+        """Write the summary and the tables beside it; return the summary."""
+        summary = summarise_cells(self.done, warmup_s=self._scenario.workload.warmup_s)
+        sink.write_summary(summary)
+        if self.done:
+            sink.write_frame("histograms", histograms_frame(self.done))
+            sink.write_frame("series", series_frame(self.done))
+        return summary
+
+    def sampled(self) -> dict[str, int]:
+        """Return of how many requests tokens and requests were written down."""
+        return {
+            "requests": self._sampled,
+            "of": sum(arm.result.figure("arrived") for arm in self.done),
+        }
+
+
+class _Log:
+    """Tells ``log.jsonl`` how far an arm is, now and then."""
+
+    def __init__(self, sink: RunSink, arm: int, cells: int) -> None:
+        self._sink = sink
+        self._arm = arm
+        self._cells = cells
+        self._began_s = self._told_s = time.monotonic()
+
+    def tell(self, merged: CellResult) -> None:
+        now_s = time.monotonic()
+        if now_s - self._told_s < _LOG_EVERY_S and merged.cells < self._cells:
+            return
+        self._told_s = now_s
+        elapsed_s = now_s - self._began_s
+        self._sink.log(
+            event="cells",
+            arm=self._arm,
+            done=merged.cells,
+            of=self._cells,
+            tokens=merged.figure("tokens"),
+            elapsed_s=round(elapsed_s, 3),
+            eta_s=round(elapsed_s * (self._cells / merged.cells - 1), 3),
+        )
+
+
+def sample_every(scenario: Scenario, size: Size) -> int:
+    """Return of how many devices one is written down in full; 0 for none of them."""
+    wanted = SAMPLE_REQUESTS if scenario.fleet.sample is None else scenario.fleet.sample
+    if wanted == 0:
+        return 0
+    return max(1, round(size.requests / wanted))

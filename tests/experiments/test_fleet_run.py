@@ -1,0 +1,272 @@
+"""Fleets as cells: what they come to, whoever runs them, and what is left when they do not end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import actors.fleet.machine_code
+import experiments.fleet.task
+from costeer.errors import ConfigError
+from experiments.fleet.bottleneck import (
+    WHAT_IFS,
+    find_bottleneck,
+    fleet_columns,
+    gain_columns,
+    share_columns,
+)
+from experiments.fleet.run import run_fleet
+from experiments.planning.members import as_it_is
+from experiments.progress import LineProgress, NoProgress
+from experiments.report import write_report
+from experiments.results import load
+from experiments.results.grid import text_table
+from experiments.run import run_scenario
+from experiments.scenario import Scenario
+from tests.experiments.small_fleets import fleet
+from tests.experiments.test_results_cells import DISTRIBUTED, OF_CELLS_ALONE, check_equal
+
+REPOSITORY = Path(__file__).parent.parent.parent
+METHODS = [
+    {"method": "slm_with"},
+    {"method": "llm_without"},
+    {"method": "costeer", "codec": "top8-bf16-naive"},
+]
+AT_A_RATE = {"kind": "rates", "steps": [{"from_s": 0, "per_hour": 1800}]}
+
+
+@pytest.fixture(autouse=True)
+def _interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few tokens are quicker than a compiler."""
+    monkeypatch.setattr(experiments.fleet.task, "kept_compiler", lambda: as_it_is)
+    monkeypatch.setattr(actors.fleet.machine_code, "kept_compiler", lambda: as_it_is)
+
+
+class Notes(NoProgress):
+    """Keeps what was said, and counts tokens."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.tokens = 0
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def advance(self, units: int = 1) -> None:
+        self.tokens += units
+
+
+def run(of: Scenario, out_dir: Path, progress: NoProgress | None = None) -> dict[str, Any]:
+    return run_fleet(of, out_dir, "none", progress or NoProgress()).summary
+
+
+def whole(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for row in summary["arms"] if row["link_class"] == "all"]
+
+
+# --------------------------------------------------------------------------- what it comes to
+
+
+@pytest.mark.parametrize("arrivals", ["closed", "poisson"])
+def test_cells_come_to_what_their_rows_come_to(tmp_path: Path, arrivals: str) -> None:
+    asked = {
+        "closed": {"kind": "closed", "think_s": 0.5, "requests_per_device": 2},
+        "poisson": {"kind": "poisson", "rate_per_s": 8.0, "requests": 11},
+    }[arrivals]
+    given = fleet(7, 1, arms=METHODS, fleet={"arrivals": asked})
+    rows = run_scenario(given, tmp_path / "rows", "none", NoProgress()).summary["arms"]
+    cells = run(given, tmp_path / "cells")["arms"]
+    assert len(cells) == len(rows) == 9
+    for mine, theirs in zip(cells, rows, strict=True):
+        assert set(mine) - OF_CELLS_ALONE == set(theirs)
+        for name, value in theirs.items():
+            if name in DISTRIBUTED:
+                assert mine[name]["mean"] == pytest.approx(value["mean"], rel=1e-9)
+            elif name not in {"output_digest", "digest"}:
+                check_equal(mine[name], value, f"{theirs['method']}: {name}")
+
+
+def test_a_sample_of_all_is_all_that_other_ways_write_down(tmp_path: Path) -> None:
+    given = fleet(5, 1, arms=METHODS, fleet={"sample": 1000})
+    run_scenario(given, tmp_path / "fleet", "none", NoProgress())
+    virtual = given.model_copy(update={"way": "virtual"})
+    run_scenario(virtual, tmp_path / "virtual", "none", NoProgress())
+    for table, order in (
+        ("tokens", ["arm", "device", "request", "position"]),
+        ("requests", ["arm", "device", "request"]),
+    ):
+        mine, theirs = (
+            pd.read_parquet(tmp_path / way / f"{table}.parquet")
+            .sort_values(order, ignore_index=True)
+            .drop(columns=["way", "prompt_id"], errors="ignore")
+            for way in ("fleet", "virtual")
+        )
+        shared = [name for name in theirs.columns if name in mine.columns]
+        pd.testing.assert_frame_equal(mine[shared], theirs[shared])
+    sample = load(tmp_path / "fleet").manifest["sample"]
+    assert sample == {"requests": 30, "of": 30}
+
+
+def test_a_sample_is_of_some_devices_of_every_cell(tmp_path: Path) -> None:
+    summary = run(fleet(28, 7, fleet={"sample": 14}), tmp_path / "run")
+    found = load(tmp_path / "run")
+    assert len(found.requests) == found.manifest["sample"]["requests"] == 14
+    assert found.manifest["sample"]["of"] == whole(summary)[0]["requests"] == 56
+    assert {device % 7 for device in found.requests["device"]} == set(range(7))
+    assert len(found.tokens) == 3 * 14
+
+
+def test_warmup_and_end_bound_what_is_counted(tmp_path: Path) -> None:
+    bounded = {"workload": {"duration_s": 60.0, "warmup_s": 20.0}}
+    given = fleet(14, 7, fleet={"arrivals": AT_A_RATE, "sample": 1000}, **bounded)
+    row = whole(run(given, tmp_path / "run"))[0]
+    requests = load(tmp_path / "run").requests
+    counted = requests[requests["arrival_ns"] >= 20 * 10**9]
+    assert len(counted) == row["requests"] > 100
+    assert requests["arrival_ns"].max() <= 60 * 10**9
+    assert row["requests_censored"] == counted["censored"].sum()
+    assert load(tmp_path / "run").complete
+
+
+# --------------------------------------------------------------------------- who runs it
+
+
+@pytest.mark.ray
+def test_the_digest_is_the_same_for_any_number_of_workers_and_deaths(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.experiments.cells_on_ray", str(tmp_path)],
+        cwd=REPOSITORY,
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    begun = found.pop("begun")
+    assert set(found) == {"here", "1 workers", "2 workers", "3 workers", "7 workers", "killed"}
+    assert len(set(found.values())) == 1, found
+    assert begun == {"0": 1, "1": 1, "2": 1, "3": 2, "4": 1, "5": 1, "6": 1}
+
+
+def test_one_process_does_one_cell_at_a_time(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--jobs 2: one process runs one cell at a time"):
+        run_fleet(fleet(), tmp_path / "run", "none", NoProgress(), jobs=2)
+
+
+# --------------------------------------------------------------------------- what is left
+
+
+class Impatient(Notes):
+    """Presses Ctrl-C after some tokens."""
+
+    def advance(self, units: int = 1) -> None:
+        super().advance(units)
+        if self.tokens >= 20:
+            os.kill(os.getpid(), signal.SIGINT)
+            self.tokens = -10_000
+
+
+def test_ctrl_c_leaves_a_run_that_can_be_read(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(fleet(arms=METHODS[1:]), tmp_path / "run", Impatient())
+    found = load(tmp_path / "run")
+    assert not found.complete
+    (row,) = whole(found.summary)
+    assert not row["complete"]
+    assert 0 < row["tokens"] < 84
+    assert "Stopped before its end" in write_report(tmp_path / "run").read_text()
+
+
+def test_ctrl_c_before_the_first_cell_leaves_one_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("experiments.fleet.mapping.run_task", fail)
+    with pytest.raises(KeyboardInterrupt):
+        run(fleet(), tmp_path / "run")
+    assert load(tmp_path / "run").arms == []
+    assert "holds no token" in write_report(tmp_path / "run").read_text()
+
+
+def test_a_cell_that_cannot_go_on_leaves_the_ones_before(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cloud\.idle_timeout_s"):
+        run(fleet(cloud={"idle_timeout_s": 0.001}), tmp_path / "run")
+    assert not load(tmp_path / "run").complete
+
+
+def test_a_load_that_is_never_served_is_stopped_and_its_backlog_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.fleet.cells.PIECE_EVENTS", 100)
+    notes = Notes()
+    rate = {"kind": "rates", "steps": [{"from_s": 0, "per_hour": 36_000}]}
+    given = fleet(
+        40, 1, fleet={"arrivals": rate, "sample": 10}, cloud={"max_batch": 1},
+        workload={"duration_s": 4.0}, generated={"prompt_tokens": 4000, "context_tokens": 0},
+        arms=[{"method": "llm_without"}],
+    )  # fmt: skip
+    (row,) = whole(run(given, tmp_path / "run", notes))
+    assert any("requests come faster than a replica can serve them" in each for each in notes.notes)
+    assert any("1 of 1 replicas were stopped" in each for each in notes.notes)
+    assert row["overloaded_replicas"] == 1
+    assert row["backlog"] + row["requests"] > 0
+    assert row["requests_censored"] > 0.5 * row["requests"]
+
+
+def test_progress_and_the_log_tell_how_far_it_is(tmp_path: Path) -> None:
+    notes = Notes()
+    run(fleet(), tmp_path / "run", notes)
+    assert notes.tokens == 14 * 2 * 3
+    assert notes.notes[0].startswith("14 devices on 7 replicas, about 28 requests an arm")
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert log[-2]["event"] == "cells"
+    assert (log[-2]["done"], log[-2]["of"], log[-2]["tokens"], log[-2]["eta_s"]) == (7, 7, 84, 0)
+    assert log[-1]["event"] == "arm"
+
+
+def test_metrics_need_rows(tmp_path: Path) -> None:
+    from experiments.metrics import MetricsAt
+
+    with pytest.raises(ConfigError, match="--metrics-port"):
+        run_scenario(fleet(), tmp_path, "none", NoProgress(), MetricsAt("127.0.0.1", 0, None))
+
+
+# --------------------------------------------------------------------------- bottleneck
+
+
+def test_what_would_help_is_run_and_not_guessed(tmp_path: Path) -> None:
+    given = fleet(
+        12, 2, cloud={"max_batch": 1}, fleet={"arrivals": {"kind": "closed", "think_s": 0.1}}
+    )
+    found = find_bottleneck(given, tmp_path / "runs", "none", NoProgress())
+    assert list(found) == [each.name for each in WHAT_IFS]
+    rows = {name: whole(summary)[0] for name, summary in found.items()}
+    base = rows["as it is"]
+    assert rows["one more GPU"]["replicas"] == 3
+    assert rows["one more GPU"]["breakdown_s"]["cloud_queue"] < base["breakdown_s"]["cloud_queue"]
+    lighter = rows["a tenth of the bytes"]
+    assert lighter["payload_bytes_down_per_token"] == pytest.approx(17)
+    assert base["payload_bytes_down_per_token"] == 165
+    halved = rows["half the RTT"]["breakdown_s"]
+    assert halved["uplink"] == pytest.approx(base["breakdown_s"]["uplink"] / 2, rel=0.35)
+    for columns in (share_columns(found["as it is"]["classes"]), gain_columns(found)):
+        assert "phone-npu" in text_table(columns)
+    assert "one more GPU" in text_table(fleet_columns(found))
+    assert load(tmp_path / "runs" / "half-the-rtt").complete
+
+
+def test_a_bottleneck_is_a_fleet_s(tmp_path: Path) -> None:
+    virtual = fleet(4, 1).model_copy(update={"way": "virtual"})
+    with pytest.raises(ConfigError, match="add --set way=fleet"):
+        find_bottleneck(virtual, tmp_path, "none", LineProgress(sys.stderr))
