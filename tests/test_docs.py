@@ -120,6 +120,8 @@ def _without_out(words: list[str]) -> tuple[tuple[str, ...], str]:
     return (*words[:at], *words[at + 2 :]), words[at + 1]
 
 
+# Several commands each, on a machine that may do other things as well.
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path, made: Made) -> None:
     space: dict[str, Any] = {"__name__": "docs"}
