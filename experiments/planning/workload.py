@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from actors.plan import DevicePlan, Request, session_id
+from actors.values.order import ReplayOrder
 from costeer.errors import ConfigError
 from costeer.methods import Prompt
 from experiments.datasets.kinds import Reading
@@ -70,7 +72,7 @@ def plan_workload(scenario: Scenario) -> Workload:
     sizes = plan_sizes(scenario, timing.owner_S, timing.request_S)
     as_measured = scenario.values == "profile" and lengths_from_trace(scenario) is None
     make = _replayed if as_measured else partial(_counting, whole.vocab_size)
-    made: dict[tuple[int, ...], Request] = {}
+    made: dict[tuple[Any, ...], Request] = {}
     columns = (
         sizes.public_S,
         sizes.personal_S,
@@ -78,14 +80,27 @@ def plan_workload(scenario: Scenario) -> Workload:
         sizes.personal_bytes_S,
         np.where(sizes.new_tokens_S == scenario.workload.max_new_tokens, 0, sizes.new_tokens_S),
     )
+    prompts = _prompt_ids(scenario, timing) if as_measured else ["generated"] * len(columns[0])
     asked = []
-    for of in zip(*(column.tolist() for column in columns), strict=True):
-        if of not in made:
-            made[of] = make(*of)
-        asked.append(made[of])
+    for prompt_id, *of in zip(prompts, *(column.tolist() for column in columns), strict=True):
+        key = (prompt_id, *of)
+        if key not in made:
+            made[key] = replace(make(*of), prompt_id=prompt_id)
+        asked.append(made[key])
     first = timing.first_session_D1.tolist()
     requests = [tuple(asked[one:after]) for one, after in pairwise(first)]
     return replace(whole, devices=plan_devices(scenario, timing, requests))
+
+
+def _prompt_ids(scenario: Scenario, timing: Timing) -> list[str]:
+    """Whose prompts sessions of a profile have: those measured, where each device has its own."""
+    from experiments.profile.replay import open_profile, order_of  # noqa: PLC0415 - pyarrow
+
+    if order_of(scenario) is not ReplayOrder.OWN:
+        return ["profile"] * len(timing.owner_S)
+    profile = open_profile(scenario)
+    of_S = profile.sessions_of(ReplayOrder.OWN, scenario.seed, timing.owner_S, timing.request_S)
+    return [profile.prompt_ids[one] for one in of_S.tolist()]
 
 
 def plan_cells(scenario: Scenario) -> Workload:

@@ -1,0 +1,1 @@
+"""Recorded runs under other links, hardware or fleets, without models."""

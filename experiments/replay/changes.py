@@ -1,0 +1,130 @@
+"""Which changes of a scenario leave a recorded run's tokens as they are, and which do not.
+
+A token follows from logits, Δ and the device's own noise. Links, hardware, memory, batching, prices
+and times of asking decide when it comes, not which it is; so a recorded run can be timed anew under
+others. Whatever decides what is said, or how many bytes say it, cannot be changed without the
+logits, and these are not kept: such changes are refused by name, with the way to a real run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from costeer.codec.config import AdaptiveConfig, CodecConfig
+from costeer.errors import ConfigError
+from experiments.scenario import Scenario
+
+_TIMING = ("name", "way", "fleet", "cloud", "timing", "prices")
+"""Sections that decide when, not what."""
+
+_OF_CLASSES = ("link", "hardware", "throttled")
+_OF_STEERED = ("codec", "strength", "refine", "padding")
+"""What a short name stands for: the key of every device class, or of every steered arm."""
+
+_REASONS = {
+    "strength": "another strength chooses other tokens",
+    "sampling": "other sampling chooses other tokens",
+    "method": "another method says something else",
+    "refine": "another ladder sends other bytes, and one that ends without a proof other tokens",
+    "models": "other models say something else",
+    "generated": "other logits say something else",
+    "recorded": "other logits say something else",
+    "values": "other values say something else",
+    "workload": "other prompts and limits bring other texts",
+    "seed": "another seed draws other noise, and other logits where they are generated",
+}
+
+
+def widen(overrides: Sequence[str], scenario: Scenario) -> list[str]:
+    """Return the overrides with `link=…`, `hardware=…` and `codec=…` written out for all of them.
+
+    Args:
+        overrides: as given to ``--set``.
+        scenario: the recorded one.
+    """
+    steered = [i for i, arm in enumerate(scenario.arms) if arm.settings.steered]
+    wide: list[str] = []
+    for given in overrides:
+        head = given.partition("=")[0].partition(".")[0]
+        if head in _OF_CLASSES:
+            wide += [f"fleet.classes.{i}.{given}" for i in range(len(scenario.fleet.classes))]
+        elif head in _OF_STEERED:
+            wide += [f"arms.{i}.{given}" for i in steered]
+        else:
+            wide.append(given)
+    return wide
+
+
+def check_same_tokens(recorded: Scenario, asked: Scenario) -> None:
+    """Refuse what would change a token, or the bytes that it takes.
+
+    Raises:
+        ConfigError: which change, why, and the way out.
+    """
+    if recorded.way == "live" and any(_learns(scenario) for scenario in (recorded, asked)):
+        raise ConfigError("replay: a live run that learnt its k cannot be timed anew; run it again")
+    for path in _differing(recorded.model_dump(mode="json"), asked.model_dump(mode="json")):
+        section = path[0]
+        if section in _TIMING:
+            continue
+        if section == "arms":
+            _check_arm(recorded, asked, path)
+            continue
+        _refuse(".".join(map(str, path)), _REASONS.get(str(section), "it may change tokens"))
+    if recorded.fleet != asked.fleet or recorded.cloud != asked.cloud:
+        for index, arm in enumerate(asked.arms):
+            if _adaptive(arm.codec):
+                _refuse(
+                    f"arms.{index}.codec.select",
+                    "k is learnt from what the link at hand asks for, so that other links send"
+                    " other bytes",
+                )
+
+
+def _check_arm(recorded: Scenario, asked: Scenario, path: Sequence[str | int]) -> None:
+    if len(recorded.arms) != len(asked.arms):
+        _refuse("arms", "an arm that was not recorded has no tokens")
+    key = str(path[2]) if len(path) > 2 else "arms"  # noqa: PLR2004 - arms, index, key
+    if key == "padding":
+        return
+    where = ".".join(map(str, path))
+    if key == "codec":
+        config = asked.arms[int(path[1])].codec
+        lossy = isinstance(config, CodecConfig) and config.values not in {"fp32", "bf16"}
+        _refuse(
+            where,
+            "what a lossy codec sends may choose other tokens"
+            if lossy
+            else "the tokens would stay, but how many bytes and rounds they take under another"
+            " codec is not recorded",
+        )
+    _refuse(where, _REASONS.get(key, "it may change tokens"))
+
+
+def _refuse(key: str, reason: str) -> None:
+    raise ConfigError(
+        f"replay: {key}: {reason}; that takes a real run: `costeer run RUN_DIR/scenario.yaml --set"
+        f" {key}=…`"
+    )
+
+
+def _learns(scenario: Scenario) -> bool:
+    return any(_adaptive(arm.codec) for arm in scenario.arms)
+
+
+def _adaptive(codec: object) -> bool:
+    return isinstance(codec, CodecConfig) and isinstance(codec.select, AdaptiveConfig)
+
+
+def _differing(
+    one: object, other: object, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[str | int, ...]]:
+    """Paths of plain data at which two scenarios differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in dict.fromkeys([*one, *other]):
+            yield from _differing(one.get(key), other.get(key), (*path, key))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+            yield from _differing(mine, theirs, (*path, index))
+    elif one != other:
+        yield path

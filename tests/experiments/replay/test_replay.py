@@ -1,0 +1,144 @@
+"""A recorded run timed anew: what a real run would have been, without its values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from costeer.errors import ConfigError
+from experiments import cli
+from experiments.progress import NoProgress
+from experiments.replay.changes import check_same_tokens, widen
+from experiments.replay.retime import replay_run
+from experiments.results.run import load
+from experiments.scenario import Scenario
+from tests.experiments.small_runs import run, scenario
+
+ARMS = [
+    {"method": "slm_with"},
+    {"method": "llm_without"},
+    {"method": "costeer", "strength": 3.0, "codec": "top8-bf16-naive"},
+    {"method": "costeer", "strength": 3.0, "codec": "dense-fp16"},
+]
+
+
+def small(**changes: Any) -> Scenario:
+    return scenario(**{"arms": ARMS} | changes)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("replay") / "recorded"
+    run(small(), path)
+    assert load(path).tokens["rounds"].max() > 1
+    return path
+
+
+def digests(path: Path) -> tuple[Any, Any]:
+    summary = load(path).summary
+    return summary["output_digest"], summary["digest"]
+
+
+def replayed(recorded: Path, out: Path, *overrides: str) -> tuple[Any, Any]:
+    replay_run(recorded, overrides, out, NoProgress())
+    return digests(out)
+
+
+def test_under_the_same_link_it_is_the_same_run(recorded: Path, tmp_path: Path) -> None:
+    assert replayed(recorded, tmp_path / "again") == digests(recorded)
+
+
+@pytest.mark.parametrize(
+    ("override", "changes"),
+    [
+        ("link=3g", {"link": "3g"}),
+        ("hardware=orin-agx", {"hardware": "orin-agx"}),
+        ("link={profile: lte, loss: 0.02}", {"link": {"profile": "lte", "loss": 0.02}}),
+    ],
+)
+def test_under_another_it_is_the_run_that_this_would_have_been(
+    recorded: Path, tmp_path: Path, override: str, changes: dict[str, Any]
+) -> None:
+    fleet = small().fleet.model_dump(mode="json")
+    fleet["classes"] = [each | changes for each in fleet["classes"]]
+    run(small(fleet=fleet), tmp_path / "real")
+    real = digests(tmp_path / "real")
+    assert replayed(recorded, tmp_path / "replayed", override) == real
+    assert real != digests(recorded)
+    assert real[0] == digests(recorded)[0]
+
+
+def test_a_smaller_cloud_and_padding_too(recorded: Path, tmp_path: Path) -> None:
+    cloud = {"max_batch": 1, "egress_mbps": 5.0}
+    padded = [arm | {"padding": {"down_bytes": 512}} if "codec" in arm else arm for arm in ARMS]
+    run(small(cloud=cloud, arms=padded), tmp_path / "real")
+    overrides = ["cloud.max_batch=1", "cloud.egress_mbps=5.0"]
+    overrides += [f"arms.{index}.padding={{down_bytes: 512}}" for index in (2, 3)]
+    assert replayed(recorded, tmp_path / "replayed", *overrides) == digests(tmp_path / "real")
+
+
+def test_more_devices_replay_blocks_of_what_was_measured(recorded: Path, tmp_path: Path) -> None:
+    replay_run(recorded, ["fleet.devices=7"], tmp_path / "more", NoProgress())
+    more = load(tmp_path / "more")
+    assert more.requests["device"].nunique() == 7
+    assert set(more.tokens["token"]) <= set(load(recorded).tokens["token"])
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("strength=1.0", "another strength chooses other tokens"),
+        ("arms.2.codec.select.k=16", "is not recorded"),
+        ("codec=top8-fp16-naive", "lossy codec sends may choose other tokens"),
+        ("arms.2.refine.at_cap=accept", "tokens; that takes a real run"),
+        ("arms.2.sampling.temperature=1", "other sampling"),
+        ("arms=[{method: slm_with}]", "an arm that was not recorded"),
+        ("workload.max_new_tokens=3", "other prompts and limits"),
+        ("generated.sigma=2", "other logits"),
+        ("seed=5", "another seed"),
+        ("fleet.link=3g", "link"),
+    ],
+)
+def test_what_would_change_a_token_is_refused_with_the_way_out(
+    recorded: Path,
+    tmp_path: Path,
+    override: str,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["replay", str(recorded), "--set", override, "--out", str(tmp_path / "out")]
+    assert cli.main(asked) == cli.EXIT_USER
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_learnt_k_depends_on_the_link() -> None:
+    adaptive = [{"method": "costeer", "codec": {"select": {"kind": "adaptive"}}}]
+    one = small(arms=adaptive)
+    fleet = one.fleet.model_dump(mode="json")
+    fleet["classes"][0]["link"] = "3g"
+    with pytest.raises(ConfigError, match="k is learnt"):
+        check_same_tokens(one, small(arms=adaptive, fleet=fleet))
+    check_same_tokens(one, one)
+
+
+def test_short_names_stand_for_every_class_and_steered_arm() -> None:
+    assert widen(["link=3g", "codec=x", "seed=1"], small()) == [
+        "fleet.classes.0.link=3g",
+        "fleet.classes.1.link=3g",
+        "arms.2.codec=x",
+        "arms.3.codec=x",
+        "seed=1",
+    ]
+
+
+def test_the_command_says_how_to_compare(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert cli.main(["replay", str(recorded), "--set", "link=3g", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert f"costeer compare {recorded} {out}" in printed
+    assert cli.main(["replay", str(tmp_path), "--out", str(tmp_path / "x")]) == cli.EXIT_USER
