@@ -6,6 +6,8 @@ Every figure is the median of several executions, after one that is not counted.
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -29,6 +31,17 @@ from costeer.machine import (
 
 _FIRST_SESSION = 2**31
 _TOKEN = 1
+
+
+def settled_ns() -> int:
+    """Return a monotone clock, read when accelerators have done what they were asked for.
+
+    A GPU is asked and works on by itself; without waiting, the asking would be measured.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.monotonic_ns()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from actors.calibrate import CloudPoints, Grid, measure_cloud, sample_payload
+from actors.calibrate import CloudPoints, Grid, measure_cloud, sample_payload, settled_ns
 from actors.live.cloud import LiveCloud, LiveCloudReport
 from actors.live.frames import DownFrame, LineId, UpFrame
 from actors.sight import CloudLook
@@ -37,7 +37,7 @@ class CloudActor:
 
     def calibrate(self, grid: Grid, ranks: tuple[int, int]) -> CloudPoints:
         """Measure the host on this machine."""
-        return measure_cloud(self._host, grid, ranks, time.monotonic_ns)
+        return measure_cloud(self._host, grid, ranks, settled_ns)
 
     def live_begin(self, spec: EngineSpec, egress_bps: int) -> None:
         """Serve the arm that was begun, on the wall's clock."""

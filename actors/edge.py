@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from actors.calibrate import EdgePoints, Grid, measure_choice, measure_edge
+from actors.calibrate import EdgePoints, Grid, measure_choice, measure_edge, settled_ns
 from actors.live.edge import LiveShard
 from actors.live.sessions import ShardNews
 from actors.plan import ArmPlan, CodecTerms
@@ -39,11 +39,11 @@ class EdgeActor:
 
     def calibrate(self, grid: Grid, payloads: Mapping[int, bytes]) -> EdgePoints:
         """Measure the host on this machine."""
-        return measure_edge(self._host, grid, payloads, time.monotonic_ns)
+        return measure_edge(self._host, grid, payloads, settled_ns)
 
     def calibrate_choice(self, repeats: int) -> int:
         """Measure the host's choice of a token in a one-branch arm, ns."""
-        return measure_choice(self._host, repeats, time.monotonic_ns)
+        return measure_choice(self._host, repeats, settled_ns)
 
     def live_begin(
         self,

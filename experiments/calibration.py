@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,10 +19,12 @@ from costeer.codec.core import build_codec
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.methods import method_named
 from costeer.sampling import Sampling
+from experiments.calibration_check import CheckedForward, checked, roofline_of
 from experiments.hosting import Laboratory, open_laboratory
 from experiments.machine import processor_name
+from experiments.pair_limits import context_limits
 from experiments.progress import Progress
-from experiments.scenario import ArmConfig, FleetConfig, ModelsConfig, Scenario
+from experiments.scenario import ArmConfig, FleetConfig, HfModel, ModelsConfig, Scenario
 from netsim.hardware.calibrated import Calibrated, Linear
 
 CLOUD_GRID = Grid(rows=(1, 2, 4, 8, 16), new_tokens=(1, 32), contexts=(16, 96), repeats=5)
@@ -28,6 +32,64 @@ EDGE_GRID = Grid(rows=(2, 4, 8, 16), new_tokens=(1, 64), contexts=(0, 96), repea
 """What is measured; a small grid, since a shipped run's sessions are short."""
 
 _RANKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a calibration measures, and what it is checked on.
+
+    Args:
+        cloud: points of the large model.
+        edge: points of the small model; two rows a device.
+        checked: whether forwards between these points are measured as well, for the check alone.
+        roofline: hardware whose roofline is checked beside it.
+    """
+
+    cloud: Grid = CLOUD_GRID
+    edge: Grid = EDGE_GRID
+    checked: bool = False
+    roofline: str = "laptop-cpu"
+
+    @classmethod
+    def over(cls, batches: Sequence[int], contexts: Sequence[int], roofline: str) -> Self:
+        """Return what measures these batch sizes and contexts, and checks them in between.
+
+        Raises:
+            ConfigError: too few to lie between, or not ascending.
+        """
+        for name, given, least in (("--batches", batches, 1), ("--contexts", contexts, 0)):
+            if len(given) < _ENDS or list(given) != sorted(set(given)) or given[0] < least:
+                raise ConfigError(
+                    f"{name} {','.join(map(str, given))}: give two or more ascending numbers from"
+                    f" {least}"
+                )
+        rows = tuple(sorted({2 * -(-each // 2) for each in batches}))
+        cloud = replace(CLOUD_GRID, rows=tuple(batches), contexts=tuple(contexts))
+        edge = replace(EDGE_GRID, rows=rows, contexts=tuple(contexts))
+        return cls(cloud, edge, checked=True, roofline=roofline)
+
+
+_ENDS = 2
+
+
+def between(grid: Grid, multiple: int = 1) -> Grid:
+    """Return the points in the middle of a grid's, none of them its own.
+
+    Args:
+        grid: the points.
+        multiple: rows are a multiple of this; where none lies in between, the grid's own stay.
+    """
+
+    def middles(axis: Sequence[int], step: int) -> tuple[int, ...]:
+        found = {step * round((low + high) / 2 / step) for low, high in pairwise(axis)}
+        return tuple(sorted(found - set(axis))) or tuple(axis[-1:])
+
+    return replace(
+        grid,
+        rows=middles(grid.rows, multiple),
+        new_tokens=(grid.new_tokens[0], *middles(grid.new_tokens, 1)),
+        contexts=middles(grid.contexts, 1),
+    )
 
 
 class PairCalibration(BaseModel):
@@ -43,6 +105,8 @@ class PairCalibration(BaseModel):
     """The large model."""
     edge: Calibrated
     """The small model, two rows a device."""
+    checks: tuple[CheckedForward, ...] = ()
+    """Forwards that were measured for the check alone; empty where it was left out."""
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Self:
@@ -65,12 +129,27 @@ class PairCalibration(BaseModel):
         return self.model_dump_json(indent=1) + "\n"
 
 
-def calibrate(models: ModelsConfig, progress: Progress) -> PairCalibration:
+def calibrate(
+    models: ModelsConfig, progress: Progress, measured: Measured = Measured()
+) -> PairCalibration:
     """Measure a pair in this process.
 
+    Args:
+        models: the pair, and where each lives.
+        progress: told what is being done.
+        measured: the points.
+
     Raises:
-        ConfigError: a model cannot be loaded.
+        ConfigError: a model cannot be loaded, or has no room for a point.
     """
+    room = min(context_limits(models).values())
+    for grid in (measured.cloud, measured.edge):
+        needs = max(grid.contexts) + max(grid.new_tokens)
+        if needs > room:
+            raise ConfigError(
+                f"--contexts {max(grid.contexts)}: with {max(grid.new_tokens)} new tokens that is"
+                f" more than the {room} that the models allow; give shorter ones"
+            )
     progress.note("loading the models")
     scenario = Scenario(
         name="calibration",
@@ -81,30 +160,77 @@ def calibrate(models: ModelsConfig, progress: Progress) -> PairCalibration:
         arms=(ArmConfig(method="costeer"),),
     )
     with open_laboratory(scenario, "none") as laboratory:
-        return measure(laboratory, CodecConfig.model_validate("top64-bf16-packed"), progress)
+        codec = CodecConfig.model_validate("top64-bf16-packed")
+        made = measure(laboratory, codec, progress, measured)
+        if not measured.checked:
+            return made
+        progress.note("measuring points in between, to check it on")
+        checks = _check(laboratory, made, models, measured, codec)
+        return made.model_copy(update={"checks": checks})
 
 
-def measure(laboratory: Laboratory, codec: AnyCodecConfig, progress: Progress) -> PairCalibration:
+def _check(
+    laboratory: Laboratory,
+    made: PairCalibration,
+    models: ModelsConfig,
+    measured: Measured,
+    codec: AnyCodecConfig,
+) -> tuple[CheckedForward, ...]:
+    vocab_size = laboratory.begin_arm(_steered(codec))
+    few = min(_RANKS, vocab_size)
+    payload = laboratory.cloud.call("sample_payload", few)
+    # Both at the same time, as what is checked was measured.
+    with ThreadPoolExecutor(1) as pool:
+        grid = between(measured.edge, 2)
+        shard = pool.submit(laboratory.shards[0].call, "calibrate", grid, {few: payload})
+        cloud = laboratory.cloud.call("calibrate", between(measured.cloud), (few, vocab_size))
+        edge = shard.result()
+    if not (isinstance(cloud, CloudPoints) and isinstance(edge, EdgePoints)):
+        raise LocalProtocolError(f"calibrate: hosts reported {cloud!r}, {edge!r}")
+    found: tuple[CheckedForward, ...] = ()
+    for side, points, model, of in (
+        ("cloud", cloud.forward, made.cloud, models.cloud),
+        ("edge", edge.forward, made.edge, models.edge),
+    ):
+        roofline = None
+        if isinstance(of, HfModel):
+            roofline = roofline_of(of, models.numerics.value, measured.roofline)
+        found += checked(side, points, model, roofline)
+    return found
+
+
+def _steered(codec: AnyCodecConfig) -> ArmSpec:
+    return ArmSpec(method_named("costeer"), 1.0, codec, Sampling(), seed=0)
+
+
+def measure(
+    laboratory: Laboratory,
+    codec: AnyCodecConfig,
+    progress: Progress,
+    measured: Measured = Measured(),
+) -> PairCalibration:
     """Measure the hosts of a laboratory where they are, all at once: a run's share the machine too.
 
     Args:
         laboratory: its hosts; their sessions are forgotten.
         codec: of the runs to come.
         progress: told what is being done.
+        measured: the points.
     """
-    steered = ArmSpec(method_named("costeer"), 1.0, codec, Sampling(), seed=0)
+    steered = _steered(codec)
     vocab_size = laboratory.begin_arm(steered)
     ranks = (min(_RANKS, vocab_size), vocab_size)
     progress.note("measuring both models, at the same time as in a live run")
     payloads = {count: laboratory.cloud.call("sample_payload", count) for count in reversed(ranks)}
     with ThreadPoolExecutor(1 + len(laboratory.shards)) as pool:
         shards = [
-            pool.submit(shard.call, "calibrate", EDGE_GRID, payloads) for shard in laboratory.shards
+            pool.submit(shard.call, "calibrate", measured.edge, payloads)
+            for shard in laboratory.shards
         ]
-        cloud = pool.submit(laboratory.cloud.call, "calibrate", CLOUD_GRID, ranks).result()
+        cloud = pool.submit(laboratory.cloud.call, "calibrate", measured.cloud, ranks).result()
         edge, *_ = [shard.result() for shard in shards]
     laboratory.begin_arm(replace(steered, method=method_named("slm_with")))
-    choose_ns = laboratory.shards[0].call("calibrate_choice", EDGE_GRID.repeats)
+    choose_ns = laboratory.shards[0].call("calibrate_choice", measured.edge.repeats)
     if not (
         isinstance(cloud, CloudPoints)
         and isinstance(edge, EdgePoints)

@@ -16,7 +16,7 @@ from experiments.results.run import load
 from experiments.scenario import Scenario
 from tests.experiments.small_runs import run, scenario
 
-ARMS = [
+ARMS: list[dict[str, Any]] = [
     {"method": "slm_with"},
     {"method": "llm_without"},
     {"method": "costeer", "strength": 3.0, "codec": "top8-bf16-naive"},
