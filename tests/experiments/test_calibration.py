@@ -91,7 +91,7 @@ def test_a_pair_is_measured_checked_and_charged(
     asked = ["calibrate", "--llm", pair["cloud"]["path"], "--slm", pair["edge"]["path"]]
     asked += ["--out", str(out), "--batches", "1,4", "--contexts", "0,20"]
     assert cli.main(asked) == 0
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     assert "Forwards that the calibration was not made from" in printed
     assert "The roofline of laptop-cpu is off by" in printed
     made = PairCalibration.from_json(out.read_text(encoding="utf-8"), str(out))
