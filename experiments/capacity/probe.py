@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from experiments.capacity.slo import Slo
-from experiments.hosting import Laboratory
+from experiments.hosting import NO_CLUSTER, Laboratory
+from experiments.outcome import RunOutcome
 from experiments.planning import plan_workload
 from experiments.progress import NoProgress
 from experiments.results.run import load
@@ -60,10 +61,18 @@ def probe(laboratory: Laboratory, scenario: Scenario, slos: Sequence[Slo]) -> Po
     """
     with tempfile.TemporaryDirectory(prefix="costeer-fleet-") as folder:
         out_dir = Path(folder) / "run"
-        outcome = run_in(laboratory, scenario, plan_workload(scenario), out_dir, NoProgress())
+        outcome = _run(laboratory, scenario, out_dir)
         row = next(each for each in outcome.summary["arms"] if each["link_class"] == ALL)
         share = _in_time(load(out_dir).tokens, slos)
     return point_of(row, slos, scenario.fleet.devices, scenario.seed, share)
+
+
+def _run(laboratory: Laboratory, scenario: Scenario, out_dir: Path) -> RunOutcome:
+    if scenario.way == "fleet":
+        from experiments.fleet.run import run_fleet  # noqa: PLC0415 - brings numpy in
+
+        return run_fleet(scenario, out_dir, NO_CLUSTER, NoProgress())
+    return run_in(laboratory, scenario, plan_workload(scenario), out_dir, NoProgress())
 
 
 def point_of(
