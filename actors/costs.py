@@ -21,6 +21,7 @@ from costeer.machine import (
     EdgeSteer,
 )
 from costeer.refinement import Ladder
+from netsim.hardware.calibrated import Calibrated
 from netsim.hardware.cost import CostModel
 from netsim.hardware.fixed import Fixed
 from netsim.hardware.roofline import ForwardTerms, Roofline
@@ -91,11 +92,17 @@ class Costs:
     def forward_terms(self) -> tuple[ForwardTerms, dict[str, ForwardTerms]]:
         """Return what rules forwards as plain numbers: the replica's, and each device class's.
 
+        A model that is interpolated between measured points has a grid instead of them.
+
         Raises:
-            ConfigError: a model whose forwards are interpolated between measured points.
+            ConfigError: a model of another kind.
         """
         plain = {name: _terms(model) for name, model in self._edges.items()}
         return _terms(self._cloud), plain
+
+    def forward_grids(self) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+        """Return the grids that forwards are interpolated in; empty where there is none."""
+        return _grid(self._cloud), {name: _grid(model) for name, model in self._edges.items()}
 
     def _send_ns(self, rows: int, first_rank: int, last_rank: int) -> int:
         model = self._cloud
@@ -128,7 +135,12 @@ class Costs:
 def _terms(model: CostModel) -> ForwardTerms:
     if isinstance(model, Fixed | Roofline):
         return model.terms
+    if isinstance(model, Calibrated):
+        return Fixed().terms
     raise ConfigError(
-        f"timing.calibration: forwards of {model.name} are interpolated between measured points,"
-        " which way: fleet cannot do yet; leave it out, or choose way: virtual"
+        f"timing: way: fleet knows no plain rule for forwards of {model.name}; choose way: virtual"
     )
+
+
+def _grid(model: CostModel) -> tuple[int, ...]:
+    return model.grid if isinstance(model, Calibrated) else ()

@@ -15,10 +15,12 @@ DOWN, UP = 0, 1
 # --------------------------------------------------------------------------- fixed
 
 # Of a class of devices.
-SETUP_NS, STEER_NS, OWN, TIME_OUT_NS, ADDED, WIRE, TERMS, DECODE_NS = 0, 1, 2, 3, 4, 5, 13, 61
+SETUP_NS, STEER_NS, OWN, TIME_OUT_NS, ADDED, WIRE, TERMS = 0, 1, 2, 3, 4, 5, 13
+GRID, DECODE_NS = 61, 62
 """How long a connection takes to be there; steering, or choosing where nothing is steered; 1 if its
 devices have figures of their own; their time-out, and 1 if it is beyond the round trip; from here
-``WireFormat.terms``; what rules forwards; and decoding, by round."""
+``WireFormat.terms``; what rules forwards; behind the links, where in
+``plain`` their grid begins (0: none); and decoding, by round."""
 
 # Of a direction of a class.
 RATE, PROPAGATION, JITTER, TCP, BUFFER, PACKET_BYTES = 21, 22, 23, 24, 33, 34

@@ -48,6 +48,7 @@ from actors.plan import REQUEST_BITS
 from costeer.machine import STAGES
 from costeer.messages import frame_bytes
 from costeer.varint import number_bytes
+from netsim.hardware.calibrated import grid_ns
 from netsim.hardware.roofline import ForwardTerms, batch_ns
 
 _QUEUED, _UPLINK, _QUEUE, _COMPUTE, _SELECT, _DOWNLINK, _DECODE, _WAIT, _STEER, _REFINEMENT = (
@@ -344,10 +345,20 @@ def extend(
     fleet: Fleet, books: Books, device: int, now_ns: int, new: int, held: int, pairs: int
 ) -> None:
     """Begin a forward of the small model; see ``batch_ns``."""
-    terms = edge_terms(fleet.kind, int(books.narrow[device, col.KIND]))
-    duration_ns = batch_ns(fleet.branches, new, held, pairs, terms)
+    kind = int(books.narrow[device, col.KIND])
+    grid, terms = fleet.kind[kind, col.GRID], edge_terms(fleet.kind, kind)
+    duration_ns = forward_ns(fleet.branches, new, held, pairs, terms, fleet.plain, grid)
     books.wide[device, col.FORWARD_DONE] = now_ns + duration_ns
     tell_work(fleet, books, device, now_ns, _FORWARD_NS, duration_ns)
+
+
+def forward_ns(
+    rows: int, new: int, held: int, pairs: int, terms: ForwardTerms, plain: Column, grid: int
+) -> int:
+    """Return how long a forward takes: by its terms, or in the grid that begins at a place."""
+    if grid:
+        return grid_ns(rows, new, held, plain[0 : len(plain)], grid)
+    return batch_ns(rows, new, held, pairs, terms)
 
 
 def edge_terms(of: Table, kind: int) -> ForwardTerms:

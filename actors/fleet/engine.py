@@ -16,6 +16,7 @@ from actors.fleet.devices import (
     be_refused,
     begin,
     finish,
+    forward_ns,
     length_of,
     sessions_begin,
     take_logits,
@@ -71,7 +72,6 @@ from actors.fleet.layout import (
 from actors.fleet.names import CLOUD_FIGURES, CLOUD_PEAKS, SERIES
 from actors.fleet.tally import bin_of
 from costeer.schedule import admit, fill_step
-from netsim.hardware.roofline import batch_ns
 
 _FORWARDS, _ROWS, _FORWARD_NS, _SELECT_NS, _WAITED, _REFUSED = (
     CLOUD + CLOUD_FIGURES.index(name)
@@ -322,7 +322,9 @@ def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
     if rows == 0:
         start_select(fleet, books, now_ns)
         return
-    duration_ns = batch_ns(rows, new, held, pairs, fleet.cloud_terms)
+    duration_ns = forward_ns(
+        rows, new, held, pairs, fleet.cloud_terms, fleet.plain, fleet.cloud_grid
+    )
     start_op(engine, now_ns, duration_ns, FORWARD)
     books.engine[_FORWARDS] += 1
     books.engine[_ROWS] += rows

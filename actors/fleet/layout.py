@@ -148,6 +148,7 @@ class Fleet(NamedTuple):
         slots: devices that are sampled.
         word: what ``device_key`` needs of the seed.
         cloud_terms: what rules the cloud's forwards.
+        cloud_grid: where in ``plain`` their grid begins; 0 for none.
         egress_wire: what rules bytes at the egress.
         first_session: of each device, and one more; one alone where all have as many.
         due_ns: of each session: when it comes (open loop) or after what pause.
@@ -158,7 +159,8 @@ class Fleet(NamedTuple):
         kind: of each class, with both directions of its links.
         odds: probabilities of each direction of a class.
         own: figures of each device; one row where no class has any.
-        traces: of each trace, one after the other, what ``netsim.line`` takes.
+        plain: what ``netsim.line`` takes of each trace, and each ``Calibrated.grid``, one after the
+            other.
         select_ns: the cloud's select and encode, by round and rows; or its choices, by rows.
     """
 
@@ -186,6 +188,7 @@ class Fleet(NamedTuple):
     slots: int
     word: np.uint64
     cloud_terms: ForwardTerms
+    cloud_grid: int
     egress_wire: WireTerms
     first_session: Column
     due_ns: Column
@@ -196,7 +199,7 @@ class Fleet(NamedTuple):
     kind: Table
     odds: Shares
     own: Table
-    traces: Column
+    plain: Column
     select_ns: Table
 
 

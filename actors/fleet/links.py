@@ -203,9 +203,9 @@ def transmit(
         first = fleet.kind[kind, line + col.TRACE_FIRST]
         carried, bps = first + rates + 1, first + 2 * rates + 2
         trace = (
-            fleet.traces[first:carried],
-            fleet.traces[carried:bps],
-            fleet.traces[bps : bps + rates],
+            fleet.plain[first:carried],
+            fleet.plain[carried:bps],
+            fleet.plain[bps : bps + rates],
             fleet.own[device, col.OWN_OFFSET_NS],
         )
         arrival_ns, wire_bytes, packets, ack_bytes, _, _, room_bytes, after = carry(

@@ -77,8 +77,9 @@ def fleet_of(
     method, limits = plan.arm.method, plan.limits
     template, of_session = _templates(cell, plan, terms, outcomes)
     cloud_terms, edge_terms = costs.forward_terms()
-    traces = _Traces()
-    lines = [_Line(each.link, traces) for each in cell.classes]
+    plain = _Plain()
+    cloud_grid, edge_grids = costs.forward_grids()
+    lines = [_Line(each.link, plain) for each in cell.classes]
     first = np.asarray(cell.first_session_D1, np.int64)
     counts = np.diff(first)
     even = len(counts) > 0 and bool((counts == counts[0]).all()) and counts[0] > 0
@@ -110,6 +111,7 @@ def fleet_of(
         slots=-(-cell.devices // watch.sample_every) if watch.sample_every else 0,
         word=seed_word(plan.arm.seed),
         cloud_terms=cloud_terms,
+        cloud_grid=plain.place_grid(cloud_grid),
         egress_wire=HTTP2_OVER_TLS.terms,
         first_session=_narrow(first if not even else first[:1]),
         due_ns=_one_if_same(np.asarray(cell.due_ns_S, np.int64)),
@@ -117,10 +119,17 @@ def fleet_of(
         template=template,
         outcome=_outcomes(outcomes),
         payload_bytes=_narrow(outcomes.payload_bytes_P),
-        kind=_kinds(cell, lines, edge_terms, costs, rounds if steered else 0),
+        kind=_kinds(
+            cell,
+            lines,
+            edge_terms,
+            {name: plain.place_grid(grid) for name, grid in edge_grids.items()},
+            costs,
+            rounds if steered else 0,
+        ),
         odds=np.array([odds for line in lines for odds in line.odds], np.float64),
-        own=_own(cell, traces),
-        traces=_integers(traces.lines),
+        own=_own(cell, plain),
+        plain=_integers(plain.numbers),
         select_ns=select_costs(costs, rounds if steered else 0, rows),
     )
 
@@ -208,16 +217,26 @@ def _outcomes(outcomes: Outcomes) -> Array:
 # --------------------------------------------------------------------------- links
 
 
-class _Traces:
-    """All traces of a cell, one after the other, each once."""
+class _Plain:
+    """All traces and grids of a cell, one after the other, each once."""
 
     def __init__(self) -> None:
-        self.lines: list[int] = [0]
+        self.numbers: list[int] = [0]
         self._known: dict[RateTrace, int] = {}
+        self._grids: dict[tuple[int, ...], int] = {}
 
     @property
-    def any(self) -> bool:
+    def traced(self) -> bool:
         return bool(self._known)
+
+    def place_grid(self, grid: tuple[int, ...]) -> int:
+        """Return where a grid begins; 0 where there is none."""
+        if not grid:
+            return 0
+        at = self._grids.setdefault(grid, len(self.numbers))
+        if at == len(self.numbers):
+            self.numbers += grid
+        return at
 
     def place(self, trace: RateTrace) -> int:
         """Return where a trace begins.
@@ -233,15 +252,15 @@ class _Traces:
                     f" {trace.max_wait_ns / 1e9:g} s at a time, longer than a message waits; allow"
                     f" it to wait longer, take another trace, or {_WAY_OUT}"
                 )
-            self._known[trace] = len(self.lines)
-            self.lines += (*trace.bounds_us, *trace.carried, *trace.rates_bps)
+            self._known[trace] = len(self.numbers)
+            self.numbers += (*trace.bounds_us, *trace.carried, *trace.rates_bps)
         return self._known[trace]
 
 
 class _Line:
     """The link of a class: rows of both directions, and its transport's figures."""
 
-    def __init__(self, profile: LinkProfile, traces: _Traces) -> None:
+    def __init__(self, profile: LinkProfile, plain: _Plain) -> None:
         alike = drawn(replace(profile, spread=None), 0, 0)
         link = Link(alike.down, alike.up, seed=0, device=0, transport=alike.transport)
         self.setup_ns = link.setup_ns
@@ -261,7 +280,7 @@ class _Line:
                     *(tcp if profile.spread is None else own_terms),
                     way.buffer_bytes,
                     self.wire[0] + self.wire[1],
-                    0 if trace is None else traces.place(trace),
+                    0 if trace is None else plain.place(trace),
                     0 if trace is None else len(trace.rates_bps),
                     0 if bursts is None else bursts.gap_ns,
                     0 if bursts is None else bursts.burst_ns,
@@ -276,6 +295,7 @@ def _kinds(
     cell: CellPlan,
     lines: list[_Line],
     edge_terms: dict[str, ForwardTerms],
+    grids: dict[str, int],
     costs: Costs,
     rounds: int,
 ) -> Array:
@@ -296,6 +316,7 @@ def _kinds(
                 *line.wire,
                 *edge_terms[each.device_class],
                 *(figure for way in line.ways for figure in way),
+                grids[each.device_class],
                 *(
                     costs.edge_ns(EdgeDecode(0, 0, round_, b""), each.device_class)
                     for round_ in range(rounds)
@@ -324,10 +345,10 @@ def _time_out(cell: CellPlan, index: int, profile: LinkProfile) -> tuple[int, in
     return int(beyond_ns[0]), 1
 
 
-def _own(cell: CellPlan, traces: _Traces) -> Array:
+def _own(cell: CellPlan, plain: _Plain) -> Array:
     of = cell.figures
     columns = [of.down_bps_D, of.up_bps_D, of.rtt_ns_D]
-    if traces.any:
+    if plain.traced:
         columns.append(of.offset_ns_D)
     elif all(each.link.spread is None for each in cell.classes):
         return np.zeros((1, len(columns)), np.int64)

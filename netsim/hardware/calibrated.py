@@ -8,8 +8,8 @@ never costs less: `from_points` removes such dents, which are noise, by a runnin
 Reading and writing files is the caller's; here are the text and its checks.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import pairwise, product
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -209,19 +209,14 @@ class Calibrated(BaseModel):
     def forward_ns(self, new_tokens: Sequence[int], contexts: Sequence[int]) -> int:
         """See CostModel."""
         rows = check_rows(new_tokens, contexts)
-        i, i_up, u = _place(self.batches, rows)
-        j, j_up, v = _place(self.new_tokens, sum(new_tokens) / rows)
-        k, k_up, w = _place(self.contexts, sum(contexts) / rows)
-        grid = self.forward_grid_ns
+        return grid_ns(rows, sum(new_tokens), sum(contexts), self.grid, 0)
 
-        def plane(at: int) -> float:
-            low, high = grid[at][j], grid[at][j_up]
-            start = low[k] + w * (low[k_up] - low[k])
-            end = high[k] + w * (high[k_up] - high[k])
-            return start + v * (end - start)
-
-        first = plane(i)
-        return max(0, round(first + u * (plane(i_up) - first))) if u else round(first)
+    @cached_property
+    def grid(self) -> tuple[int, ...]:
+        """What `grid_ns` takes: lengths of the three axes, the axes, and the forwards."""
+        axes = (self.batches, self.new_tokens, self.contexts)
+        forwards = (ns for plane in self.forward_grid_ns for line in plane for ns in line)
+        return (*map(len, axes), *(point for axis in axes for point in axis), *forwards)
 
     def select_ns(self, rows: int, vocab_size: int, k: int) -> int:  # noqa: ARG002 - k hardly counts
         """See CostModel."""
@@ -248,13 +243,64 @@ class Calibrated(BaseModel):
         return self.kv_tokens
 
 
-def _place(axis: tuple[int, ...], x: float) -> tuple[int, int, float]:
-    """Where x lies: (index below, index above, share of the step); a share over 1 is beyond."""
-    last = len(axis) - 1
-    if last == 0 or x <= axis[0]:
+def grid_ns(rows: int, new: int, held: int, grid: Sequence[int], at: int) -> int:
+    """One batched forward by what its rows add up to. Numbers only, for compiled code.
+
+    Args:
+        rows: of the batch.
+        new: tokens to compute.
+        held: tokens in the caches before.
+        grid: `Calibrated.grid`.
+        at: where it begins.
+    """
+    first = at + 3
+    i, i_up, u = place(grid, first, grid[at], float(rows))
+    first += grid[at]
+    j, j_up, v = place(grid, first, grid[at + 1], new / rows)
+    first += grid[at + 1]
+    k, k_up, w = place(grid, first, grid[at + 2], held / rows)
+    first += grid[at + 2]
+    lines, points = grid[at + 1], grid[at + 2]
+    low = plane_ns(grid, first + (i * lines + j) * points, (j_up - j) * points, k, k_up, v, w)
+    high = plane_ns(grid, first + (i_up * lines + j) * points, (j_up - j) * points, k, k_up, v, w)
+    return max(0, round(low + u * (high - low))) if u else round(low)
+
+
+def plane_ns(
+    grid: Sequence[int], line: int, step: int, k: int, k_up: int, v: float, w: float
+) -> float:
+    """A forward of so many rows, between two lines of a grid and two points of each.
+
+    Args:
+        grid: `Calibrated.grid`.
+        line: where the line below begins.
+        step: from there to the line above.
+        k: the point below.
+        k_up: the point above.
+        v: share of the step between the lines.
+        w: share of the step between the points.
+    """
+    start = grid[line + k] + w * (grid[line + k_up] - grid[line + k])
+    end = grid[line + step + k] + w * (grid[line + step + k_up] - grid[line + step + k])
+    return start + v * (end - start)
+
+
+def place(axis: Sequence[int], first: int, count: int, x: float) -> tuple[int, int, float]:
+    """Where x lies: (index below, index above, share of the step); a share over 1 is beyond.
+
+    Args:
+        axis: holds the grid's values along an axis, ascending.
+        first: where they begin.
+        count: how many they are.
+        x: the value looked up.
+    """
+    if count == 1 or x <= axis[first]:
         return 0, 0, 0.0
-    low = min(bisect_right(axis, x), last) - 1
-    return low, low + 1, (x - axis[low]) / (axis[low + 1] - axis[low])
+    low = 0
+    while low < count - 2 and axis[first + low + 1] <= x:
+        low += 1
+    below = axis[first + low]
+    return low, low + 1, (x - below) / (axis[first + low + 1] - below)
 
 
 def _one_line(error: ValidationError, where: str) -> NetsimError:

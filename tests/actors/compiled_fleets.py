@@ -20,12 +20,14 @@ from costeer.machine import Command, Event, Send
 from costeer.messages import FrameKind, decode_frame
 from costeer.padding import NO_PADDING, PaddingConfig
 from experiments.results import digest
+from netsim.hardware import CostModel
 from netsim.link import Bursts, Direction
 from netsim.profiles import LinkProfile
 from netsim.trace import RateTrace, make_trace
 from netsim.transport import IDEAL, Congestion, Transport
 from netsim.wire import QUIC
 from tests.actors.fleets import (
+    CLOUD_COST,
     MS,
     begin,
     costs_of,
@@ -86,11 +88,15 @@ def as_python(rule: Any) -> Any:
 
 
 def run_fleet(
-    plan: ArmPlan, outcomes: Outcomes, compiler: Callable[[Any], Any] = as_python
+    plan: ArmPlan,
+    outcomes: Outcomes,
+    compiler: Callable[[Any], Any] = as_python,
+    *,
+    cloud_cost: CostModel = CLOUD_COST,
 ) -> ArmRun:
     terms = begin(plan, generated_hosts())
-    recorder = recorder_of(plan)
-    run = FleetDriver(plan, terms, costs_of(terms), outcomes, recorder, compiler=compiler).run()
+    costs = costs_of(terms, cloud=cloud_cost)
+    run = FleetDriver(plan, terms, costs, outcomes, recorder_of(plan), compiler=compiler).run()
     assert run.complete
     return run
 

@@ -17,6 +17,7 @@ from actors.plan import ArmPlan, Cell
 from actors.values.null import NullConfig
 from costeer.errors import ConfigError
 from costeer.methods import METHODS
+from netsim.hardware.calibrated import Calibrated, Linear
 from netsim.link import Bursts
 from netsim.sharing import Discipline
 from netsim.trace import make_trace
@@ -30,6 +31,7 @@ from tests.actors.compiled_fleets import (
     traced,
 )
 from tests.actors.fleets import (
+    EDGE_COSTS,
     LIMITS,
     MS,
     VOCAB,
@@ -68,6 +70,41 @@ def test_a_fleet_that_is_cut_off_or_turned_away_equals_virtual(
     same(run_fleet(plan, outcomes), driver_of(plan, generated_hosts()).run())
 
 
+def calibrated(scale: int) -> Calibrated:
+    """A model that was measured on few points: lines between them, and beyond the last ones."""
+    line = Linear(base_ns=70_003.0, per_value_ns=1.5)
+    points = [
+        (batch, new, context, scale * (7 + 3 * batch + new * new + context // 7))
+        for batch in (1, 2, 5)
+        for new in (1, 3)
+        for context in (0, 6, 40)
+    ]
+    return Calibrated.from_points(
+        points,
+        model="made",
+        host="up",
+        date="2026-01-01",
+        select=line,
+        encode=line,
+        decode=line,
+        steer=line,
+        choose=line,
+        kv_bytes_per_token=1,
+        kv_tokens=10_000,
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(fleets())
+def test_forwards_between_measured_points_are_those_of_virtual(plan: ArmPlan) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(EDGE_COSTS, "slow", calibrated(100_003))
+        cloud = calibrated(70_001)
+        _, outcomes = run_and_outcomes(plan)
+        run = driver_of(plan, generated_hosts(), cloud_cost=cloud).run()
+        same(run_fleet(plan, outcomes, cloud_cost=cloud), run)
+
+
 @pytest.mark.parametrize("method", [method.name for method in METHODS])
 def test_machine_code_does_what_python_does_beyond_saturation(method: str) -> None:
     where = replace(link(jitter_ns=MS, loss=0.1), transport=Transport())
@@ -76,13 +113,26 @@ def test_machine_code_does_what_python_does_beyond_saturation(method: str) -> No
     where = replace(where, down=down)
     plan = arm_plan(
         method,
-        [device(number, 3, where=where, think_ns=number * MS) for number in range(12)],
+        [
+            device(
+                number,
+                3,
+                where=where,
+                think_ns=number * MS,
+                hardware=("slow", "fast")[number % 2],
+            )
+            for number in range(12)
+        ],
         limits=replace(LIMITS, max_batch=2, kv_tokens=60, chunk_tokens=5),
         egress_bps=200_000,
         codec="top1-bf16-naive",
     )
-    run, outcomes = run_and_outcomes(plan)
-    same(run_fleet(plan, outcomes, kept_compiler()), run)
+    _, outcomes = run_and_outcomes(plan)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(EDGE_COSTS, "fast", calibrated(90_001))
+        run = driver_of(plan, generated_hosts(), cloud_cost=calibrated(70_001)).run()
+        compiled_run = run_fleet(plan, outcomes, kept_compiler(), cloud_cost=calibrated(70_001))
+        same(compiled_run, run)
 
 
 def test_constants_are_those_of_null_hosts() -> None:

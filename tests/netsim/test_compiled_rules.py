@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from netsim.compiled import compiled
 from netsim.hardware import Fixed, Roofline, hardware_named, shape_named
+from netsim.hardware.calibrated import Calibrated, Linear, grid_ns
 from netsim.hardware.roofline import batch_ns
 from netsim.random import (
     device_key,
@@ -64,3 +65,48 @@ def test_a_forward_is_ruled_by_what_its_rows_add_up_to(
     ):
         terms = tuple(np.int64(each) for each in model.terms)
         assert compiled(batch_ns)(*sums, terms) == model.forward_ns(new_tokens, contexts)  # type: ignore[arg-type]
+
+
+_axes = st.lists(st.integers(1, 60), min_size=1, max_size=4, unique=True).map(sorted)
+
+
+@few
+@given(
+    st.lists(st.tuples(st.integers(1, 90), st.integers(0, 90)), min_size=1, max_size=70),
+    _axes,
+    _axes,
+    _axes,
+    st.integers(0, 2**30),
+)
+def test_a_forward_between_measured_points_is_the_same_in_machine_code(
+    rows: list[tuple[int, int]],
+    batches: list[int],
+    news: list[int],
+    contexts: list[int],
+    seed: int,
+) -> None:
+    line = Linear(base_ns=1.0, per_value_ns=1.0)
+    noise = np.random.default_rng(seed)
+    model = Calibrated.from_points(
+        [
+            (batch, new, context, int(noise.integers(1, 10**9)))
+            for batch in batches
+            for new in news
+            for context in contexts
+        ],
+        model="made",
+        host="up",
+        date="2026-01-01",
+        select=line,
+        encode=line,
+        decode=line,
+        steer=line,
+        choose=line,
+        kv_bytes_per_token=1,
+        kv_tokens=1,
+    )
+    new_tokens, held = [row[0] for row in rows], [row[1] for row in rows]
+    # Other numbers may stand before a grid.
+    grid = np.array((0, 0, *model.grid))
+    told_ns = compiled(grid_ns)(len(rows), sum(new_tokens), sum(held), grid, 2)
+    assert told_ns == model.forward_ns(new_tokens, held)
