@@ -1,7 +1,8 @@
-"""Machine code of the fleet's rules, kept between processes: made once for each state of the code.
+"""Machine code of the fleet's rules, kept between processes: made once for each state of the rules.
 
 Compiling takes most of a minute, so what was made is kept under the user's cache folder, in a
-folder named by a hash of every source file that the rules come from and of what compiles them.
+folder named by a hash of all that went into it: the rule, every rule that it calls, the constants
+that they name, the layout of the arrays, and what compiles them. A change elsewhere costs nothing.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import platform
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
-import costeer
-import netsim
+import netsim.compiled
+from actors.fleet.layout import Books, Fleet
 from netsim.compiled import compiled
 
 if TYPE_CHECKING:
@@ -32,21 +34,57 @@ def kept_compiler(folder: Path | None = None) -> Callable[[Any], Any]:
             Where that cannot be written, nothing is kept.
     """
     root = folder or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "costeer"
-    place = root / "machine-code" / _state_of_the_code()
+    return partial(_compile, root / "machine-code")
+
+
+def _compile(root: Path, rule: Any) -> Any:  # noqa: ANN401 - a compiler's dispatcher has no useful type
+    place = root / fingerprint(rule)
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return compiled
-    return partial(compiled, folder=str(place))
+        return compiled(rule)
+    return compiled(rule, folder=str(place))
 
 
-def _state_of_the_code() -> str:
+def fingerprint(rule: Callable[..., object]) -> str:
+    """Return a hash of a rule's machine code: of everything that it is made from."""
     sha = hashlib.sha256(platform.python_version().encode())
     for name in _COMPILERS:
         sha.update(f"{name} {version(name)}".encode())
-    rooms = [Path(__file__).parent, *(Path(each) for each in (*costeer.__path__, *netsim.__path__))]
-    for room in rooms:
-        for file in sorted(room.rglob("*.py")):
-            sha.update(file.relative_to(room).as_posix().encode())
-            sha.update(file.read_bytes())
+    sha.update(Path(netsim.compiled.__file__).read_bytes())
+    sha.update(repr((Fleet._fields, Books._fields)).encode())
+    for part in _parts(cast("FunctionType", rule), set()):
+        sha.update(part.encode())
     return sha.hexdigest()[:16]
+
+
+def _parts(rule: FunctionType, seen: set[str]) -> list[str]:
+    """Return what a rule is made from and has not been seen yet, in the order in which it comes."""
+    name = f"{rule.__module__}.{rule.__qualname__}"
+    if name in seen:
+        return []
+    seen.add(name)
+    parts = [name, *_code(rule.__code__)]
+    for used in rule.__code__.co_names:
+        value = rule.__globals__.get(used)
+        if isinstance(value, FunctionType):
+            parts += _parts(value, seen)
+        elif isinstance(value, ModuleType):
+            named = [each for each in rule.__code__.co_names if hasattr(value, each)]
+            parts += [f"{used}.{each} = {_constant(getattr(value, each))}" for each in named]
+        elif value is not None:
+            parts.append(f"{used} = {_constant(value)}")
+    return parts
+
+
+def _constant(value: object) -> str:
+    """Return a constant as text; what is none, a class or a library's function, by its name."""
+    return getattr(value, "__qualname__", None) or repr(value)
+
+
+def _code(code: CodeType) -> list[str]:
+    """Return a function's instructions as text; where they stand does not matter."""
+    parts = [code.co_code.hex(), repr((code.co_names, code.co_varnames, code.co_freevars))]
+    for constant in code.co_consts:
+        parts += _code(constant) if isinstance(constant, CodeType) else [repr(constant)]
+    return parts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,6 +109,6 @@ def test_a_forward_between_measured_points_is_the_same_in_machine_code(
     )
     new_tokens, held = [row[0] for row in rows], [row[1] for row in rows]
     # Other numbers may stand before a grid.
-    grid = np.array((0, 0, *model.grid))
+    grid: Any = np.array((0, 0, *model.grid))
     told_ns = compiled(grid_ns)(len(rows), sum(new_tokens), sum(held), grid, 2)
     assert told_ns == model.forward_ns(new_tokens, held)

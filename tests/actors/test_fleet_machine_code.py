@@ -1,0 +1,81 @@
+"""What is kept of machine code belongs to one state of the rules, and to nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+
+from actors.fleet import columns, engine
+from actors.fleet.layout import Books
+from actors.fleet.machine_code import fingerprint, kept_compiler
+from costeer import schedule
+from netsim import tcp
+
+
+def double(value: int) -> int:
+    return 2 * _half(value) * _FACTOR
+
+
+def _half(value: int) -> int:
+    return value // 2
+
+
+_FACTOR = 2
+
+
+def other_half(value: int) -> int:
+    return value // 3
+
+
+def test_a_hash_follows_rules_and_constants_wherever_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Names are looked up where the rule was made.
+    names = double.__globals__
+    before = fingerprint(double)
+    assert fingerprint(double) == before
+    monkeypatch.setitem(names, "_FACTOR", 3)
+    assert fingerprint(double) != before
+    monkeypatch.setitem(names, "_FACTOR", 2)
+    monkeypatch.setitem(names, "unrelated", 5)
+    assert fingerprint(double) == before
+    assert isinstance(other_half, FunctionType)
+    monkeypatch.setitem(names, "_half", other_half)
+    assert fingerprint(double) != before
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        (columns, "READ", 14),
+        (tcp, "MILLI", 999),
+        (engine, "_FORWARDS", 7),
+        (schedule, "fill_step", other_half),
+        (engine, "fill_step", other_half),
+    ],
+)
+def test_the_loop_is_made_anew_when_what_it_calls_changes(
+    monkeypatch: pytest.MonkeyPatch, module: Any, name: str, value: Any
+) -> None:
+    before = fingerprint(engine.advance)
+    monkeypatch.setattr(module, name, value)
+    # The loop has its own name for the rule: a new one in the other module is not what it calls.
+    assert (fingerprint(engine.advance) == before) == (module is schedule)
+
+
+def test_the_loop_is_made_anew_when_its_arrays_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(engine.advance)
+    monkeypatch.setattr(Books, "_fields", Books._fields[::-1])
+    assert fingerprint(engine.advance) != before
+
+
+def test_what_was_made_is_kept(tmp_path: Path) -> None:
+    assert kept_compiler(tmp_path)(_half)(8) == 4
+    kept = list((tmp_path / "machine-code" / fingerprint(_half)).rglob("*.nbc"))
+    assert len(kept) == 1
+    unwritable = tmp_path / "file"
+    unwritable.write_text("")
+    assert kept_compiler(unwritable)(_half)(6) == 3
