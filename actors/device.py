@@ -111,6 +111,7 @@ class DeviceRun:
     __slots__ = (
         "_arrival_ns",
         "_index",
+        "_refuted",
         "_tokens",
         "_total",
         "access",
@@ -138,6 +139,7 @@ class DeviceRun:
         self._index = -1
         self._arrival_ns = 0
         self._tokens: list[int] = []
+        self._refuted: list[int] = []
         self._total = ByteMeter()
 
     def begin(self, arm: ArmPlan, terms: CodecTerms, intended_ns: int) -> None:
@@ -183,6 +185,7 @@ class DeviceRun:
         self._index += 1
         self._arrival_ns = self.last_ns = arrival_ns
         self._tokens = []
+        self._refuted = []
         self._total = ByteMeter()
         # What still came for a session that had failed is nobody's.
         self.access.take()
@@ -193,6 +196,7 @@ class DeviceRun:
         moved = self.access.take()
         self._total.add(moved)
         self._tokens.append(record.token)
+        self._refuted += record.refuted
         self.last_ns = now_ns
         return TokenRow(self.plan.device, self._index, now_ns, record, moved, payloads)
 
@@ -216,6 +220,7 @@ class DeviceRun:
             failed=failed,
             moved=self._total,
             closing=closing,
+            refuted=tuple(self._refuted),
         )
 
     def censor(self, now_ns: int) -> list[RequestRow]:

@@ -89,6 +89,7 @@ class RequestRow:
         failed: ended by an error.
         moved: all bytes of the session.
         closing: those of them that came after its last token.
+        refuted: ids that the cloud was told as drafts and that were not chosen.
     """
 
     device: int
@@ -104,6 +105,7 @@ class RequestRow:
     failed: bool
     moved: ByteMeter
     closing: ByteMeter = field(default_factory=ByteMeter)
+    refuted: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

@@ -114,7 +114,7 @@ def token_columns(arm: int, keys: Mapping[str, str], rows: Sequence[TokenRow]) -
             record.certified,
             record.margin,
             record.drafted,
-            record.refuted,
+            len(record.refuted),
             record.unsent,
             *(getattr(row.moved, name) for name in METER_COLUMNS),
             row.payloads,

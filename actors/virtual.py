@@ -66,6 +66,7 @@ class _Lane(IntEnum):
     FORWARD_DONE = EventKind.COMPUTE_DONE + 1
     DECODE_DONE = EventKind.COMPUTE_DONE + 2
     CHOICE_DONE = EventKind.COMPUTE_DONE + 3
+    DRAFT_DONE = EventKind.COMPUTE_DONE + 4
     IDLE_TIMER = EventKind.TIMER
     STEP_TIMER = EventKind.BATCH_START
 
@@ -269,7 +270,9 @@ class VirtualDriver:
         if isinstance(op, EdgeForward):
             lane, position = _Lane.FORWARD_DONE, op.starts[0]
         elif isinstance(op, EdgeChoose):
-            lane, position = _Lane.CHOICE_DONE, op.position
+            drafts = self._plan.speculation is not None
+            lane = _Lane.DRAFT_DONE if drafts else _Lane.CHOICE_DONE
+            position = op.position
         else:
             lane = _Lane.DECODE_DONE if isinstance(op, EdgeDecode) else _Lane.CHOICE_DONE
             position, round_ = op.position, op.round

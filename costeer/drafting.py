@@ -297,12 +297,13 @@ class DraftingSession(Endpoint):
         position, token = self._position, choice.token
         drafts = self._text[position:]
         drafted = bool(drafts) and drafts[0] == token
-        refuted = unsent = 0
+        refuted: tuple[int, ...] = ()
+        unsent = 0
         if drafts:
             self._pacer.judged(right=drafted)
         if drafts and not drafted:
-            refuted = max(0, self._told - position)
-            unsent = len(drafts) - refuted
+            refuted = tuple(drafts[: max(0, self._told - position)])
+            unsent = len(drafts) - len(refuted)
         record = TokenRecord(
             spec.session,
             position,

@@ -376,7 +376,7 @@ class TokenRecord:
         certified: proven to be the full-vocabulary token.
         margin: nats between the best and the second-best candidate.
         drafted: the cloud had been told this token, as a draft, before it was chosen.
-        refuted: drafts that this choice refuted and the cloud had been told.
+        refuted: the drafts that this choice refuted and the cloud had been told.
         unsent: further drafts that it refuted, which had not gone up.
     """
 
@@ -390,5 +390,5 @@ class TokenRecord:
     certified: bool = True
     margin: float = 0.0
     drafted: bool = False
-    refuted: int = 0
+    refuted: tuple[int, ...] = ()
     unsent: int = 0

@@ -43,7 +43,7 @@ class TextBook:
 
         A request that failed or was censored has its text, but no score. The cloud sees facts of
         the profile in its prompt where the method sends it the personal one, and in the tokens
-        that it chooses or is told.
+        that it chooses or is told, refuted drafts among them.
         """
         if self._tokenizer is None:
             return {}
@@ -62,7 +62,8 @@ class TextBook:
                 "reference": row.output,
             }
             if not request.failed and request.reason != CENSORED:
-                told = text if method.cloud_prompt is not None else ""
+                drafts = self._tokenizer.decode(list(request.refuted), skip_special_tokens=True)
+                told = f"{text} {drafts}" if method.cloud_prompt is not None else ""
                 columns |= {
                     "rouge_l": float(rouge_l([text], [row.output])[0]) if row.output else None,
                     "profile_recall": _share(text, row.profile_facts),

@@ -89,8 +89,8 @@ class ArmMetrics:
         if self._drafting:
             for name, count in (
                 ("accepted_tokens", sum(record.drafted for record in records)),
-                ("refutations", sum(record.refuted > 0 for record in records)),
-                ("refuted_tokens", sum(record.refuted for record in records)),
+                ("refutations", sum(bool(record.refuted) for record in records)),
+                ("refuted_tokens", sum(len(record.refuted) for record in records)),
                 ("unsent_tokens", sum(record.unsent for record in records)),
             ):
                 metrics.add(f"spec_decode_{name}", count, method)

@@ -46,7 +46,7 @@ def digest(run: ArmRun) -> str:
                     record.rounds,
                     int(record.certified),
                     int(record.drafted),
-                    record.refuted,
+                    len(record.refuted),
                     record.unsent,
                     *(getattr(token.moved, name) for name in METER_COLUMNS),
                 )

@@ -112,6 +112,9 @@ def test_models_write_them_too_greedily_and_by_shared_noise(
     assert output_digest(found.tokens) == output_digest(plain.tokens)
     assert found.engine.drafts > found.engine.refuted_drafts > 0
     assert found.engine.wasted_tokens <= found.engine.refuted_drafts
+    for request in found.requests:
+        records = [row.record for row in found.tokens if row.record.session == request.session]
+        assert request.refuted == tuple(token for each in records for token in each.refuted)
 
 
 @pytest.mark.parametrize("speculation", WAYS, ids=lambda way: way.label)
