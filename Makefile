@@ -54,6 +54,7 @@ fuzz: $(STAMP) ## Hostile bytes: a million damaged frames (FRAMES=...)
 chaos: $(STAMP) ## Kill shards, clouds and raylets at 24 points, while messages are lost; compare digests
 	RAY_testing_rpc_failure='{"CoreWorkerService.grpc_client.PushTask": {"num_failures": 40, "req_failure_prob": 5, "resp_failure_prob": 5}}' \
 		$(PY) -m tests.cluster.chaos --points $(POINTS) --seed 7
+	$(PY) -m tests.cluster.chaos --points $(POINTS) --seed 8 --way live
 
 validate-network: $(STAMP) ## The link model beside real TCP (root, Linux, 12 minutes; writes the table into docs/)
 	$(PY) -m experiments.validation --write docs/network-validation.md

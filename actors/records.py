@@ -120,6 +120,7 @@ class ArmRun:
             frames dropped, sessions refused and timed out.
         egress_busy_ns: how long the cloud's egress was sending.
         lateness_ns: live only: how late each frame was handed over, against its deadline.
+        messages: live only: that crossed between the shards and the cloud with frames in them.
         complete: False when the run was stopped before its end.
     """
 
@@ -129,6 +130,7 @@ class ArmRun:
     engine: EngineCounters = field(default_factory=EngineCounters)
     egress_busy_ns: int = 0
     lateness_ns: list[int] = field(default_factory=list)
+    messages: int = 0
     complete: bool = True
 
     def sort(self) -> None:

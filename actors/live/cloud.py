@@ -45,11 +45,13 @@ class LiveCloudReport:
         engine: what the engine counted.
         egress_busy_ns: how long the egress was sending.
         lateness_ns: how late each frame left, against its instant.
+        messages: that shards pushed, and that they pulled with frames in them.
     """
 
     engine: EngineCounters = field(default_factory=EngineCounters)
     egress_busy_ns: int = 0
     lateness_ns: list[int] = field(default_factory=list)
+    messages: int = 0
 
 
 class LiveCloud:
@@ -82,6 +84,7 @@ class LiveCloud:
         self._stopping = False
         self._failure: BaseException | None = None
         self._lateness_ns: list[int] = []
+        self._messages = 0
         self._thread = Thread(target=self._guarded_loop, name="live-cloud", daemon=True)
         self._thread.start()
 
@@ -90,6 +93,7 @@ class LiveCloud:
         with self._changed:
             self._raise_failure()
             following = self._next.get(line, 0)
+            self._messages += 1
             if sequence >= following:
                 self._early[line, sequence] = frames
             while (line, following) in self._early:
@@ -114,6 +118,7 @@ class LiveCloud:
                     self._lateness_ns.append(now_ns - due_ns)
                     left.append(frame)
                 if left or now_ns >= deadline_ns or self._stopping:
+                    self._messages += bool(left)
                     return left
                 until_ns = min(waiting[0][0], deadline_ns) if waiting else deadline_ns
                 self._changed.wait((until_ns - now_ns) / 1e9)
@@ -129,7 +134,9 @@ class LiveCloud:
             self._changed.notify_all()
         self._thread.join()
         self._raise_failure()
-        return LiveCloudReport(self._engine.counters, self._egress.busy_ns, self._lateness_ns)
+        return LiveCloudReport(
+            self._engine.counters, self._egress.busy_ns, self._lateness_ns, self._messages
+        )
 
     # ------------------------------------------------------------------ the engine's thread
 

@@ -72,6 +72,7 @@ def run_live(
         raise books.failure
     run.engine = report.engine
     run.egress_busy_ns = report.egress_busy_ns
+    run.messages = report.messages
     run.lateness_ns = [*books.lateness_ns, *report.lateness_ns]
     return run
 

@@ -12,13 +12,15 @@ from typing import Any
 
 from experiments.commands.options import AddCommand, check_writable, count, write_file
 
-MODULES = ("codec", "slots", "links", "drivers", "peers", "cells")
+MODULES = ("codec", "slots", "links", "drivers", "peers", "cells", "cluster")
 """Modules of `experiments.bench`, in the order in which they run."""
 
 
 def register(add: AddCommand) -> None:
     """Add the command."""
-    parser = add("bench", "measure steering, codecs, hosts, links and drivers on this machine")
+    parser = add(
+        "bench", "measure steering, codecs, hosts, links, drivers and clusters on this machine"
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",

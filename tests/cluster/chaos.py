@@ -21,11 +21,23 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
+from actors.live.driver import run_live
 from actors.plan import ArmPlan
 from cluster.ray_port import RayPort
 from cluster.supervised import SupervisedHandle
-from experiments.results import digest
-from tests.actors.fleets import MS, Hosts, arm_plan, device, driver_of, generated_hosts, link
+from costeer.methods import CloudRole
+from experiments.results import digest, output_digest
+from tests.actors.fleets import (
+    MS,
+    Hosts,
+    arm_plan,
+    begin,
+    device,
+    driver_of,
+    generated_hosts,
+    link,
+    recorder_of,
+)
 
 SHARDS = 2
 METHODS = {
@@ -43,7 +55,7 @@ class Point:
     Args:
         target: what is killed.
         method: of the arm.
-        after_share: of the events of an undisturbed run, those before it.
+        after_share: of the events (live: of the tokens) of an undisturbed run, those before it.
     """
 
     target: str
@@ -103,19 +115,55 @@ def kill_process(handle: SupervisedHandle) -> None:
 
 def fleet(method: str) -> ArmPlan:
     devices = [device(number, 2, where=link(2 * MS, jitter_ns=MS)) for number in range(4)]
-    return arm_plan(method, devices, max_new_tokens=6)
+    return arm_plan(method, devices, max_new_tokens=12)
 
 
-def run(method: str, hosts: Hosts | None, at: int, kill: Callable[[], None]) -> tuple[str, int]:
-    """Run an arm, with a kill after so many events; return its digest and how many there were."""
+def simulated(
+    method: str, hosts: Hosts | None, share: float, kill: Callable[[], None]
+) -> tuple[str, float]:
+    """Run an arm in simulated time, with a kill after a share of its events; return its digest."""
     events = count()
+    at = int(share * EVENTS.get(method, 0)) if hosts is not None else -1
 
     def stopped() -> bool:
         if next(events) == at:
             kill()
         return False
 
-    return digest(driver_of(fleet(method), hosts).run(stopped)), next(events)
+    found = digest(driver_of(fleet(method), hosts).run(stopped))
+    EVENTS[method] = next(events)
+    return found, 0.0
+
+
+EVENTS: dict[str, int] = {}
+"""Events of an undisturbed run, once there was one."""
+
+
+def live(
+    method: str, hosts: Hosts | None, share: float, kill: Callable[[], None]
+) -> tuple[str, float]:
+    """Run an arm live, with a kill after a share of its tokens.
+
+    Returns:
+        The digest of what it said, and how long the session that stood still longest did, seconds.
+    """
+    plan = fleet(method)
+    if hosts is None:
+        return output_digest(driver_of(plan).run().tokens), 0.0
+    recorder = recorder_of(plan)
+    left = [int(share * plan.expected_tokens)]
+
+    def wait(pause_s: float) -> None:
+        if left and len(recorder.run.tokens) >= left[0]:
+            left.clear()
+            kill()
+        time.sleep(pause_s / 20)
+
+    terms = begin(plan, hosts)
+    needed = hosts[0] if plan.arm.method.cloud is not CloudRole.ABSENT else None
+    run = run_live(plan, terms, needed, hosts[1], recorder, wait)
+    still = [row.record.stages_ns[0] for row in run.tokens if row.record.position]
+    return output_digest(run.tokens), round(max(still, default=0) / 1e9, 2)
 
 
 def main() -> int:
@@ -123,16 +171,15 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=24)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--targets", default="cloud,shard,raylet")
+    parser.add_argument("--way", choices=("virtual", "live"), default="virtual")
     arguments = parser.parse_args()
+    run = live if arguments.way == "live" else simulated
     nodes = Nodes()
     failed = 0
     try:
         port = RayPort(nodes.address, min_cpus=SHARDS + 1)
-        calm = {
-            method: run(method, None, -1, lambda: None)
-            for methods in METHODS.values()
-            for method in methods
-        }
+        wanted = sorted({method for methods in METHODS.values() for method in methods})
+        calm = {method: run(method, None, 0, lambda: None)[0] for method in wanted}
         hosts = generated_hosts(SHARDS, port)
 
         def kill(point: Point) -> None:
@@ -145,18 +192,16 @@ def main() -> int:
 
         for point in points(arguments.points, arguments.seed, arguments.targets.split(",")):
             before, began_s = len(port.recoveries), time.monotonic()
-            expected, events = calm[point.method]
-            found, _ = run(
-                point.method, hosts, int(point.after_share * events), partial(kill, point)
-            )
-            same = found == expected
+            found, stood_still_s = run(point.method, hosts, point.after_share, partial(kill, point))
+            same = found == calm[point.method]
             failed += not same
-            news = port.recoveries[before:]
             line = {
+                "way": arguments.way,
                 **asdict(point),
                 "same": same,
                 "wall_s": round(time.monotonic() - began_s, 2),
-                "recovery_s": [round(each.took_s, 2) for each in news],
+                "recovery_s": [round(each.took_s, 2) for each in port.recoveries[before:]],
+                "stood_still_s": stood_still_s,
             }
             print(json.dumps(line), flush=True)  # noqa: T201 - read by whoever started this
         port.close()

@@ -21,6 +21,8 @@ from cluster.ray_port import RayPort, _enter
 from cluster.supervised import SupervisedHandle
 from costeer.errors import CodecError, ConfigError
 from costeer.methods import CloudRole
+from experiments.bench import cluster as bench
+from experiments.hosting import start_hosts
 from experiments.results import digest, output_digest
 from tests.actors.fleets import (
     MS,
@@ -155,6 +157,21 @@ def test_a_live_run_goes_on_when_hosts_are_killed(target: str, hosts: Hosts, por
     stood_still = [row for row in run.tokens if row.record.position and row.record.stages_ns[0]]
     assert 1 <= len(stood_still) <= 4
     assert all(sum(row.record.stages_ns) == row.record.latency_ns for row in run.tokens)
+
+
+def test_what_an_exchange_costs_is_told_by_process(
+    port: RayPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "_DEVICES", 6)
+    monkeypatch.setattr(bench, "_TOKENS", 5)
+    scenario = bench._scenario(1)
+    rows = bench._measure(scenario, start_hosts(scenario, port))
+    assert [row["case"].partition(": ")[2].split(",")[0] for row in rows] == [
+        "exchange", "CPU of cloud", "CPU of driver", "CPU of raylet", "CPU of all shards", "bound",
+    ]  # fmt: skip
+    assert all(row["median_s"] >= 0 for row in rows)
+    assert rows[0]["tokens_per_s"] > 0
+    assert rows[0]["messages_per_token"] > 0
 
 
 def test_hosts_that_cannot_live_are_given_up(hosts: Hosts, port: RayPort) -> None:
