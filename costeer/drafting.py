@@ -121,6 +121,7 @@ class DraftingSession(Endpoint):
         "_read",
         "_stale",
         "_text",
+        "_theta",
         "_told",
         "_version",
     )
@@ -135,6 +136,7 @@ class DraftingSession(Endpoint):
         speculation = spec.speculation
         if speculation is None or not spec.method.steered:
             raise LocalProtocolError(f"session {spec.session}: {spec.method.name} drafts nothing")
+        self._theta = speculation.theta
         self._pacer = Pacer(speculation)
         self._plan = self._pacer.plan()
         self._branch = int(speculation.draft == "personal")
@@ -228,11 +230,18 @@ class DraftingSession(Endpoint):
                 if known.round == 0:
                     known.steer_from_ns = now_ns
                 self._deciding = position
-                return [self._ask(EdgeSteer(self._spec.session, position, known.round))]
+                take = self._take_unsteered(position)
+                return [self._ask(EdgeSteer(self._spec.session, position, known.round, take))]
             if known.choice is None or [known.choice.token] != self._text[position : position + 1]:
                 return []
             position += 1
         return []
+
+    def _take_unsteered(self, position: int) -> tuple[int, float] | None:
+        """Return the draft that the lossy rule may take, and θ."""
+        if self._theta is None or position >= min(self._told, len(self._text)):
+            return None
+        return self._text[position], self._theta
 
     def _decode(self, position: int, known: _Position, row: Row) -> Command:
         known.waiting = None

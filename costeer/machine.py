@@ -90,11 +90,20 @@ class EdgeDecode:
 
 @dataclass(frozen=True, slots=True)
 class EdgeSteer:
-    """Steer the decoded logits with Δ, certify and choose; value ``Choice`` or ``CodecError``."""
+    """Steer the decoded logits with Δ, certify and choose; value ``Choice`` or ``CodecError``.
+
+    Args:
+        session: session id.
+        position: whose logits.
+        round: the newest that was decoded.
+        take: a draft, and θ: it is chosen unsteered if the large model gives it more than θ times
+            the probability that the small one gives it without the context. Lossy.
+    """
 
     session: int
     position: int
     round: int
+    take: tuple[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

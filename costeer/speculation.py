@@ -58,6 +58,12 @@ class SpeculationConfig(BaseModel):
     """The branch of the small model that drafts: with the private context, or (`generic`) without
     it, so that rejected drafts tell the cloud nothing that depends on it."""
 
+    theta: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """The lossy rule of SpecSteer (arXiv 2603.16219; 0.1 there): a draft is taken, unsteered, while
+    the cloud gives it more than θ times the probability that the small model gives it without the
+    context; the first that is not gives way to the steered choice. By default every token is the
+    steered choice. Models alone."""
+
     @model_validator(mode="after")
     def _one_of_the_two(self) -> Self:
         if self.drafts == "adaptive" and self.ahead:
@@ -70,7 +76,8 @@ class SpeculationConfig(BaseModel):
         ahead = f"+{self.ahead}" if self.ahead else ""
         noun = "draft" if self.drafts == 1 and not ahead else "drafts"
         generic = ", generic" if self.draft == "generic" else ""
-        return f"{self.drafts}{ahead} {noun}{generic}"
+        lossy = f", specsteer θ={self.theta:g}" if self.theta is not None else ""
+        return f"{self.drafts}{ahead} {noun}{generic}{lossy}"
 
 
 @dataclass(slots=True)

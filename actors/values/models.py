@@ -206,6 +206,7 @@ class ModelEdgeHost(_ModelHost):
     def _forget(self) -> None:
         self._rows: dict[int, list[F32]] = {}
         self._deltas: dict[int, dict[int, F64]] = {}
+        self._bases: dict[int, dict[int, F32]] = {}
         self._steered = False
         self._steerer: Steerer | None = None
 
@@ -238,12 +239,14 @@ class ModelEdgeHost(_ModelHost):
             steerer.decode(op)
             return None
         if isinstance(op, EdgeSteer):
-            return steerer.steer(op, self._delta(op.session, op.position))
+            base_V = self._bases.get(op.session, {}).get(op.position)
+            return steerer.steer(op, self._delta(op.session, op.position), base_V)
         if isinstance(op, EdgeChoose):
             return steerer.choose(op.session, op.position, self._newest(op.session)[op.branch])
         self._sequences.release(op.session)
         self._rows.pop(op.session, None)
         self._deltas.pop(op.session, None)
+        self._bases.pop(op.session, None)
         steerer.forget(op.session)
         return None
 
@@ -282,6 +285,9 @@ class ModelEdgeHost(_ModelHost):
         for op, delta_V in zip(ops, delta_BV, strict=True):
             earlier = self._deltas.get(op.session, {})
             self._deltas[op.session] = _kept(earlier, op.span, [delta_V.copy()])
+            if op.span is not None:
+                bases = self._bases.get(op.session, {})
+                self._bases[op.session] = _kept(bases, op.span, [self._rows[op.session][0]])
 
     def _delta(self, session: int, position: int) -> F64:
         deltas = self._deltas.get(session, {})

@@ -12,6 +12,7 @@ Legend: V vocabulary, B rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -26,6 +27,7 @@ from costeer.codec import Codec, CodecConfig, SparseLogits, build_codec, merge, 
 from costeer.errors import CodecError, LocalProtocolError
 from costeer.machine import CloudSelect, EdgeDecode, EdgeSteer, EncodeItem, Selected
 from costeer.sampling import Ids, Noise
+from costeer.steering import log_softmax
 from costeer.tail import assumed_logits
 from netsim.random import Stream, gumbel_array
 
@@ -72,6 +74,20 @@ class DenseChooser:
             self._arm.sampling,
             sampling_noise(self._arm.seed, session, position),
         )
+
+
+def unsteered(known: SparseLogits, base_V: F32, draft: int, theta: float) -> Choice | None:
+    """Return a draft as SpecSteer takes it; None where it does not.
+
+    It does while p_llm(d) > θ · p_base(d). The margin is by how much, in nats; nothing is proved.
+    """
+    at = int(np.searchsorted(known.ids_K, draft))
+    if at == known.ids_K.size or int(known.ids_K[at]) != draft:
+        return None
+    log_p_llm = float(known.logits_K[at]) - known.logsumexp
+    log_p_base = float(log_softmax(base_V.astype(np.float64))[draft])
+    margin = log_p_llm - log_p_base - math.log(theta)
+    return Choice(draft, certified=False, margin=margin, final=True) if margin > 0 else None
 
 
 class Selector:
@@ -199,8 +215,15 @@ class Steerer:
         if op.draft is not None:
             drafts[op.position] = op.draft
 
-    def steer(self, op: EdgeSteer, delta_V: F64 | F32) -> Choice | CodecError:
+    def steer(
+        self, op: EdgeSteer, delta_V: F64 | F32, base_V: F32 | None = None
+    ) -> Choice | CodecError:
         """Steer what is known with Δ, certify and choose; a payload's error is the value instead.
+
+        Args:
+            op: names the position, and a draft where one may be taken unsteered.
+            delta_V: Δ there.
+            base_V: the small model's logits there without the context, for such a draft.
 
         Raises:
             LocalProtocolError: nothing was decoded for this position.
@@ -220,6 +243,10 @@ class Steerer:
             candidates = known if draft is None else with_outlier(known, *draft)
         except CodecError as error:
             return error
+        if op.take is not None and base_V is not None:
+            taken = unsteered(candidates, base_V, *op.take)
+            if taken is not None:
+                return taken
         choice = decide(candidates, delta_V, self._arm.strength, self._arm.sampling, noise)
         if not choice.certified and self._arm.sampling.tail != "renormalised":
             choice = self._guess(choice, known, delta_V, noise)

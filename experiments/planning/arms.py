@@ -73,6 +73,12 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
                 "arms: speculation needs a cloud that keeps a cache; models.cloud of"
                 " kind: openai has none, leave it out or choose kind: hf"
             )
+    lossy = plan.speculation is not None and plan.speculation.theta is not None
+    if lossy and scenario.values != "models":
+        raise ConfigError(
+            "arms: speculation.theta compares two models' probabilities, which values:"
+            f" {scenario.values} does not have; leave it out, or choose values: models"
+        )
     if scenario.values == "profile" and plan.speculation is not None:
         raise ConfigError(
             "arms: speculation is in no profile, values: profile cannot replay it;"

@@ -33,7 +33,7 @@ class ArmConfig(Section):
     """Buckets that frame sizes are filled up to; none by default. Steered methods alone."""
     speculation: SpeculationConfig | None = None
     """How devices draft, so that one exchange may bring several tokens; none by default. Which
-    tokens are chosen does not depend on it. Steered methods alone."""
+    tokens are chosen does not depend on it, unless its `theta` says so. Steered methods alone."""
     sampling: SamplingConfig = SamplingConfig()
     """How tokens are chosen; greedy by default."""
 

@@ -18,7 +18,7 @@ from actors.plan import ArmPlan
 from actors.port import LocalHandle
 from actors.values.models import ModelCloudHost, ModelEdgeHost
 from actors.values.shadow import DenseShadow
-from actors.values.steering_host import Selector, Steerer
+from actors.values.steering_host import Selector, Steerer, unsteered
 from costeer.certificate import Choice, decide
 from costeer.codec import SparseLogits, build_codec
 from costeer.errors import CodecError
@@ -188,3 +188,29 @@ def test_a_logit_out_of_rank_that_would_have_one_is_refused() -> None:
     for draft in ((3, 298.5), (300, 1.0)):
         steerer.decode(EdgeDecode(1, 0, 0, payload, 0, draft))
         assert isinstance(steerer.steer(EdgeSteer(1, 0, 0), np.zeros(300)), CodecError)
+
+
+def test_the_lossy_rule_takes_what_the_large_model_finds_likely_enough() -> None:
+    ids_K = np.array([2, 5], np.int32)
+    known = SparseLogits(ids_K, np.array([1.0, 3.0], np.float32), 1.0, 3.5, 300)
+    base_V = np.zeros(300, np.float32)
+    taken = unsteered(known, base_V, 5, 0.1)
+    assert taken is not None
+    assert (taken.token, taken.certified, taken.final) == (5, False, True)
+    assert taken.margin == pytest.approx(-0.5 + np.log(300) - np.log(0.1))
+    assert unsteered(known, base_V, 2, np.exp(-2.5) * 300 * 1.01) is None
+    assert unsteered(known, base_V, 2, np.exp(-2.5) * 300 * 0.99) is not None
+    assert unsteered(known, base_V, 7, 0.1) is None, "a logit that was not sent"
+
+
+def test_a_rule_that_takes_nothing_is_exact_and_one_that_takes_all_writes_the_drafts() -> None:
+    plan = tiny_plan(Sampling())
+    exact = output_digest(run_virtual(plan, tiny_hosts()).tokens)
+    strict = SpeculationConfig(drafts=3, theta=1e9)
+    found = run_virtual(replace(plan, speculation=strict), tiny_hosts())
+    assert output_digest(found.tokens) == exact
+    easy = SpeculationConfig(drafts=3, theta=1e-9)
+    found = run_virtual(replace(plan, speculation=easy), tiny_hosts())
+    assert output_digest(found.tokens) != exact
+    assert found.engine.refuted_drafts == 0
+    assert not all(row.record.certified for row in found.tokens)
