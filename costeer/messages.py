@@ -159,7 +159,7 @@ def frame_bytes(
     """
     plain = 2 + number_bytes(session) + number_bytes(position) + number_bytes(round_)
     plain += number_bytes(body_bytes) + body_bytes + _CRC_BYTES
-    size = plain + -plain % bucket_bytes
+    size = plain if bucket_bytes == 1 else plain + -plain % bucket_bytes
     return plain if size > MAX_FRAME_BYTES else size
 
 

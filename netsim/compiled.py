@@ -4,7 +4,9 @@ The rules (`tcp.transfer`, `link.serialise_ns`, …) are plain functions of numb
 Python calls them as they are; a driver over arrays calls what this makes of them.
 """
 
+from collections import Counter
 from collections.abc import Callable
+from dis import get_instructions
 from functools import cache
 from types import FunctionType
 from typing import Any, TypeVar, cast
@@ -24,22 +26,41 @@ def compiled(rule: Function, folder: str | None = None) -> Function:
         folder: keeps the machine code for later processes. The compiler looks at the age of the
             rule's own file alone, so a folder must be of one state of everything that it calls.
     """
-    return cast("Function", _compiled(rule, folder))
+    calls: Counter[Any] = Counter()
+    _count_calls(rule, calls)
+    once = frozenset(each for each, count in calls.items() if count == 1)
+    return cast("Function", _compiled(rule, once, folder))
+
+
+def _count_calls(rule: Any, calls: Counter[Any]) -> None:  # noqa: ANN401 - any function
+    """Count where each rule that a rule reaches is named."""
+    for step in get_instructions(rule):
+        called = rule.__globals__.get(step.argval) if step.opname == "LOAD_GLOBAL" else None
+        if isinstance(called, FunctionType):
+            calls[called] += 1
+            if calls[called] == 1:
+                _count_calls(called, calls)
 
 
 @cache
-def _compiled(rule: Any, folder: str | None = None) -> Any:  # noqa: ANN401 - a compiler's dispatcher has no useful type
+def _compiled(rule: Any, once: frozenset[Any], folder: str | None = None) -> Any:  # noqa: ANN401 - a compiler's dispatcher has no useful type
     from numba import config, njit  # noqa: PLC0415 - numba takes half a second to import
 
     called = {
-        name: _compiled(value)
+        name: _compiled(value, once)
         for name in rule.__code__.co_names
         if isinstance(value := rule.__globals__.get(name), FunctionType)
     }
     bound = FunctionType(
         rule.__code__, rule.__globals__ | called, rule.__name__, rule.__defaults__, rule.__closure__
     )
-    options: Any = {"error_model": "numpy", "nogil": True, "_nrt": False}
+    # What is called from one place alone becomes part of it: handing on many arrays takes long.
+    options: Any = {
+        "error_model": "numpy",
+        "nogil": True,
+        "_nrt": False,
+        "forceinline": rule in once,
+    }
     if folder is None:
         return njit(**options)(bound)
     settings: Any = config

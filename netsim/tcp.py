@@ -98,7 +98,7 @@ def transfer(  # noqa: C901, PLR0915 - the parts of a flight share its numbers
     """
     ack_ns, rto_ns, initial, kept, growth, restarts, paced, ordered, buffer = terms
     busy_ns, last_ns, window, threshold, round_end_ns, round_packets, sent_ns, has_lost = state
-    packet_work = work // max(packets, 1)
+    packet_work = work if packets == 1 else work // max(packets, 1)
     left, left_work = packets, work
     before = dropped = 0
     lost_ns = now_ns

@@ -92,9 +92,7 @@ class CellRun:
         self._books: Books = books_of(cell, self._fleet, watch)
         rounds = outcomes.most_rounds if plan.arm.method.steered else 0
         self._costs = partial(select_costs, costs, rounds)
-        self._begin_all = compiler(engine.begin_all)
         self._advance = compiler(engine.advance)
-        self._begun = False
         self.over = False
         """Whether there is nothing left to simulate."""
 
@@ -107,11 +105,7 @@ class CellRun:
         """
         # Hashes wrap, in compiled code as in Python.
         with np.errstate(over="ignore"):
-            if not self._begun:
-                self._begin_all(self._fleet, self._books)
-                self._begun = True
-            else:
-                self.over = not self._advance(self._fleet, self._books, PIECE_EVENTS)
+            self.over = not self._advance(self._fleet, self._books, PIECE_EVENTS)
         self._check()
         self._fleet, self._books = roomier(self._fleet, self._books, self._costs)
         self.over = self.over or self._figure(FINISHED) == self._fleet.sessions

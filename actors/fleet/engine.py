@@ -31,6 +31,7 @@ from actors.fleet.layout import (
     ARMED,
     BATCHES,
     BATCHES_OUT,
+    BEGUN,
     CLOSE,
     CLOUD,
     COUNTS,
@@ -100,11 +101,15 @@ def begin_all(fleet: Fleet, books: Books) -> None:
 
 
 def advance(fleet: Fleet, books: Books, events: int) -> bool:
-    """Take so many events at most; False once the cell is over.
+    """Begin, or take so many events at most; False once the cell is over.
 
     Fewer are taken where an array has no room for what the next one may need: ``arrays`` makes it.
     """
     engine = books.engine
+    if engine[BEGUN] == 0:
+        engine[BEGUN] = 1
+        begin_all(fleet, books)
+        return True
     for _ in range(events):
         if engine[FINISHED] == fleet.sessions or engine[FAULT] != NO_FAULT:
             return False

@@ -10,7 +10,7 @@ import numpy as np
 
 from actors.fleet import columns as col
 from actors.fleet.columns import DOWN, UP
-from actors.fleet.layout import CLOUD, EGRESS_UNTIL, Books, Fleet, Table
+from actors.fleet.layout import CLOUD, EGRESS_UNTIL, Books, Column, Fleet, Shares, Table
 from actors.fleet.names import CLOUD_FIGURES, SERIES
 from actors.fleet.tally import bin_of, tell_down, tell_up
 from netsim.link import carry, serialise_ns, sojourn_ns
@@ -118,20 +118,26 @@ def stay_ns(of: Table, word: np.uint64, kind: int, number: int, way: int, stays:
     return sojourn_ns(stays, draw, gap_ns, burst_ns)
 
 
-def loss_at(fleet: Fleet, books: Books, device: int, way: int, now_ns: int) -> float:
+def loss_at(
+    of: Table,
+    odds: Shares,
+    word: np.uint64,
+    wide: Table,
+    narrow: Table,
+    device: int,
+    way: int,
+    now_ns: int,
+) -> float:
     """Return how probably a packet that is sent now is lost."""
-    kind, wide = int(books.narrow[device, col.KIND]), books.wide
-    number = int(books.narrow[device, col.NUMBER])
+    kind, number = int(narrow[device, col.KIND]), int(narrow[device, col.NUMBER])
     line, at = 2 * kind + way, way * col.STAY_STRIDE
-    if fleet.kind[kind, way * col.WAY_STRIDE + col.GAP_NS] == 0:
-        return fleet.odds[line, col.LOSS]
+    if of[kind, way * col.WAY_STRIDE + col.GAP_NS] == 0:
+        return odds[line, col.LOSS]
     while wide[device, at + col.STAY_ENDS] <= now_ns:
         stays = wide[device, at + col.STAYS] + 1
         wide[device, at + col.STAYS] = stays
-        wide[device, at + col.STAY_ENDS] += stay_ns(
-            fleet.kind, fleet.word, kind, number, way, stays
-        )
-    return fleet.odds[line, col.BURST_LOSS if wide[device, at + col.STAYS] & 1 else col.LOSS]
+        wide[device, at + col.STAY_ENDS] += stay_ns(of, word, kind, number, way, stays)
+    return odds[line, col.BURST_LOSS if wide[device, at + col.STAYS] & 1 else col.LOSS]
 
 
 # --------------------------------------------------------------------------- frames
@@ -139,7 +145,19 @@ def loss_at(fleet: Fleet, books: Books, device: int, way: int, now_ns: int) -> f
 
 def send_up(fleet: Fleet, books: Books, device: int, now_ns: int, size: int) -> int:
     """Send a frame up; return when it arrives."""
-    arrival_ns, wire_bytes, packets, ack_bytes = transmit(fleet, books, device, UP, now_ns, size)
+    arrival_ns, wire_bytes, packets, ack_bytes = transmit(
+        fleet.kind,
+        fleet.odds,
+        fleet.own,
+        fleet.plain,
+        fleet.word,
+        books.wide,
+        books.narrow,
+        device,
+        UP,
+        now_ns,
+        size,
+    )
     tell_up(fleet, books, device, now_ns, size, wire_bytes, packets, ack_bytes)
     return arrival_ns
 
@@ -159,34 +177,69 @@ def send_down(
         at = bin_of(books.engine, books.series, now_ns)
         books.series[at, _BIN_EGRESS_BUSY] += took_ns
         books.series[at, _BIN_EGRESS_BYTES] += wire_bytes
-    arrival_ns, wire_bytes, packets, ack_bytes = transmit(fleet, books, device, DOWN, left_ns, size)
+    arrival_ns, wire_bytes, packets, ack_bytes = transmit(
+        fleet.kind,
+        fleet.odds,
+        fleet.own,
+        fleet.plain,
+        fleet.word,
+        books.wide,
+        books.narrow,
+        device,
+        DOWN,
+        left_ns,
+        size,
+    )
     tell_down(fleet, books, device, now_ns, payload_bytes, size, wire_bytes, packets, ack_bytes)
     return arrival_ns
 
 
 def transmit(
-    fleet: Fleet, books: Books, device: int, way: int, now_ns: int, size: int
+    of: Table,
+    odds: Shares,
+    own: Table,
+    plain: Column,
+    word: np.uint64,
+    wide: Table,
+    narrow: Table,
+    device: int,
+    way: int,
+    now_ns: int,
+    size: int,
 ) -> tuple[int, int, int, int]:
-    """Send a frame over the device's link: (arrival_ns, wire_bytes, packets, ack_bytes)."""
-    narrow, wide = books.narrow, books.wide
+    """Send a frame over the device's link: (arrival_ns, wire_bytes, packets, ack_bytes).
+
+    Args:
+        of: ``Fleet.kind``, and so the next four.
+        odds: ...
+        own: ...
+        plain: ...
+        word: ...
+        wide: ``Books.wide``.
+        narrow: ``Books.narrow``.
+        device: whose link.
+        way: the direction.
+        now_ns: when.
+        size: of the frame.
+    """
     kind = int(narrow[device, col.KIND])
     near, far, line = way * col.NARROW_STRIDE, way * col.WIDE_STRIDE, way * col.WAY_STRIDE
     counter, number = int(narrow[device, near + col.FRAMES]), int(narrow[device, col.NUMBER])
     if way == UP and counter == 0:
         # All that comes later is sent later than this first frame.
-        now_ns += fleet.kind[kind, col.SETUP_NS]
-    rate_bps = fleet.kind[kind, line + col.RATE]
-    delay_ns = fleet.kind[kind, line + col.PROPAGATION]
-    terms = class_terms(fleet.kind, kind, way)
-    if fleet.kind[kind, col.OWN]:
-        rate_bps, delay_ns, _, terms = own_figures(fleet.kind, fleet.own, device, kind, way)
-    jitter_ns = fleet.kind[kind, line + col.JITTER]
+        now_ns += of[kind, col.SETUP_NS]
+    rate_bps = of[kind, line + col.RATE]
+    delay_ns = of[kind, line + col.PROPAGATION]
+    terms = class_terms(of, kind, way)
+    if of[kind, col.OWN]:
+        rate_bps, delay_ns, _, terms = own_figures(of, own, device, kind, way)
+    jitter_ns = of[kind, line + col.JITTER]
     if jitter_ns:
-        key = device_key(fleet.word, _JITTER[way], number)
+        key = device_key(word, _JITTER[way], number)
         delay_ns += int(exponential_with(key, counter) * jitter_ns)
-    loss, uniform = loss_at(fleet, books, device, way, now_ns), 0.0
+    loss, uniform = loss_at(of, odds, word, wide, narrow, device, way, now_ns), 0.0
     if loss > 0.0:
-        uniform = uniform_with(device_key(fleet.word, _LOSS[way], number), counter)
+        uniform = uniform_with(device_key(word, _LOSS[way], number), counter)
     room = int(narrow[device, near + col.ROOM])
     flow: State = (
         wide[device, far + col.BUSY_UNTIL],
@@ -198,15 +251,15 @@ def transmit(
         wide[device, far + col.SENT_AT],
         room & 1,
     )
-    rates = fleet.kind[kind, line + col.TRACE_RATES]
+    rates = of[kind, line + col.TRACE_RATES]
     if rates:
-        first = fleet.kind[kind, line + col.TRACE_FIRST]
+        first = of[kind, line + col.TRACE_FIRST]
         carried, bps = first + rates + 1, first + 2 * rates + 2
         trace = (
-            fleet.plain[first:carried],
-            fleet.plain[carried:bps],
-            fleet.plain[bps : bps + rates],
-            fleet.own[device, col.OWN_OFFSET_NS],
+            plain[first:carried],
+            plain[carried:bps],
+            plain[bps : bps + rates],
+            own[device, col.OWN_OFFSET_NS],
         )
         arrival_ns, wire_bytes, packets, ack_bytes, _, _, room_bytes, after = carry(
             now_ns,
@@ -215,7 +268,7 @@ def transmit(
             uniform,
             loss,
             rate_bps,
-            wire_of(fleet.kind, kind),
+            wire_of(of, kind),
             terms,
             flow,
             room >> 1,
@@ -229,7 +282,7 @@ def transmit(
             uniform,
             loss,
             rate_bps,
-            wire_of(fleet.kind, kind),
+            wire_of(of, kind),
             terms,
             flow,
             room >> 1,

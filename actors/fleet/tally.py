@@ -78,7 +78,8 @@ def count(histograms: Table, kind: int, which: int, value: int) -> None:
 def bin_of(engine: Column, series: Table, now_ns: int) -> int:
     """Return the bin that an instant lies in; where there is none yet, all bins are widened."""
     size = len(series)
-    while now_ns // engine[BIN_NS] >= size:
+    found = now_ns // engine[BIN_NS]
+    while found >= size:
         engine[BIN_NS] *= 2
         for at in range(size):
             for figure in range(len(SERIES)):
@@ -87,7 +88,8 @@ def bin_of(engine: Column, series: Table, now_ns: int) -> int:
                     two += series[part, figure]
                     series[part, figure] = 0
                 series[at, figure] = two
-    return now_ns // engine[BIN_NS]
+        found = now_ns // engine[BIN_NS]
+    return found
 
 
 # --------------------------------------------------------------------------- requests
