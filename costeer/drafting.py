@@ -34,7 +34,6 @@ telling   row of position 0 decided    the cloud is known to have the session: D
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from costeer.certificate import Choice
@@ -43,7 +42,6 @@ from costeer.draft_messages import Row, decode_rows, encode_draft, encode_versio
 from costeer.endpoint import Endpoint
 from costeer.errors import FrameError, LocalProtocolError
 from costeer.machine import (
-    CloudTrace,
     Command,
     ComputeDone,
     EdgeChoose,
@@ -58,47 +56,11 @@ from costeer.machine import (
     TokenRecord,
 )
 from costeer.messages import Frame, FrameKind
+from costeer.open_position import NO_TRACE, OpenPosition
 from costeer.pacing import Pacer
 
 if TYPE_CHECKING:
     from costeer.session import SessionSpec
-
-_NO_TRACE = CloudTrace(0, 0, 0, 0)
-
-
-@dataclass(slots=True)
-class _Position:
-    """A position whose logits came, until its token is accepted.
-
-    Args:
-        version: of the text that they belong to.
-        arrived_ns: when round 0 came.
-        downlink_ns: its transit.
-        trace: its durations at the cloud.
-        round: the newest that came or was asked for.
-        asked: whether it was asked for and has not come.
-        waiting: what came and was not decoded.
-        decoded: whether everything that came was decoded, and not steered since.
-        choice: from the newest round that was steered.
-        decided: the choice, once it stands.
-        decode_ns: of round 0.
-        steer_from_ns: when steering of round 0 began.
-        chosen_ns: when it ended.
-    """
-
-    version: int
-    arrived_ns: int
-    downlink_ns: int
-    trace: CloudTrace
-    round: int = 0
-    asked: bool = False
-    waiting: Row | None = None
-    decoded: bool = False
-    choice: Choice | None = None
-    decided: Choice | None = None
-    decode_ns: int = 0
-    steer_from_ns: int = 0
-    chosen_ns: int = 0
 
 
 class DraftingSession(Endpoint):
@@ -160,7 +122,7 @@ class DraftingSession(Endpoint):
         self._stale = False
         self._busy_ns = 0
         # Deciding.
-        self._positions: dict[int, _Position] = {}
+        self._positions: dict[int, OpenPosition] = {}
         self._deciding: int | None = None
 
     def _on_start(self, event: Start, now_ns: int) -> list[Command]:
@@ -201,8 +163,8 @@ class DraftingSession(Endpoint):
             raise FrameError(f"ROWS: a drafted token's logit, position {position} has no draft")
         known = self._positions.get(position)
         if known is None and round_ == 0:
-            trace = event.trace or _NO_TRACE
-            known = _Position(version, now_ns, event.transit_ns, trace, waiting=row)
+            trace = event.trace or NO_TRACE
+            known = OpenPosition(version, now_ns, event.transit_ns, trace, waiting=row)
             self._positions[position] = known
             if self._asked is not None and self._asked[0] == version:
                 _, asked_ns, in_vain = self._asked
@@ -243,7 +205,7 @@ class DraftingSession(Endpoint):
             return None
         return self._text[position], self._theta
 
-    def _decode(self, position: int, known: _Position, row: Row) -> Command:
+    def _decode(self, position: int, known: OpenPosition, row: Row) -> Command:
         known.waiting = None
         draft = None if row.draft_logit is None else (self._text[position], row.draft_logit)
         op = EdgeDecode(
@@ -301,7 +263,7 @@ class DraftingSession(Endpoint):
 
     # ------------------------------------------------------------------ deciding: tokens
 
-    def _accept(self, known: _Position, choice: Choice, now_ns: int) -> list[Command]:
+    def _accept(self, known: OpenPosition, choice: Choice, now_ns: int) -> list[Command]:
         spec = self._spec
         position, token = self._position, choice.token
         drafts = self._text[position:]
@@ -318,7 +280,7 @@ class DraftingSession(Endpoint):
             position,
             token,
             now_ns - self._since_ns,
-            self._path(known, now_ns),
+            critical_path(now_ns - self._since_ns, self._stages(known, now_ns)),
             self._busy_ns,
             known.round,
             choice.certified,
@@ -356,25 +318,9 @@ class DraftingSession(Endpoint):
         self._read = min(self._read, position)
         self._known_to = min(self._known_to, position)
 
-    def _path(self, known: _Position, now_ns: int) -> tuple[int, ...]:
-        trace = known.trace
-        waited_ns = known.steer_from_ns - known.arrived_ns - known.decode_ns
-        return critical_path(
-            now_ns - self._since_ns,
-            (
-                self._waited_ns,
-                self._draft_ns[known.version],
-                trace.uplink_ns,
-                trace.queue_ns,
-                trace.compute_ns,
-                trace.select_ns,
-                known.downlink_ns,
-                known.decode_ns,
-                waited_ns,
-                known.chosen_ns - known.steer_from_ns,
-                now_ns - known.chosen_ns,
-            ),
-        )
+    def _stages(self, known: OpenPosition, now_ns: int) -> tuple[int, ...]:
+        draft_ns = self._draft_ns[known.version]
+        return (self._waited_ns, draft_ns, *known.stages_ns(now_ns))
 
     # ------------------------------------------------------------------ drafting
 
