@@ -416,7 +416,7 @@ def test_a_stream_is_charged_its_making_and_what_its_way_grew_by() -> None:
             bench.frame(FrameKind.STREAM, position, 0, body, trace=trace, transit_ns=transit_ns)
         )
         assert record.stages_ns[-1] == 0
-        return record.stages_ns[1:6]
+        return record.stages_ns[2:7]
 
     # Under way for five longer than the token before: these five are the downlink's.
     assert next_token(1, 68, 9) == (0, 20, 40, 3, 5)

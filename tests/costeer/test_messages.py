@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costeer import messages
+from costeer.draft_messages import Row, Rows, encode_draft, encode_rows, encode_version
 from costeer.errors import FrameError, LocalProtocolError
 from costeer.messages import (
     MAX_ERROR_BYTES,
@@ -158,7 +159,7 @@ def test_error_texts_survive_half_a_surrogate_pair() -> None:
     ("body", "match"),
     [
         (b"", "no role"),
-        (b"\x02\x00\x00\x00\x01", "no role"),
+        (b"\x03\x00\x00\x00\x01", "no role"),
         (b"\x00\x05", "does not end"),
         (b"\x00\x05\x07\x00\x00", "no prompt"),
         (b"\x00\x05\x07\x00\x01\x09", "no prompt"),
@@ -255,6 +256,25 @@ GOLDEN = {
     ),
     FrameKind.MORE: (Frame(FrameKind.MORE, 4097, 1, 2, 3), "23812001020300cef401e7"),
     FrameKind.CLOSE: (Frame(FrameKind.CLOSE, 4097, 1, 63, 0), "248120013f000040ef3825"),
+    FrameKind.DRAFT: (
+        Frame(FrameKind.DRAFT, 4097, 1, 2, 3, encode_draft((151935, 7, 300))),
+        "25812001020306ffa20907ac02a1cf688a",
+    ),
+    FrameKind.REFINE: (
+        Frame(FrameKind.REFINE, 4097, 1, 2, 1, encode_version(3)),
+        "26812001020101033fbb4f65",
+    ),
+    FrameKind.ROWS: (
+        Frame(
+            FrameKind.ROWS,
+            4097,
+            1,
+            2,
+            0,
+            encode_rows(Rows(3, (Row(b"\x01\x02\x03"), Row(b"\x04", -1.5)))),
+        ),
+        "2b81200102000b030601020303040000c0bf5676e2d7",
+    ),
     FrameKind.LOGITS: (
         Frame(FrameKind.LOGITS, 4097, 1, 2, 0, bytes(range(200))),
         (
