@@ -65,7 +65,7 @@ def curves_figure(study: Result) -> FigureBlock:
             plain_log(below)
         grid[0][0].set_ylim(bottom=0)
         grid[0][0].set_ylabel("goodput, tokens/s" if good else "throughput, tokens/s")
-        grid[1][0].set_ylabel("worst objective over its limit (log scale)")
+        grid[1][0].set_ylabel("worst figure over its limit (log)")
         log_ticks(grid[1][0], "y")
         handles = [
             Line2D([], [], color=_COLOURS[i % 7], marker=_MARKERS[i % 7], ms=4, label=label)

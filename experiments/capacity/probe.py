@@ -14,10 +14,12 @@ from experiments.hosting import NO_CLUSTER, Laboratory
 from experiments.outcome import RunOutcome
 from experiments.planning import plan_workload
 from experiments.progress import NoProgress
-from experiments.results.run import load
+from experiments.results.run import Run, load
 from experiments.results.summary import ALL
 from experiments.run import run_in
 from experiments.scenario import Scenario
+
+_NS = 1e9
 
 Point = dict[str, Any]
 """What is kept of a fleet, ready for JSON."""
@@ -63,7 +65,7 @@ def probe(laboratory: Laboratory, scenario: Scenario, slos: Sequence[Slo]) -> Po
         out_dir = Path(folder) / "run"
         outcome = _run(laboratory, scenario, out_dir)
         row = next(each for each in outcome.summary["arms"] if each["link_class"] == ALL)
-        share = _in_time(load(out_dir).tokens, slos)
+        share = _in_time(load(out_dir), round(scenario.workload.warmup_s * _NS), slos)
     return point_of(row, slos, scenario.fleet.devices, scenario.seed, share)
 
 
@@ -97,22 +99,26 @@ def point_of(
         "broken": broken,
         "slo": measured,
         "in_time_share": in_time,
-        "goodput_tokens_per_s": None if in_time is None or rate is None else in_time * rate,
+        "goodput_tokens_per_s": None
+        if rate and in_time is None
+        else (in_time or 0.0) * (rate or 0.0),
         **{name: row.get(name) for name in _COPIED},
     }
 
 
-def _in_time(tokens: pd.DataFrame, slos: Sequence[Slo]) -> float | None:
+def _in_time(run: Run, warmup_ns: int, slos: Sequence[Slo]) -> float | None:
     """Share of tokens whose requests keep the objectives by themselves; None without rows.
 
     By itself a request keeps ITL and TPOT by its mean time between tokens. Where rows are a sample
     of the requests, so is the share.
     """
+    counted = run.requests[run.requests["arrival_ns"] >= warmup_ns]
+    tokens = run.tokens.merge(counted[["device", "request"]], on=["device", "request"])
     if not len(tokens):
         return None
     first = tokens["position"] == 0
     by_request = [tokens["device"], tokens["request"]]
-    seconds = tokens["latency_ns"] / 1e9
+    seconds = tokens["latency_ns"] / _NS
     later = seconds.where(~first).groupby(by_request)
     figures = {
         "ttft": seconds.where(first).groupby(by_request).sum(),

@@ -104,7 +104,7 @@ def summarise_cells(
         "output_digest": joined_digest(arm.result.output_digest for arm in arms),
         "digest": joined_digest(arm.result.digest for arm in arms),
         "arms": [row for arm in arms for row in _rows(arm, warmup_s)],
-        "classes": [row for arm in arms for row in _class_rows(arm)],
+        "classes": [row for arm in arms for row in _class_rows(arm, warmup_s)],
     }
 
 
@@ -113,20 +113,20 @@ def _rows(arm: FleetArm, warmup_s: float) -> Iterator[dict[str, Any]]:
     makespan_s = _makespan_s(arm.result)
     # The cloud's figures begin with the run, warm or not.
     cloud_s = arm.result.end_ns / _NS if warmup_s else makespan_s
-    yield {**_row(arm, whole, makespan_s, link_class=ALL), **_cloud(arm, cloud_s)}
+    yield {**_row(arm, whole, makespan_s, warmup_s, link_class=ALL), **_cloud(arm, cloud_s)}
     for link in arm.links:
         part = _Part(arm.result, [at for at, (name, _) in enumerate(arm.kinds) if name == link])
-        yield _row(arm, part, makespan_s, link_class=link)
+        yield _row(arm, part, makespan_s, warmup_s, link_class=link)
 
 
-def _class_rows(arm: FleetArm) -> Iterator[dict[str, Any]]:
+def _class_rows(arm: FleetArm, warmup_s: float) -> Iterator[dict[str, Any]]:
     for at, (link, hardware) in enumerate(arm.kinds):
-        row = _row(arm, _Part(arm.result, [at]), _makespan_s(arm.result), link_class=link)
+        row = _row(arm, _Part(arm.result, [at]), _makespan_s(arm.result), warmup_s, link_class=link)
         yield {"device_class": hardware, **row}
 
 
 def _row(
-    arm: FleetArm, part: _Part, makespan_s: float | None, *, link_class: str
+    arm: FleetArm, part: _Part, makespan_s: float | None, warmup_s: float, *, link_class: str
 ) -> dict[str, Any]:
     tokens = part.sum("tokens")
     latency, itl, ttft = (part.histogram(name) for name in ("latency", "itl", "ttft"))
@@ -164,16 +164,21 @@ def _row(
         "drafts_refuted_per_token": 0.0 if tokens else None,
         "drafts_unsent_per_token": 0.0 if tokens else None,
         "quality": {},
-        "cost": _cost(arm, part, makespan_s, whole=link_class == ALL),
+        "cost": _cost(arm, part, makespan_s, warmup_s, whole=link_class == ALL),
         "origins": dict(arm.origins),
         "output_digest": arm.result.output_digest,
         "digest": arm.result.digest,
     }
 
 
-def _cost(arm: FleetArm, part: _Part, makespan_s: float | None, *, whole: bool) -> dict[str, Any]:
+def _cost(
+    arm: FleetArm, part: _Part, makespan_s: float | None, warmup_s: float, *, whole: bool
+) -> dict[str, Any]:
     result = arm.result
-    gpu_ns = result.cloud("forward_ns") + result.cloud("select_ns")
+    gpu_s = (result.cloud("forward_ns") + result.cloud("select_ns")) / _NS
+    if warmup_s and makespan_s:
+        # Of the whole run, warm or not: so much of it falls to what is counted.
+        gpu_s *= makespan_s / (result.end_ns / _NS)
     work_ns: dict[str, int] = {}
     rounds: dict[str, int] = {}
     for at in part.classes:
@@ -190,7 +195,7 @@ def _cost(arm: FleetArm, part: _Part, makespan_s: float | None, *, whole: bool) 
             wire_bytes_down=part.sum("wire_bytes_down"),
             wire_bytes_up=part.sum("wire_bytes_up"),
             makespan_s=makespan_s,
-            gpu_busy_s=gpu_ns / _NS if whole else None,
+            gpu_busy_s=gpu_s if whole else None,
             edge_work_ns=work_ns,
             edge_rounds=rounds,
         ),

@@ -5,6 +5,7 @@ Rules
 * A GPU is *busy* while the replica computes a forward, selects, encodes or chooses; it is *paid*
   from the arm's first arrival to its last token, busy or not. Both stand in the row over all
   links; what a link class had of the GPU is not told apart.
+  Where a warm-up is cut off, so is its part of the GPU's time.
 * Egress is paid by the byte on the wire, TCP/IP, TLS and HTTP/2 included.
 * A device's energy is its power at work times the time that its model, its decoder and its
   steering work; waiting and the radio are not counted. Every round of MORE is charged as the first.

@@ -41,6 +41,7 @@ class Arm:
         complete: whether the arm reached its end.
         kv_capacity_tokens: what the replica's memory holds; 0 where that is not known.
         facts: prices, power and memory; None where a run says nothing of them.
+        end_ns: the arm's last instant, from its beginning.
     """
 
     index: int
@@ -54,6 +55,7 @@ class Arm:
     complete: bool = True
     kv_capacity_tokens: int = 0
     facts: CostFacts | None = None
+    end_ns: int = 0
 
 
 def arm_of(
@@ -88,6 +90,7 @@ def arm_of(
         complete=run.complete,
         kv_capacity_tokens=kv_capacity_tokens,
         facts=facts,
+        end_ns=run.end_ns,
     )
 
 

@@ -84,13 +84,14 @@ def summarise(
         requests, tokens = _after_warmup(requests, tokens, warmup_s)
         makespan_s = _makespan_s(requests, tokens)
         classed = tokens.merge(requests[[*ID, "link_class", "device_class"]], on=ID, how="left")
-        whole = _row(arm, ALL, requests=requests, tokens=classed, makespan_s=makespan_s, seed=seed)
-        rows.append(whole | _cloud(arm, makespan_s, len(tokens)))
+        common: dict[str, Any] = {"makespan_s": makespan_s, "warmup_s": warmup_s, "seed": seed}
+        whole = _row(arm, ALL, requests=requests, tokens=classed, **common)
+        # The cloud's figures begin with the run, warm or not.
+        cloud_s = arm.end_ns / _NS if warmup_s else makespan_s
+        rows.append(whole | _cloud(arm, cloud_s, len(tokens)))
         for name in sorted(requests["link_class"].unique()):
             part, said = (frame[frame["link_class"] == name] for frame in (requests, classed))
-            rows.append(
-                _row(arm, name, requests=part, tokens=said, makespan_s=makespan_s, seed=seed)
-            )
+            rows.append(_row(arm, name, requests=part, tokens=said, **common))
     return {
         "schema_version": SCHEMA_VERSION,
         "reading_speed_tokens_per_s": reading_speed_tokens_per_s,
@@ -130,6 +131,7 @@ def _row(
     requests: pd.DataFrame,
     tokens: pd.DataFrame,
     makespan_s: float | None,
+    warmup_s: float,
     seed: int,
 ) -> dict[str, Any]:
     n = len(tokens)
@@ -161,7 +163,7 @@ def _row(
         "refined_share": _mean(tokens["rounds"] > 0),
         **_drafts(tokens),
         "quality": _quality(requests, seed),
-        "cost": _cost(arm, link_class, requests, tokens, makespan_s),
+        "cost": _cost(arm, link_class, requests, tokens, makespan_s, warmup_s),
         "origins": dict(arm.origins),
         "output_digest": arm.output_digest,
         "digest": arm.digest,
@@ -227,19 +229,22 @@ def _cost(
     requests: pd.DataFrame,
     tokens: pd.DataFrame,
     makespan_s: float | None,
+    warmup_s: float,
 ) -> dict[str, Any] | None:
     if arm.facts is None:
         return None
     work = tokens[list(_EDGE_WORK)].sum(axis=1).groupby(tokens["device_class"]).sum()
     rounds = tokens["rounds"].groupby(tokens["device_class"]).sum()
-    gpu_ns = arm.engine.forward_ns + arm.engine.select_ns
+    gpu_s = (arm.engine.forward_ns + arm.engine.select_ns) / _NS
+    if warmup_s and makespan_s:
+        gpu_s *= makespan_s / (arm.end_ns / _NS)
     usage = Usage(
         tokens=len(tokens),
         requests=len(requests),
         wire_bytes_down=int(requests["wire_bytes_down"].sum()),
         wire_bytes_up=int(requests["wire_bytes_up"].sum()),
         makespan_s=makespan_s,
-        gpu_busy_s=gpu_ns / _NS if link_class == ALL else None,
+        gpu_busy_s=gpu_s if link_class == ALL else None,
         edge_work_ns={str(name): int(ns) for name, ns in work.items()},
         edge_rounds={str(name): int(count) for name, count in rounds.items()},
     )
