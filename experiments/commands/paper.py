@@ -1,4 +1,4 @@
-"""`costeer evaluate table1|table2|table3|table5|figure2`: the paper's tables and its figure."""
+"""`costeer evaluate table1|…|figure2|baselines|…`: the paper, its neighbours, its numerics."""
 
 from __future__ import annotations
 
@@ -56,6 +56,24 @@ def register(add: Parsers) -> None:
     )
     add_json(parser)
     parser.set_defaults(execute=_figure)
+    parser = add("baselines", help="CoSteer among its neighbours, every strength tuned alike")
+    parser.add_argument("--pair", metavar="SCENARIO", default="shipped", help="whose models")
+    parser.add_argument("--dev", metavar="N", type=count, default=32, help="rows to tune on")
+    parser.add_argument("--limit", metavar="N", type=count, default=64, help="rows to compare on")
+    add_json(parser)
+    parser.set_defaults(execute=_baselines)
+    parser = add("noise", help="how methods bear irrelevant lines in the private context")
+    parser.add_argument("--pair", metavar="SCENARIO", default="shipped", help="whose models")
+    parser.add_argument("--limit", metavar="N", type=count, default=32, help="rows of each point")
+    add_json(parser)
+    parser.set_defaults(execute=_noise)
+    parser = add("numerics", help="choices that turn with float32, bf16, or another batch")
+    parser.add_argument("--pair", metavar="SCENARIO", default="shipped", help="whose models")
+    parser.add_argument("--rows", metavar="N", type=count, default=8, help="rows of the batch")
+    parser.add_argument("--tokens", metavar="N", type=count, default=32, help="steps of each row")
+    parser.add_argument("--large", action="store_true", help="leave out float64, for large models")
+    add_json(parser)
+    parser.set_defaults(execute=_numerics)
 
 
 def _add_pair(parser: argparse.ArgumentParser) -> None:
@@ -167,6 +185,67 @@ def _figure(arguments: argparse.Namespace) -> int:
     else:
         print(as_text(found))
         print(f"\n{page}")
+    return 0
+
+
+def _baselines(arguments: argparse.Namespace) -> int:
+    """Tune on dev rows, compare on test rows, print."""
+    from dataclasses import asdict
+
+    from experiments.baselines.shown import comparison_text
+    from experiments.baselines.study import compare_baselines
+    from experiments.paper.running import pair_scenario
+    from experiments.progress import progress_for
+
+    found = compare_baselines(
+        pair_scenario(arguments.pair),
+        progress_for(),
+        ("dev", arguments.dev),
+        ("test", arguments.limit),
+    )
+    if arguments.json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        print(comparison_text(found, _width()))
+    return 0
+
+
+def _noise(arguments: argparse.Namespace) -> int:
+    """Decode at every rate of noise, and print."""
+    from dataclasses import asdict
+
+    from experiments.baselines.noise import noise_text, study_noise
+    from experiments.paper.running import pair_scenario
+    from experiments.progress import progress_for
+
+    found = study_noise(pair_scenario(arguments.pair), arguments.limit, progress_for())
+    if arguments.json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        print(noise_text(found, arguments.limit, _width()))
+    return 0
+
+
+def _numerics(arguments: argparse.Namespace) -> int:
+    """Count the choices that turn, and print."""
+    from dataclasses import asdict
+
+    from experiments.paper.running import pair_scenario
+    from experiments.precision.shown import precision_text
+    from experiments.precision.study import study_precision
+    from experiments.progress import progress_for
+
+    found = study_precision(
+        pair_scenario(arguments.pair),
+        arguments.rows,
+        arguments.tokens,
+        progress_for(),
+        large=arguments.large,
+    )
+    if arguments.json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        print(precision_text(found, _width()))
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +118,20 @@ def run_tasks(
             folder = out / scenario.name
             run_in(laboratory, scenario, workload, folder, progress)
             run = load(folder)
-            scores = score(run, scorers, tell)
+            scores = score(run, _needed(scorers, task), tell)
             write_scores(scores, folder)
             done.append(Done(task, run, scores))
     return done
+
+
+def _needed(scorers: Scorers, task: Task) -> Scorers:
+    """Leave out what a task is not scored by: judges cost money, reward models time."""
+    judged = any(metric.startswith("judge_") for metric in task.metrics)
+    return replace(
+        scorers,
+        judge=scorers.judge if judged else None,
+        reward=scorers.reward if "reward" in task.metrics else None,
+    )
 
 
 def _arm(method: str) -> dict[str, Any]:

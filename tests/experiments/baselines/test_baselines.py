@@ -83,3 +83,16 @@ def test_strengths_are_tuned_on_other_rows(
     assert standings["costeer"]["strength"] == best["strength"]
     assert standings["costeer"]["difference"] is None
     assert standings["llm_with"]["strength"] is None
+
+
+def test_noise_is_borne_method_by_method(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.baselines.noise.RATES", (0.0, 2.0))
+    assert main(["evaluate", "noise", "--pair", "tiny", "--limit", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["rate"] for each in found] == [0.0] * 4 + [2.0] * 4
+    assert all((each["lost"] is None) == (each["rate"] == 0) for each in found)
+    assert {each["title"] for each in found} == {
+        *("SLM w/", "CoSteer, c = 0.476", "CoSteer, c = 1.783", "LLM w/")
+    }

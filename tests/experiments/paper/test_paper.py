@@ -18,6 +18,7 @@ from experiments.paper.sensitivity import Point, Sensitivity, _Loop
 from experiments.paper.speed import Speed, speed_text
 from experiments.paper.tasks import Task, preference_tasks, text_tasks
 from experiments.workload import load_rows
+from tests.experiments.scoring.judge_server import RuleJudge, judging
 
 HISTORY = [{"title": "On owls", "abstract": "Owls fly."}]
 
@@ -92,6 +93,22 @@ def test_tables_of_the_papers_files_as_json(
     found = json.loads(capsys.readouterr().out)
     assert len(found["tasks"]) == 4
     assert "add --reward MODEL" in " ".join(found["notes"])
+
+
+def test_a_judge_is_asked_of_its_own_task_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = data(tmp_path)
+    record = {"id": "1", "input": "Ask.", "personalized_input": "I am Ada. Ask.", "output": "Yes"}
+    line = json.dumps(record | {"output_without_context": "No"})
+    (folder / "cogenesis.jsonl").write_text(f"{line}\n")
+    judge = RuleJudge()
+    with judging(judge) as url:
+        options = ["--pair", "tiny", "--data", str(folder), "--judge", url]
+        assert main(["evaluate", "table1", *options, "--out", str(tmp_path / "run")]) == 0
+    assert "overall judge" in capsys.readouterr().out
+    assert all("I am Ada." in prompt for prompt in judge.prompts)
+    assert len(judge.prompts) <= 10  # five settings, two rubrics; equal texts are asked once
 
 
 @pytest.mark.parametrize(
