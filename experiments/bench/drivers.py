@@ -18,9 +18,10 @@ from typing import Any
 
 from actors.cloud import CloudActor
 from actors.edge import EdgeActor
-from actors.fleet.cells import CellRun
+from actors.fleet.cells import CellRun, run_cell
 from actors.fleet.machine_code import kept_compiler
 from actors.fleet.planned import cell_of
+from actors.fleet.result import CellResult
 from actors.live.driver import run_live
 from actors.metrics import ArmMetrics, Exporter, Metrics
 from actors.plan import ArmPlan, CodecTerms, codec_terms
@@ -29,8 +30,15 @@ from actors.records import News, Recorder
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
 from actors.virtual import VirtualDriver
 from experiments.hosting import host_makers
-from experiments.planning import Workload, plan_arm, plan_costs, plan_workload
-from experiments.profile.outcomes import outcomes_of
+from experiments.planning import (
+    Workload,
+    plan_arm,
+    plan_cell,
+    plan_cells,
+    plan_costs,
+    plan_workload,
+)
+from experiments.profile.outcomes import outcomes_for, outcomes_of
 from experiments.scenario import Scenario
 
 _DEVICES = 64
@@ -42,6 +50,7 @@ _OVERHEAD_TARGET_S = 100e-6
 _SHARE_TARGET = 0.8
 _FLEET_DEVICES, _FLEET_TOKENS = 10_000, 20
 _FLEET_TARGET_S = 1e-6
+_CELLS, _CELLS_TARGET_S = 100, 2e-6
 _EXPORTER_SHARE = 0.02
 """Of the run's CPU time; its row's target is that share as a time per token."""
 
@@ -53,6 +62,7 @@ def run(repeats: int = 20) -> list[dict[str, Any]]:
     """
     rows = [_overhead(method, max(3, repeats // 4)) for method in ("costeer", "llm_without")]
     rows += [_fleet(method, max(3, repeats // 4)) for method in ("costeer", "llm_without")]
+    rows += [_cells(method) for method in ("costeer", "llm_without")]
     rows.append(_exporter(max(3, repeats // 4)))
     for way in ("virtual", "live"):
         rows += _against_bare_loop(way)
@@ -188,6 +198,39 @@ def _fleet(method: str, repeats: int) -> dict[str, Any]:
         "median_s": per_token_s,
         "tokens_per_s": 1 / per_token_s,
         "target": _FLEET_TARGET_S,
+    }
+
+
+def _cells(method: str) -> dict[str, Any]:
+    """A million devices in cells, one after the other: planned, laid out, run and merged."""
+    devices = _CELLS * _FLEET_DEVICES
+    asked = _scenario("null", method, _FLEET_TOKENS, devices, "lte").model_dump(mode="json")
+    asked |= {"way": "fleet", "cloud": asked["cloud"] | {"replicas": _CELLS}}
+    scenario = Scenario.model_validate(asked)
+    plan = plan_arm(scenario, plan_cells(scenario), scenario.arms[0])
+    terms = codec_terms(plan, scenario.generated.vocab_size)
+    costs, compiler = plan_costs(scenario, terms), kept_compiler()
+
+    def run_one(index: int) -> CellResult:
+        cell = plan_cell(scenario, index, compiler)
+        outcomes = outcomes_for(
+            scenario, plan, cell.device_D[cell.owner_S], cell.request_S, cell.new_tokens_S
+        )
+        return run_cell(cell, plan, terms, costs, outcomes, compiler=compiler)
+
+    run_one(0)  # the first one may compile
+    began_s = time.process_time()
+    whole = run_one(0)
+    for index in range(1, _CELLS):
+        whole = whole.merged(run_one(index))
+    per_token_s = (time.process_time() - began_s) / whole.figure("tokens")
+    return {
+        "bench": "fleet cells, CPU per token",
+        "case": f"{method}, {devices:,} devices in {_CELLS} cells on lte, null values",
+        "repeats": 1,
+        "median_s": per_token_s,
+        "tokens_per_s": 1 / per_token_s,
+        "target": _CELLS_TARGET_S,
     }
 
 
