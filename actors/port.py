@@ -74,13 +74,16 @@ class Revivable(Handle, Protocol):
 class Port(Protocol):
     """Makes hosts and ends them."""
 
-    def start(self, make: Callable[..., object], *args: object, threads: int = 1) -> Handle:
+    def start(
+        self, make: Callable[..., object], *args: object, threads: int = 1, gpus: float = 0.0
+    ) -> Handle:
         """Make a host from its class and picklable arguments.
 
         Args:
             make: the class.
             args: of its constructor.
             threads: calls that it must be able to carry out at the same time.
+            gpus: accelerators that it takes; parts of one are allowed.
         """
         ...
 
@@ -163,6 +166,7 @@ class LocalPort:
         make: Callable[..., object],
         *args: object,
         threads: int = 1,  # noqa: ARG002 - callers bring their own threads
+        gpus: float = 0.0,  # noqa: ARG002 - hosts of one process share what there is
     ) -> Handle:
         """Make a host here."""
         return LocalHandle(make(*args))

@@ -21,6 +21,7 @@ from actors.host_news import Feed
 from actors.port import Recovery
 from cluster.handle import RayHandle, Seat
 from cluster.node_metrics import NodeExporters
+from cluster.nodes import check_nodes
 from cluster.supervised import SupervisedHandle
 from costeer.errors import ConfigError
 
@@ -33,17 +34,18 @@ _ROOM_TIMEOUT_S = 600.0
 class RayPort:
     """A cluster to put hosts on."""
 
-    def __init__(self, address: str, *, min_cpus: int = 1) -> None:
+    def __init__(self, address: str, *, min_cpus: int = 1, min_gpus: float = 0.0) -> None:
         """Start a small local cluster, or join one.
 
         Args:
             address: ``local``, ``auto`` or HOST:PORT.
             min_cpus: logical CPUs that the hosts to come need; a local cluster has at least these,
                 whatever the machine has.
+            min_gpus: accelerators that they need.
 
         Raises:
-            ConfigError: no cluster answers at the address, it is too small, or Ray is entered
-                already.
+            ConfigError: no cluster answers at the address, it is too small, a node of it has other
+                versions than this process, or Ray is entered already.
         """
         self._hosts: list[SupervisedHandle] = []
         self._recoveries: list[Recovery] = []
@@ -60,13 +62,13 @@ class RayPort:
                 " `ray start --head` (RAY_AUTH_MODE must be the same here and there), or use"
                 " --address local or none"
             ) from error
-        cpus = int(cast("Any", ray.cluster_resources)().get("CPU", 0))
-        if cpus < min_cpus:
+        try:
+            _check_room(address, min_cpus, min_gpus)
+            if address != LOCAL:
+                check_nodes()
+        except ConfigError:
             ray.shutdown()
-            raise ConfigError(
-                f"address: the cluster at {address!r} has {cpus} CPUs, the run's {min_cpus} actors"
-                " need one each; add nodes, lower fleet.shards, or use --address local or none"
-            )
+            raise
 
     @property
     def recoveries(self) -> Sequence[Recovery]:
@@ -74,7 +76,7 @@ class RayPort:
         return tuple(self._recoveries)
 
     def start(
-        self, make: Callable[..., object], *args: object, threads: int = 1
+        self, make: Callable[..., object], *args: object, threads: int = 1, gpus: float = 0.0
     ) -> SupervisedHandle:
         """Make a host in an actor of its own, spread over the nodes.
 
@@ -82,7 +84,7 @@ class RayPort:
         """
         host = SupervisedHandle(
             f"{make.__name__} {len(self._hosts)}",
-            partial(_seat, make, args, threads),
+            partial(_seat, make, args, threads, gpus),
             self._recoveries.append,
         )
         self._hosts.append(host)
@@ -115,17 +117,32 @@ class RayPort:
 
 
 def _seat(
-    make: Callable[..., object], args: tuple[object, ...], threads: int, epoch: int
+    make: Callable[..., object], args: tuple[object, ...], threads: int, gpus: float, epoch: int
 ) -> RayHandle:
     """Place a host; one that is made again is waited for, so that its time is known."""
     # Ray's overloads do not know the options of an actor's decorator.
     decorate = cast("Any", ray.remote)(
-        num_cpus=1, max_concurrency=threads, scheduling_strategy="SPREAD"
+        num_cpus=1, num_gpus=gpus, max_concurrency=threads, scheduling_strategy="SPREAD"
     )
     seat = RayHandle(decorate(Seat).remote(make, args), epoch)
     if epoch:
         seat.place(_ROOM_TIMEOUT_S)
     return seat
+
+
+def _check_room(address: str, cpus: int, gpus: float) -> None:
+    found = cast("Any", ray.cluster_resources)()
+    if found.get("CPU", 0) < cpus:
+        raise ConfigError(
+            f"address: the cluster at {address!r} has {found.get('CPU', 0):g} CPUs, the run's"
+            f" {cpus} actors need one each; add nodes, lower fleet.shards, or use --address local"
+            " or none"
+        )
+    if found.get("GPU", 0) < gpus:
+        raise ConfigError(
+            f"address: the cluster at {address!r} has {found.get('GPU', 0):g} GPUs, the models need"
+            f" {gpus:g}; add nodes, give parts with models.….gpus, or set models.….device=cpu"
+        )
 
 
 def _enter(address: str, min_cpus: int) -> None:

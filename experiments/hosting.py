@@ -90,14 +90,26 @@ def open_laboratory(
     """
     if scenario.way == "fleet":
         address = NO_CLUSTER  # no host computes anything
-    with open_port(address, actors=scenario.fleet.shards + 1) as port:
+    shards = scenario.fleet.shards
+    cloud_gpus, edge_gpus = _gpus(scenario)
+    gpus = cloud_gpus + shards * edge_gpus
+    with open_port(address, actors=shards + 1, gpus=gpus) as port:
         prepare(port)
         yield start_hosts(scenario, port)
 
 
 @contextmanager
-def open_port(address: str, actors: int) -> Iterator[Port]:
-    """Enter a cluster (or none) with room for so many actors; leave it in any case."""
+def open_port(address: str, actors: int, gpus: float = 0.0) -> Iterator[Port]:
+    """Enter a cluster (or none) with room for so many actors; leave it in any case.
+
+    Args:
+        address: ``none``, or what ``cluster.ray_port.RayPort`` takes.
+        actors: how many there will be.
+        gpus: accelerators that they take together.
+
+    Raises:
+        ConfigError: no cluster answers, or it has less room.
+    """
     port: Port
     if address == NO_CLUSTER:
         port = LocalPort()
@@ -106,7 +118,7 @@ def open_port(address: str, actors: int) -> Iterator[Port]:
 
         # A cluster that is half started leaves processes behind.
         with deferred_interrupt() as interrupted:
-            port = RayPort(address, min_cpus=actors)
+            port = RayPort(address, min_cpus=actors, min_gpus=gpus)
         if interrupted():
             port.close()
             raise KeyboardInterrupt
@@ -140,9 +152,21 @@ def start_hosts(scenario: Scenario, port: Port, shadow: Shadow | None = None) ->
         make_edge = partial(MeteredHost, make_edge, "edge", port.feed)
     shards = scenario.fleet.shards
     # A live shard pulls while another pushes; one thread more for the driver's own calls.
-    cloud = port.start(CloudActor, make_cloud, threads=2 * shards + 1)
-    edges = tuple(port.start(EdgeActor, make_edge, threads=2) for _ in range(shards))
+    cloud_gpus, edge_gpus = _gpus(scenario)
+    cloud = port.start(CloudActor, make_cloud, threads=2 * shards + 1, gpus=cloud_gpus)
+    edges = tuple(
+        port.start(EdgeActor, make_edge, threads=2, gpus=edge_gpus) for _ in range(shards)
+    )
     return Laboratory(cloud, edges, *names, port)
+
+
+def _gpus(scenario: Scenario) -> tuple[float, float]:
+    """Accelerators that a cloud actor takes, and a shard's."""
+    if scenario.values != "models":
+        return 0.0, 0.0
+    models = scenario.models
+    cloud = models.cloud.needed_gpus if isinstance(models.cloud, HfModel) else 0.0
+    return cloud, models.edge.needed_gpus
 
 
 def host_makers(

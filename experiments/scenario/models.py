@@ -28,6 +28,9 @@ class HfModel(Section):
     """`pair/llm` or `pair/slm` (the shipped pair), a local folder, or a hub name."""
     device: str = Field(default="cpu", min_length=1)
     """Where it lives: `cpu`, `cuda`, `cuda:1`, or `auto` (spread over the GPUs there are)."""
+    gpus: float | None = Field(default=None, ge=0, le=64)
+    """Accelerators that each actor of it takes on a Ray cluster, parts of one allowed; by default
+    one where `device` is not `cpu`, else none."""
     quantisation: Quantisation = Quantisation.NONE
     """How its weights are kept: `none`, `int8` or `int4` (torchao)."""
     attention: Attention = Attention.SDPA
@@ -46,6 +49,13 @@ class HfModel(Section):
     def title(self) -> str:
         """What reports call it."""
         return self.path
+
+    @property
+    def needed_gpus(self) -> float:
+        """Accelerators that an actor takes."""
+        if self.gpus is not None:
+            return self.gpus
+        return 0.0 if self.device == "cpu" else 1.0
 
     @property
     def options(self) -> HostOptions:

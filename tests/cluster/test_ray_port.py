@@ -222,3 +222,4 @@ def test_two_nodes() -> None:
     assert told["nodes"] == 2
     assert told["living_actors"] == 0
     assert "has 4 CPUs, the run's 99 actors" in told["too_many"]
+    assert "has 0 GPUs, the models need 1.5" in told["no_gpu"]

@@ -36,10 +36,11 @@ def main() -> None:
         states: Any = actors()
         found["living_actors"] = sum(one["State"] != "DEAD" for one in states.values())
         again.close()
-        try:
-            RayPort(nodes.address, min_cpus=99)
-        except ConfigError as error:
-            found["too_many"] = str(error)
+        for name, cpus, gpus in (("too_many", 99, 0.0), ("no_gpu", 1, 1.5)):
+            try:
+                RayPort(nodes.address, min_cpus=cpus, min_gpus=gpus)
+            except ConfigError as error:
+                found[name] = str(error)
     finally:
         nodes.shutdown()
     print(json.dumps(found))  # noqa: T201 - read by the test that starts this
