@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costeer.certificate import Choice
@@ -38,7 +38,7 @@ from costeer.machine import (
     Span,
     Start,
 )
-from costeer.messages import Frame, FrameKind, Role, encode_frame
+from costeer.messages import Frame, FrameKind, Role, decode_frame, encode_frame
 from costeer.methods import method_named
 from costeer.refinement import Ladder, RefineConfig
 from costeer.serving import EngineLimits
@@ -46,7 +46,7 @@ from costeer.session import SessionSpec
 from costeer.speculation import SpeculationConfig
 from tests.costeer.engine_bench import LADDER, Bench, error, frame, frames, open_frame
 from tests.costeer.harness import Chaos, World
-from tests.costeer.toy import EOS, FINGERPRINT, VOCAB, ToyEdge
+from tests.costeer.toy import EOS, FINGERPRINT, SLM, VOCAB, ToyEdge, logits, ranked
 
 numbers = st.integers(0, 2**32 - 1)
 rows = st.builds(Row, st.binary(max_size=20), st.none() | st.floats(width=32, allow_nan=False))
@@ -305,3 +305,27 @@ def test_the_toy_is_right_and_wrong_often_enough_to_mean_something() -> None:
                 len(record.refuted) for record in world.records[1]
             )
         assert min(seen["right"], seen["wrong"], seen["refined"]) > 5, seen
+
+
+@given(st.integers(1, 30), st.integers(0, 6), st.integers(1, 4))
+@settings(max_examples=40)
+def test_generic_drafts_follow_from_the_public_query_and_the_chosen_tokens(
+    seed: int, ahead: int, drafts: int
+) -> None:
+    """Anybody with the small model could have drafted them: nothing private is in them."""
+    ladder = Ladder(4, VOCAB, RefineConfig(growth=2, max_rounds=3))
+    world = World(ladder, EngineLimits(2, 4, 1000, 100, 10, 10, 10**9), Chaos(((5,), (9,)), (3, 7)))
+    speculation = SpeculationConfig(drafts=drafts, ahead=ahead, draft="generic")
+    spec = SessionSpec(
+        1, method_named("costeer"), (seed, 3), (33, seed, 3), 10, EOS, FINGERPRINT, ladder,
+        speculation=speculation,
+    )  # fmt: skip
+    world.start(spec, 0)
+    world.run()
+    for told in map(decode_frame, world.uplink[1, 0]):
+        if told.kind is FrameKind.DRAFT:
+            chosen, *guesses = decode_draft(told.body)
+            text = [*spec.public, *world.tokens(1)[: told.position], chosen]
+            for guess in guesses:
+                assert guess == ranked(logits(tuple(text), SLM))[0]
+                text.append(guess)
