@@ -58,7 +58,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
             kv_tokens=_kv_tokens(scenario, workload, method.cloud_prompt),
             max_context=workload.max_context,
             max_sessions=_MAX_SESSIONS,
-            max_waiting=_MAX_SESSIONS,
+            max_waiting=_MAX_SESSIONS if cloud.when_full == "queue" else 0,
             idle_timeout_ns=int(cloud.idle_timeout_s * _NS),
         ),
         egress_bps=int(cloud.egress_mbps * _MBPS),

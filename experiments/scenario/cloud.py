@@ -27,6 +27,9 @@ class CloudConfig(Section):
     """Memory for keys and values, bytes; `auto` is what the hardware has left beside the model."""
     kv_tokens: int | None = Field(default=None, ge=1)
     """The same in tokens; replaces `kv_bytes`."""
+    when_full: Literal["queue", "reject"] = "queue"
+    """What becomes of a session for which there is no memory: it waits (`queue`), or is told so and
+    fails (`reject`)."""
     idle_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
     """Silence after which a session is dropped, seconds."""
     egress_mbps: float = Field(default=10_000.0, gt=0, le=1e6)

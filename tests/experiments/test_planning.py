@@ -148,6 +148,13 @@ def test_memory_that_cannot_hold_one_session_is_refused() -> None:
     planned(cloud={"kv_tokens": 1}, arms=[{"method": "slm_with"}])
 
 
+def test_who_comes_when_memory_is_full_waits_or_is_told() -> None:
+    _, _, (queue, *_) = planned()
+    _, _, (reject, *_) = planned(cloud={"when_full": "reject"})
+    assert queue.limits.max_waiting > 0
+    assert reject.limits.max_waiting == 0
+
+
 def test_more_sessions_than_ids_are_refused() -> None:
     arrivals = {"kind": "poisson", "rate_per_s": 10.0, "requests": 4097}
     with pytest.raises(ConfigError, match="4096 requests each"):
