@@ -60,7 +60,17 @@ def test_the_shipped_scenarios() -> None:
         *("llama-8b-1b", "qwen2.5-1.5b-0.5b", "qwen2.5-32b-7b", "qwen2.5-7b-1.5b", "qwen3-8b-1.7b")
     }
     assert set(shipped_scenarios()) - pairs == {
-        *("crowd", "demo", "full-vocabulary", "live", "overhead", "tiny")
+        *(
+            "city",
+            "crowd",
+            "demo",
+            "egress",
+            "full-vocabulary",
+            "live",
+            "million",
+            "overhead",
+            "tiny",
+        )
     }
     assert pairs < set(shipped_scenarios())
 
