@@ -13,7 +13,7 @@ FRAMES ?= 1000000
 POINTS ?= 24
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz chaos validate-network screenshots lock clean
+.PHONY: help setup demo test lint bench fuzz chaos validate-network validate-fleet screenshots lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -62,6 +62,9 @@ validate-network: $(STAMP) ## The link model beside real TCP (root, Linux, 12 mi
 screenshots: $(STAMP) ## Pictures of a report for docs/images (chromium and chromedriver)
 	$(VENV)/bin/costeer run demo --address none --out runs/screenshots
 	$(PY) -m tests.screenshots runs/screenshots
+
+validate-fleet: $(STAMP) ## Compiled fleets beside real models and this machine (20 minutes; writes a page into docs/)
+	$(PY) -m experiments.fleet_validation --write docs/fleet-validation.md
 
 # pip-tools is needed here alone. The local part of a version (+cpu) is cut off, so that the lock
 # holds wherever torch comes from.

@@ -31,8 +31,8 @@ from costeer.machine import STAGES
 SCHEMA_VERSION = 3
 """Version of the run directory: names and meanings of its files and columns."""
 
-READABLE_VERSIONS = (1, SCHEMA_VERSION)
-"""Versions that this program reads; 1 has no ``round_payload_bytes``."""
+READABLE_VERSIONS = (1, 2, SCHEMA_VERSION)
+"""Versions that this program reads; 1 has no ``round_payload_bytes``, 1 and 2 have no drafts."""
 
 STAGE_COLUMNS = tuple(f"stage_{stage}_ns" for stage in STAGES)
 """Columns of ``tokens`` whose sum is ``latency_ns``."""

@@ -88,6 +88,84 @@ def middle_scenario(half: Half, max_new_tokens: int, prompts: Path) -> Scenario:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class LivePoint:
+    """A load on this machine.
+
+    Args:
+        name: what tables call it.
+        method: ``llm_without`` or ``costeer``.
+        devices: that ask at the same time, again and again.
+        max_batch: rows of a cloud's forward; fewer than devices have the cloud saturated.
+        requests: of each device.
+        beyond: whether the cloud cannot serve all at once.
+    """
+
+    name: str
+    method: str
+    devices: int
+    max_batch: int
+    requests: int
+    beyond: bool = False
+
+
+def live_points() -> tuple[LivePoint, ...]:
+    """Return the loads: each method below what the cloud can serve, and beyond."""
+    return (
+        LivePoint("llm-few", "llm_without", 4, 8, 4),
+        LivePoint("llm-beyond", "llm_without", 24, 4, 2, beyond=True),
+        LivePoint("costeer-few", "costeer", 4, 8, 3),
+        LivePoint("costeer-beyond", "costeer", 16, 1, 2, beyond=True),
+    )
+
+
+CALIBRATING, JUDGING = "calibrating", "judging"
+"""What the runs of a load are for."""
+
+_FIRST_LIVE_ROW = {CALIBRATING: 10_000, JUDGING: 20_000}
+
+
+def live_half(point: LivePoint, role: str) -> Half:
+    """Return the prompts and draws of a load's runs."""
+    first, asked = _FIRST_LIVE_ROW[role], point.devices * point.requests
+    return Half(f"live-{role}", first, asked, 21 if role == CALIBRATING else 22)
+
+
+def live_scenario(point: LivePoint, role: str, number: int, prompts: Path) -> Scenario:
+    """Return what runs a load against the wall's clock.
+
+    Args:
+        point: the load.
+        role: ``CALIBRATING`` or ``JUDGING``.
+        number: of the repeat; all are alike.
+        prompts: of ``live_half``.
+    """
+    steered = point.method != "llm_without"
+    return Scenario.model_validate(
+        {
+            "name": f"{point.name}-{role}-{number}",
+            "way": "live",
+            "values": "models",
+            "seed": live_half(point, role).seed,
+            "fleet": {
+                "devices": point.devices,
+                "arrivals": {
+                    "kind": "closed",
+                    "think_s": 0.0,
+                    "requests_per_device": point.requests,
+                },
+                "classes": [
+                    {"share": 0.5, "link": "4g-eu", "hardware": "phone-npu"},
+                    {"share": 0.5, "link": "cable", "hardware": "laptop-cpu"},
+                ],
+            },
+            "cloud": {"hardware": "h100", "max_batch": point.max_batch, "chunk_tokens": 1024},
+            "arms": [_STEERED if steered else {"method": point.method}],
+            "workload": {"prompts": str(prompts), "max_new_tokens": 32},
+        }
+    )
+
+
 def replaying(scenario: Scenario, profile: Path, name: str) -> Scenario:
     """Return the same scenario as a compiled fleet that replays a profile."""
     changes: dict[str, Any] = {

@@ -14,7 +14,7 @@ from experiments.planning import plan_workload
 from experiments.progress import Progress
 from experiments.results.run import Run, load
 from experiments.run import run_in
-from experiments.scenario import Scenario, dump_scenario
+from experiments.scenario import Scenario, load_scenario
 
 
 class Runs:
@@ -38,7 +38,7 @@ class Runs:
         laboratory: Laboratory | None = None,
         calibration: PairCalibration | None = None,
     ) -> Run:
-        """Return a run of a scenario; an earlier one if it was the same and ended.
+        """Return a run of a scenario; an earlier one if it was the same, ended, and was simulated.
 
         Args:
             scenario: its name is the run's.
@@ -46,7 +46,7 @@ class Runs:
             calibration: costs to charge, instead of what the scenario names.
         """
         out = self.folder / scenario.name
-        if _is_run_of(out, dump_scenario(scenario)):
+        if scenario.way != "live" and _is_run_of(out, scenario):
             self._progress.note(f"{scenario.name}: as it was run before")
             return load(out)
         shutil.rmtree(out, ignore_errors=True)
@@ -66,9 +66,9 @@ class Runs:
         return path
 
 
-def _is_run_of(out: Path, text: str) -> bool:
+def _is_run_of(out: Path, scenario: Scenario) -> bool:
     manifest, written = out / "manifest.json", out / "scenario.yaml"
     if not manifest.exists() or not written.exists():
         return False
     ended = bool(json.loads(manifest.read_text(encoding="utf-8")).get("complete"))
-    return ended and written.read_text(encoding="utf-8") == text
+    return ended and load_scenario(str(written)) == scenario

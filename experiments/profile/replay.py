@@ -49,6 +49,11 @@ def replay_spec(scenario: Scenario, profile: Profile | None = None) -> ReplaySpe
     measured = [ArmConfig.model_validate(arm) for arm in profile.origin.arms]
     parts = []
     for index, config in enumerate(scenario.arms):
+        if config.speculation is not None:
+            raise ConfigError(
+                f"arms.{index}.speculation: a profile holds what each exchange said, not what a"
+                " device would draft; leave it out, or run with `values: recorded`"
+            )
         found = [part for part, arm in enumerate(measured) if _same(arm, config)]
         if not found:
             held = "; ".join(dict.fromkeys(arm_words(profile)))

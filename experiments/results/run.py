@@ -135,7 +135,7 @@ def _manifest(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: not valid JSON ({error}); the run cannot be read") from error
     version = manifest.get("schema_version")
     if version not in READABLE_VERSIONS:
-        readable = " and ".join(map(str, READABLE_VERSIONS))
+        readable = ", ".join(map(str, READABLE_VERSIONS))
         raise ConfigError(
             f"{file}: schema version {version}, this program reads {readable}; "
             "use the version of costeer that wrote the run"
