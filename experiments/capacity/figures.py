@@ -213,7 +213,6 @@ def sensitivity_figure(study: Result) -> FigureBlock | None:
             axes.set_visible(False)
         grid[0].set_yticks(range(len(titles)), titles)
         grid[0].set_ylim(len(titles) - 0.4, -0.6)
-        figure.supxlabel("change of the capacity, %", fontsize=8)
         handles = [
             Line2D([], [], color=BLUE, lw=5, label="cost 20 % lower"),
             Line2D([], [], color=VERMILLION, lw=5, label="cost 20 % higher"),
@@ -246,9 +245,11 @@ def _tornado(axes: Axes, row: Result) -> None:
         ):
             axes.barh(y + offset, (each[key] or 0.0) * 100, 0.32, color=colour)
         if not each["holds"]:
-            axes.annotate("*", (0, y), (3, 0), textcoords="offset points", va="center", ha="left")
+            place = axes.get_yaxis_transform()
+            axes.text(0.98, y, "*", transform=place, va="center", ha="right", fontsize=11)
     axes.axvline(0, color="#444444", lw=0.9)
     axes.set_title(f"{row['label']}\n{row['mix']}", fontsize=7)
+    axes.set_xlabel("change of the capacity, %")
     axes.grid(visible=False, axis="y")
 
 
