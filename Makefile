@@ -11,9 +11,10 @@ LOCK   := requirements.lock
 BENCH  ?= bench.json
 FRAMES ?= 1000000
 POINTS ?= 24
+MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz chaos validate-network validate-fleet screenshots lock clean
+.PHONY: help setup demo test lint bench fuzz chaos soak validate-network validate-fleet screenshots lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -55,6 +56,9 @@ chaos: $(STAMP) ## Kill shards, clouds and raylets at 24 points, while messages 
 	RAY_testing_rpc_failure='{"CoreWorkerService.grpc_client.PushTask": {"num_failures": 40, "req_failure_prob": 5, "resp_failure_prob": 5}}' \
 		$(PY) -m tests.cluster.chaos --points $(POINTS) --seed 7
 	$(PY) -m tests.cluster.chaos --points $(POINTS) --seed 8 --way live
+
+soak: $(STAMP) ## Live runs with a kill each minute (MINUTES=30): digests, memory, what is left behind
+	$(PY) -m tests.cluster.soak --minutes $(MINUTES)
 
 validate-network: $(STAMP) ## The link model beside real TCP (root, Linux, 12 minutes; writes the table into docs/)
 	$(PY) -m experiments.validation --write docs/network-validation.md

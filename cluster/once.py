@@ -16,6 +16,8 @@ from costeer.errors import LocalProtocolError
 
 WINDOW = 64
 """Calls that one caller may have unanswered."""
+CALLERS = 256
+"""Callers that are remembered: those that were silent longest are forgotten, for they are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,11 @@ class Once:
     def _reply_of(self, stamp: Stamp) -> tuple[_Reply, bool]:
         key = (stamp.caller, stamp.epoch)
         with self._lock:
-            replies = self._replies.setdefault(key, {})
+            # Whoever called last stands last.
+            replies = self._replies[key] = self._replies.pop(key, {})
+            if len(self._replies) > CALLERS:
+                gone = next(iter(self._replies))
+                del self._replies[gone], self._answered[gone]
             answered = max(self._answered.get(key, 0), stamp.answered)
             self._answered[key] = answered
             for sequence in [each for each in replies if each < answered]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.once import WINDOW, Once, Stamp
+from cluster.once import CALLERS, WINDOW, Once, Stamp
 from costeer.errors import ConfigError, LocalProtocolError
 
 
@@ -84,3 +84,13 @@ def test_nobody_may_leave_more_unanswered_than_are_kept() -> None:
         once.call(stamp(sequence), lambda: None)
     with pytest.raises(LocalProtocolError, match="unanswered"):
         once.call(stamp(WINDOW), lambda: None)
+
+
+def test_callers_that_are_gone_are_forgotten() -> None:
+    once = Once()
+    for number in range(3 * CALLERS):
+        once.call(stamp(0, caller=str(number)), lambda: None)
+        once.call(stamp(number, answered=number, caller="steady"), lambda: None)
+    assert once.kept <= CALLERS
+    with pytest.raises(LocalProtocolError, match="came again"):
+        once.call(stamp(5, caller="steady"), lambda: None)
