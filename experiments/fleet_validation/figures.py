@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from experiments.fleet_validation.comparison import Reals
 from experiments.fleet_validation.live import LiveOutcome
@@ -69,7 +70,7 @@ def draw_correlation(outcome: MiddleOutcome, path: Path) -> None:
         axes.axhline(0, color="#444444", lw=0.6)
         axes.set_xlabel("distance, tokens")
         axes.set_ylabel("correlation of payload bytes")
-        axes.legend()
+        axes.legend(loc="lower center", ncols=3, bbox_to_anchor=(0.4, 1.0), columnspacing=0.8)
         figure.tight_layout()
         figure.savefig(path)
         plt.close(figure)
@@ -110,4 +111,6 @@ def _exceeded(
     axes.plot(ordered[kept], share[kept], linestyle=dash, color=colour, label=label)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    # Between powers of ten there is no room for labels.
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(_LEAST, 1.1)

@@ -54,7 +54,10 @@ def page(
         machine: where.
         took_s: how long the whole took; runs that were kept from before are not in it.
     """
-    parts = [_INTRODUCTION, f"On {machine}; this time it took {took_s / 60:.1f} minutes."]
+    parts = [
+        _INTRODUCTION,
+        f"On {machine}, in {took_s / 60:.1f} minutes; simulated runs that were kept are not in it.",
+    ]
     if middle is not None:
         parts += _middle(middle, images[:2])
     if live:
