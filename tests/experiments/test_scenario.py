@@ -67,6 +67,7 @@ def test_the_shipped_scenarios() -> None:
             "egress",
             "full-vocabulary",
             "live",
+            "measured-crowd",
             "million",
             "overhead",
             "tiny",
@@ -278,7 +279,7 @@ def test_what_is_not_text_is_an_error(tmp_path: Path) -> None:
 
 def test_a_scenario_that_is_not_there() -> None:
     assert "did you mean 'demo'?" in complaint("dmeo")
-    assert "shipped are crowd, demo, full-vocabulary" in complaint("zzz")
+    assert "shipped are city, crowd, demo, egress" in complaint("zzz")
     assert complaint("nowhere/x.yaml") == (
         "nowhere/x.yaml: no such file or directory; give a scenario's file"
     )

@@ -16,6 +16,7 @@ from costeer.methods import METHODS
 from experiments.cli import main
 from experiments.planning import plan_workload
 from experiments.profile.record import record_profile
+from experiments.profile.replay import open_profile
 from experiments.profile.statistics import lag1, size_statistics
 from experiments.results.run import load
 from experiments.scenario import Scenario, load_scenario
@@ -180,3 +181,12 @@ def test_constants_have_no_profile(tmp_path: Path) -> None:
     run(source(values="null"), tmp_path / "run")
     with pytest.raises(ConfigError, match="values are 'null'"):
         record_profile(tmp_path / "run", tmp_path / "p.parquet")
+
+
+def test_the_shipped_profile_is_measured() -> None:
+    profile = open_profile(load_scenario("measured-crowd"))
+    assert profile.origin.bytes_origin == "measured"
+    assert profile.sessions == 1_000
+    steered = size_statistics(profile.parts[0])
+    assert steered.mean_bytes == pytest.approx(150, rel=0.02)
+    assert steered.certified == 1.0
