@@ -55,12 +55,14 @@ class FakeRun(ModuleType):
         address: str,
         progress: object,
         metrics_at: tuple[str, int] | None,
+        **how: object,
     ) -> FakeOutcome:
         self.asked = {
             "scenario": scenario,
             "out_dir": out_dir,
             "address": address,
             "metrics_at": metrics_at,
+            **how,
         }
         assert isinstance(progress, LineProgress)
         if self.writes:
@@ -124,7 +126,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ((), "required: COMMAND"),
         (("rnu",), "'rnu' is not known; did you mean 'run'?"),
-        (("run",), "required: SCENARIO; see `costeer run --help`"),
+        (("run",), "give a SCENARIO, or --resume RUN_DIR; see `costeer run --help`"),
         (("run", "tiny", "--sed", "3"), "unrecognized arguments: --sed 3"),
         (("run", "tiny", "--seed", "x"), "--seed: 'x' is not a whole number"),
         (("run", "tiny", "--address", "here"), "none of local, auto, none, HOST:PORT"),
@@ -169,6 +171,7 @@ def test_run_hands_over_what_was_asked(
     assert cli.main([*argv, "--set", "fleet.devices=2", "--metrics-port", "9464"]) == 0
     assert fake_run.asked["metrics_at"] == MetricsAt("127.0.0.1", 9464)
     assert (fake_run.asked["out_dir"], fake_run.asked["address"]) == (out, "none")
+    assert (fake_run.asked["jobs"], fake_run.asked["resume"]) == (None, False)
     assert fake_run.asked["scenario"].seed == 5
     assert fake_run.asked["scenario"].fleet.devices == 2
     assert json.loads(capsys.readouterr().out) == {"run_dir": str(out), "arms": []}
