@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, cast
 
 import ray
-from ray.exceptions import RayError
 
 from actors.host_news import Feed
 from actors.port import Recovery
@@ -54,7 +53,8 @@ class RayPort:
             raise ConfigError("address: this process is in a Ray cluster already; use its port")
         try:
             _enter(address, min_cpus)
-        except (OSError, ValueError, RuntimeError, RayError) as error:
+        except Exception as error:
+            # Ray raises a bare Exception where a node of its own does not come up in time.
             ray.shutdown()
             reason = str(error).strip().split("\n", 1)[0]
             raise ConfigError(
