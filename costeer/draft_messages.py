@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from costeer.errors import FrameError, LocalProtocolError
-from costeer.varint import get_number, get_numbers, put_number
+from costeer.varint import get_number, get_numbers, one_number, only_number, put_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,9 +79,7 @@ def encode_version(version: int) -> bytes:
     Raises:
         LocalProtocolError: a number that no frame can hold.
     """
-    out = bytearray()
-    put_number(out, version)
-    return bytes(out)
+    return one_number(version)
 
 
 def decode_version(data: bytes) -> int:
@@ -90,10 +88,7 @@ def decode_version(data: bytes) -> int:
     Raises:
         FrameError: not one number.
     """
-    version, at = get_number(data, 0, len(data))
-    if at != len(data):
-        raise FrameError(f"REFINE body: {len(data) - at} bytes too many")
-    return version
+    return only_number(data, "REFINE")
 
 
 def encode_rows(body: Rows) -> bytes:

@@ -41,7 +41,14 @@ from zlib import crc32
 
 from costeer.errors import FrameError, LocalProtocolError
 from costeer.padding import fill_bytes
-from costeer.varint import get_number, get_numbers, number_bytes, put_number
+from costeer.varint import (
+    get_number,
+    get_numbers,
+    number_bytes,
+    one_number,
+    only_number,
+    put_number,
+)
 
 VERSION = 2
 MAX_FRAME_BYTES = 8 * 2**20
@@ -280,9 +287,7 @@ def encode_token(token: int) -> bytes:
     Raises:
         LocalProtocolError: an id that no frame can hold.
     """
-    out = bytearray()
-    put_number(out, token)
-    return bytes(out)
+    return one_number(token)
 
 
 def decode_token(data: bytes) -> int:
@@ -291,10 +296,7 @@ def decode_token(data: bytes) -> int:
     Raises:
         FrameError: not one number.
     """
-    token, at = get_number(data, 0, len(data))
-    if at != len(data):
-        raise FrameError(f"token body: {len(data) - at} bytes too many")
-    return token
+    return only_number(data, "token")
 
 
 def encode_error(text: str) -> bytes:

@@ -55,6 +55,29 @@ def get_number(data: bytes, at: int, end: int) -> tuple[int, int]:
     raise FrameError(f"number at byte {at} does not end")
 
 
+def one_number(number: int) -> bytes:
+    """Return a body that is one number.
+
+    Raises:
+        LocalProtocolError: it is negative or too large.
+    """
+    out = bytearray()
+    put_number(out, number)
+    return bytes(out)
+
+
+def only_number(data: bytes, what: str) -> int:
+    """Return the number that a body is; ``what`` names the body.
+
+    Raises:
+        FrameError: it is not one number.
+    """
+    number, at = get_number(data, 0, len(data))
+    if at != len(data):
+        raise FrameError(f"{what} body: {len(data) - at} bytes too many")
+    return number
+
+
 def get_numbers(data: bytes, at: int) -> list[int]:
     """Return all numbers from ``at`` to the end; as ``get_number``, but a prompt at a time.
 
