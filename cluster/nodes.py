@@ -17,6 +17,7 @@ from costeer.errors import ConfigError
 
 _PACKAGES = ("costeer-lab", "torch", "transformers", "tokenizers", "numpy", "zstandard")
 _TIMEOUT_S = 120.0
+_RETRIES = 3
 
 
 def installed_versions() -> dict[str, str]:
@@ -36,7 +37,8 @@ def check_nodes() -> None:
     Raises:
         ConfigError: a node lacks the code, or has another version of what computes.
     """
-    task = cast("Any", ray.remote)(num_cpus=0, max_retries=0)(installed_versions)
+    # A worker that dies before it answers says nothing of its node: Ray asks another one.
+    task = cast("Any", ray.remote)(num_cpus=0, max_retries=_RETRIES)(installed_versions)
     asked = {
         node["NodeManagerAddress"]: task.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
