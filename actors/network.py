@@ -17,8 +17,9 @@ from functools import partial
 
 from actors.device import AccessLink, CloudEgress
 from actors.plan import ArmPlan, DevicePlan
+from netsim.carriage import UNLIMITED
 from netsim.egress import Egress
-from netsim.link import UNLIMITED, Delivery, Direction
+from netsim.link import Delivery, Direction
 from netsim.sharing import Discipline, SharedLinks
 
 Deliver = Callable[[int], None]

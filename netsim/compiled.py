@@ -1,6 +1,6 @@
 """Machine code of the scalar rules, made when it is asked for and never at import.
 
-The rules (`tcp.transfer`, `link.serialise_ns`, …) are plain functions of numbers, written once.
+The rules (`tcp.transfer`, `carriage.serialise_ns`, …) are plain functions of numbers, written once.
 Python calls them as they are; a driver over arrays calls what this makes of them.
 """
 

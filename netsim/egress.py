@@ -1,7 +1,7 @@
 """The way out of the cloud, when its frames leave one after the other."""
 
+from netsim.carriage import UNLIMITED, serialise_ns
 from netsim.errors import NetsimError
-from netsim.link import UNLIMITED, serialise_ns
 
 
 class Egress:

@@ -1,9 +1,9 @@
 """What a bottleneck's line carries by when, at a constant rate or along a trace.
 
 Two rules in terms of *work*: what a message asks of the line. At a constant rate work is time, in
-nanoseconds (`link.serialise_ns`), and the line is None. Along a trace work is bits, and the line
-is a tuple of four: `BOUNDS`, `CARRIED`, `RATES`, `OFFSET`. So everything that knows a bottleneck
-(`tcp.transfer`) is written once for both.
+nanoseconds (`carriage.serialise_ns`), and the line is None. Along a trace work is bits, and the
+line is a tuple of four: `BOUNDS`, `CARRIED`, `RATES`, `OFFSET`. So everything that knows a
+bottleneck (`tcp.transfer`) is written once for both.
 
 Exact in integers: bounds are whole microseconds and rates whole bits per second, so what has been
 carried at a bound is a whole number of microbits. Plain functions of numbers, for Python (with

@@ -20,8 +20,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from netsim.carriage import UNLIMITED
 from netsim.errors import NetsimError
-from netsim.link import UNLIMITED, Bursts, Direction, Link
+from netsim.link import Bursts, Direction, Link
 from netsim.names import lookup
 from netsim.random import Floats, Integers, Stream, uniforms
 from netsim.spread import Spread

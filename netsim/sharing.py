@@ -10,7 +10,7 @@ is full. Whoever joins or leaves changes the others' rates, so a completion is k
 nothing can come before it: a driver asks `next_event_ns`, advances there, and asks again.
 
 Exact in integers: work is counted in bits times nanoseconds (10⁻⁹ bit), a share is rounded down to
-a bit per second. A flow that is alone takes what `link.serialise_ns` says, to the nanosecond.
+a bit per second. A flow that is alone takes what `carriage.serialise_ns` says, to the nanosecond.
 """
 
 from collections import deque

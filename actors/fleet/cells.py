@@ -13,7 +13,6 @@ from actors.fleet import columns as col
 from actors.fleet import engine
 from actors.fleet.arrays import PIECE_EVENTS, books_of, bytes_per_device, roomier
 from actors.fleet.cell import CellPlan
-from actors.fleet.devices import sessions_begin
 from actors.fleet.histogram import BUCKETS, NONE_YET, Histogram, middle_of
 from actors.fleet.layout import (
     ADMITTED,
@@ -45,6 +44,7 @@ from actors.fleet.layout import (
 from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOGRAMS
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.result import CellResult, Sample, Series
+from actors.fleet.sessions import sessions_begin
 from actors.fleet.tables import fleet_of, select_costs
 from actors.fleet.tally import book_accepted
 from actors.fleet.watching import Watch

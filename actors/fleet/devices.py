@@ -11,6 +11,7 @@ from __future__ import annotations
 from actors.fleet import columns as col
 from actors.fleet.columns import UP
 from actors.fleet.events import push
+from actors.fleet.forwards import extend, extend_by_one, tell_work
 from actors.fleet.layout import (
     ALONE,
     CLOSE,
@@ -35,10 +36,10 @@ from actors.fleet.layout import (
 )
 from actors.fleet.links import lay_link, send_down, send_up
 from actors.fleet.names import CLASS_FIGURES
+from actors.fleet.sessions import length_of, outcome_of, sessions_begin, template_of
 from actors.fleet.tally import (
     book,
     book_accepted,
-    counts,
     cut_stages,
     tell_arrival,
     tell_end,
@@ -48,8 +49,6 @@ from actors.plan import REQUEST_BITS
 from costeer.machine import STAGES
 from costeer.messages import frame_bytes
 from costeer.varint import number_bytes
-from netsim.hardware.calibrated import grid_ns
-from netsim.hardware.roofline import ForwardTerms, batch_ns
 
 _QUEUED, _UPLINK, _QUEUE, _COMPUTE, _SELECT, _DOWNLINK, _DECODE, _WAIT, _STEER, _REFINEMENT = (
     STAGE + STAGES.index(name)
@@ -67,39 +66,7 @@ _QUEUED, _UPLINK, _QUEUE, _COMPUTE, _SELECT, _DOWNLINK, _DECODE, _WAIT, _STEER, 
     )
 )
 _STAGES = len(STAGES)
-_FORWARD_NS, _LOGITS_NS = (
-    CLASS_FIGURES.index(name) for name in ("edge_forward_ns", "edge_logits_ns")
-)
-
-# --------------------------------------------------------------------------- sessions
-
-
-def sessions_begin(fleet: Fleet, device: int) -> int:
-    """Return where a device's sessions begin."""
-    return device * fleet.each if fleet.each else fleet.first_session[device]
-
-
-def session_row(fleet: Fleet, books: Books, device: int) -> int:
-    """Return where what is fixed of a device's session stands."""
-    if len(fleet.session) == 1:
-        return 0
-    return sessions_begin(fleet, device) + int(books.narrow[device, col.SESSION])
-
-
-def template_of(fleet: Fleet, books: Books, device: int) -> int:
-    """Return what kind of session a device is in."""
-    return int(fleet.session[session_row(fleet, books, device), col.TEMPLATE])
-
-
-def length_of(fleet: Fleet, books: Books, device: int) -> int:
-    """Return how many tokens a device's session has."""
-    return int(fleet.session[session_row(fleet, books, device), col.LENGTH])
-
-
-def outcome_of(fleet: Fleet, books: Books, device: int, position: int) -> int:
-    """Return what becomes of a token of a device's session."""
-    return int(fleet.session[session_row(fleet, books, device), col.FIRST_ROW]) + position
-
+_LOGITS_NS = CLASS_FIGURES.index("edge_logits_ns")
 
 # --------------------------------------------------------------------------- requests
 
@@ -327,61 +294,6 @@ def take_held(engine: Column, held: Table, narrow: Table, device: int) -> None:
     held[at, col.HELD_NEXT] = engine[HELD_HEAD]
     engine[HELD_HEAD] = at
     engine[HELD_FREE] += 1
-
-
-# --------------------------------------------------------------------------- the small model
-
-
-def extend_by_one(fleet: Fleet, books: Books, device: int, position: int, now_ns: int) -> None:
-    """Give the small model the token of a position."""
-    rows, template = fleet.branches, template_of(fleet, books, device)
-    held = rows * position
-    for branch in range(rows):
-        held += fleet.template[template, col.EDGE_PROMPT + branch]
-    extend(fleet, books, device, now_ns, rows, held, held + rows)
-
-
-def extend(
-    fleet: Fleet, books: Books, device: int, now_ns: int, new: int, held: int, pairs: int
-) -> None:
-    """Begin a forward of the small model; see ``batch_ns``."""
-    kind = int(books.narrow[device, col.KIND])
-    grid, terms = fleet.kind[kind, col.GRID], edge_terms(fleet.kind, kind)
-    duration_ns = forward_ns(fleet.branches, new, held, pairs, terms, fleet.plain, grid)
-    books.wide[device, col.FORWARD_DONE] = now_ns + duration_ns
-    tell_work(fleet, books, device, now_ns, _FORWARD_NS, duration_ns)
-
-
-def forward_ns(
-    rows: int, new: int, held: int, pairs: int, terms: ForwardTerms, plain: Column, grid: int
-) -> int:
-    """Return how long a forward takes: by its terms, or in the grid that begins at a place."""
-    if grid:
-        return grid_ns(rows, new, held, plain[0 : len(plain)], grid)
-    return batch_ns(rows, new, held, pairs, terms)
-
-
-def edge_terms(of: Table, kind: int) -> ForwardTerms:
-    """Return what rules forwards on a class's devices."""
-    at = col.TERMS
-    return (
-        of[kind, at],
-        of[kind, at + 1],
-        of[kind, at + 2],
-        of[kind, at + 3],
-        of[kind, at + 4],
-        of[kind, at + 5],
-        of[kind, at + 6],
-        of[kind, at + 7],
-    )
-
-
-def tell_work(
-    fleet: Fleet, books: Books, device: int, now_ns: int, figure: int, took_ns: int
-) -> None:
-    """Write down what a device worked."""
-    if counts(fleet.ends, books.wide[device, col.ARRIVAL], now_ns):
-        books.by_class[int(books.narrow[device, col.KIND]), figure] += took_ns
 
 
 # --------------------------------------------------------------------------- frames

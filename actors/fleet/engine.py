@@ -1,9 +1,7 @@
-"""The cloud of a compiled cell: admission, steps, forwards, selects, and the loop over events.
+"""The cloud of a compiled cell: steps, forwards, selects, and the loop over events.
 
 The states and their order are those of ``costeer.cloud``; what decides, ``costeer.schedule``, is
-called. The ready set is two queues, sessions with one token and sessions with more, since a step
-takes a prefix of each: what it merges is bounded by the batch, not by the fleet. A device is in one
-queue at most, so queues are chains through the devices.
+called.
 
 What the cloud does has no place on the heap: at most one operation is under way, and a step begins
 when nothing else happens at its instant.
@@ -12,18 +10,15 @@ when nothing else happens at its instant.
 from __future__ import annotations
 
 from actors.fleet import columns as col
+from actors.fleet.admission import free, let_open
 from actors.fleet.devices import (
-    be_refused,
     begin,
     finish,
-    forward_ns,
-    length_of,
-    sessions_begin,
     take_logits,
     take_streamed,
-    template_of,
 )
 from actors.fleet.events import device_of, drop_first, kind_of, session_of
+from actors.fleet.forwards import forward_ns
 from actors.fleet.histogram import bucket_of
 from actors.fleet.layout import (
     ADMITTED,
@@ -39,7 +34,6 @@ from actors.fleet.layout import (
     EVENTS,
     FAULT,
     FINISHED,
-    FIRST_SEQUENCE,
     FORWARD,
     FREE_TOKENS,
     HEADS,
@@ -47,11 +41,9 @@ from actors.fleet.layout import (
     LANE_CHOICE,
     LANE_CLOUD,
     MORE,
-    NEXT_SEQUENCE,
     NO_FAULT,
     NOW,
     OPEN,
-    PEAKS,
     PROMPTS,
     REFINING,
     REQUESTS_OUT,
@@ -61,7 +53,6 @@ from actors.fleet.layout import (
     STEP_ENDS,
     STEP_NS,
     STREAMED,
-    TAILS,
     TOKEN,
     TOKENS_OUT,
     WAITING,
@@ -70,23 +61,14 @@ from actors.fleet.layout import (
     Fleet,
     Table,
 )
-from actors.fleet.names import CLOUD_FIGURES, CLOUD_PEAKS, SERIES
+from actors.fleet.names import CLOUD_FIGURES, SERIES
+from actors.fleet.queues import append, get_ready, keep_first, take_first
+from actors.fleet.sessions import length_of, sessions_begin, template_of
 from actors.fleet.tally import bin_of
-from costeer.schedule import admit, fill_step
+from costeer.schedule import fill_step
 
-_FORWARDS, _ROWS, _FORWARD_NS, _SELECT_NS, _WAITED, _REFUSED = (
-    CLOUD + CLOUD_FIGURES.index(name)
-    for name in (
-        "forwards",
-        "rows",
-        "forward_ns",
-        "select_ns",
-        "waited_sessions",
-        "refused_sessions",
-    )
-)
-_PEAK_KV, _PEAK_WAITING, _PEAK_RUNNING = (
-    PEAKS + CLOUD_PEAKS.index(name) for name in ("kv_tokens", "waiting", "running")
+_FORWARDS, _ROWS, _FORWARD_NS, _SELECT_NS = (
+    CLOUD + CLOUD_FIGURES.index(name) for name in ("forwards", "rows", "forward_ns", "select_ns")
 )
 _BIN_FORWARDS, _BIN_ROWS, _BIN_FORWARD_NS, _BIN_WAITING, _BIN_RUNNING, _BIN_KV = (
     SERIES.index(name)
@@ -205,93 +187,6 @@ def hear(fleet: Fleet, books: Books, kind: int, device: int, session: int, now_n
         free(fleet, books, int(fleet.session[row, col.TEMPLATE]))
     elif kind == ALONE:
         finish(fleet, books, device, now_ns, LANE_CHOICE, length_of(fleet, books, device))
-
-
-def let_open(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
-    """Let a session in, have it wait for memory, or refuse it."""
-    engine, template = books.engine, template_of(fleet, books, device)
-    books.narrow[device, col.PENDING] = fleet.template[template, col.PROMPT]
-    waiting = engine[COUNTS + WAITING]
-    needs = fleet.template[template, col.NEEDS : col.NEEDS + 1]
-    fits = admit(needs, engine[FREE_TOKENS], fleet.max_sessions - engine[ADMITTED])
-    if waiting or fits == 0:
-        if waiting >= fleet.max_waiting:
-            books.engine[_REFUSED] += 1
-            be_refused(fleet, books, device, now_ns)
-            return
-        books.engine[_WAITED] += 1
-    append(books.engine, books.narrow, WAITING, device)
-    let_in(fleet, books)
-    raise_peak(engine, _PEAK_WAITING, engine[COUNTS + WAITING])
-
-
-def let_in(fleet: Fleet, books: Books) -> None:
-    """Reserve memory for those that wait, from the front, while it suffices."""
-    engine = books.engine
-    while engine[COUNTS + WAITING]:
-        device = engine[HEADS + WAITING]
-        template = template_of(fleet, books, device)
-        needs = fleet.template[template, col.NEEDS : col.NEEDS + 1]
-        if admit(needs, engine[FREE_TOKENS], fleet.max_sessions - engine[ADMITTED]) == 0:
-            return
-        take_first(books.engine, books.narrow, WAITING)
-        engine[FREE_TOKENS] -= fleet.template[template, col.NEEDS]
-        engine[ADMITTED] += 1
-        raise_peak(engine, _PEAK_KV, fleet.kv_tokens - engine[FREE_TOKENS])
-        raise_peak(engine, _PEAK_RUNNING, engine[ADMITTED])
-        get_ready(books.engine, books.narrow, device)
-
-
-def raise_peak(engine: Column, which: int, value: int) -> None:
-    """Keep the most of something."""
-    engine[which] = max(engine[which], value)
-
-
-def free(fleet: Fleet, books: Books, template: int) -> None:
-    """Take back what a session of this kind reserved."""
-    books.engine[FREE_TOKENS] += fleet.template[template, col.NEEDS]
-    books.engine[ADMITTED] -= 1
-    let_in(fleet, books)
-
-
-# --------------------------------------------------------------------------- queues
-
-
-def get_ready(engine: Column, narrow: Table, device: int) -> None:
-    """Put a device's session behind all that are ready."""
-    narrow[device, col.SEQUENCE] = engine[NEXT_SEQUENCE]
-    engine[NEXT_SEQUENCE] += 1
-    append(engine, narrow, DECODING if narrow[device, col.PENDING] == 1 else PROMPTS, device)
-
-
-def keep_first(engine: Column, narrow: Table, device: int) -> None:
-    """Put a session whose prompt was begun before all that are ready."""
-    engine[FIRST_SEQUENCE] -= 1
-    narrow[device, col.SEQUENCE] = engine[FIRST_SEQUENCE]
-    queue = DECODING if narrow[device, col.PENDING] == 1 else PROMPTS
-    narrow[device, col.NEXT] = engine[HEADS + queue]
-    if engine[COUNTS + queue] == 0:
-        engine[TAILS + queue] = device
-    engine[HEADS + queue] = device
-    engine[COUNTS + queue] += 1
-
-
-def append(engine: Column, narrow: Table, queue: int, device: int) -> None:
-    """Put a device at the end of a queue."""
-    if engine[COUNTS + queue]:
-        narrow[engine[TAILS + queue], col.NEXT] = device
-    else:
-        engine[HEADS + queue] = device
-    engine[TAILS + queue] = device
-    engine[COUNTS + queue] += 1
-
-
-def take_first(engine: Column, narrow: Table, queue: int) -> int:
-    """Take the first device from a queue."""
-    device = engine[HEADS + queue]
-    engine[HEADS + queue] = narrow[device, col.NEXT]
-    engine[COUNTS + queue] -= 1
-    return int(device)
 
 
 # --------------------------------------------------------------------------- steps

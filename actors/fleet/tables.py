@@ -19,8 +19,9 @@ from costeer.machine import EdgeChoose, EdgeDecode, EdgeSteer
 from costeer.messages import encode_error, open_bytes
 from costeer.methods import CloudRole, Prompt
 from costeer.opening import no_room
+from netsim.carriage import UNLIMITED
 from netsim.hardware.roofline import ForwardTerms
-from netsim.link import UNLIMITED, Link
+from netsim.link import Link
 from netsim.profiles import LinkProfile, drawn
 from netsim.random import seed_word
 from netsim.sharing import Discipline

@@ -12,7 +12,7 @@ from actors.metrics.states import DeviceStates
 from actors.plan import ArmPlan
 from actors.records import CENSORED, ByteMeter, News, RequestRow, TokenRow
 from costeer.machine import STAGES
-from netsim.link import UNLIMITED
+from netsim.carriage import UNLIMITED
 
 _NS = 1e-9
 

@@ -22,8 +22,9 @@ from costeer.methods import method_named
 from costeer.padding import PaddingConfig
 from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
+from netsim.carriage import serialise_ns
 from netsim.hardware import Fixed
-from netsim.link import Direction, serialise_ns
+from netsim.link import Direction
 from netsim.profiles import LinkProfile
 from netsim.random import Stream, uniform
 from netsim.wire import wire_cost

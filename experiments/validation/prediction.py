@@ -17,7 +17,8 @@ from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
 from experiments.validation.hosts import PathSpec
 from experiments.validation.peer import REQUEST_BYTES, Job
-from netsim.link import UNLIMITED, Direction, Link
+from netsim.carriage import UNLIMITED
+from netsim.link import Direction, Link
 from netsim.profiles import LinkProfile
 from netsim.sharing import Discipline
 from netsim.transport import TCP

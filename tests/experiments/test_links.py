@@ -13,8 +13,8 @@ from experiments import cli
 from experiments.links import class_links, shipped_model, shipped_rates
 from experiments.planning import plan_workload
 from experiments.results import load
+from netsim.carriage import UNLIMITED
 from netsim.errors import NetsimError
-from netsim.link import UNLIMITED
 from tests.experiments.small_runs import digests, run, scenario
 
 

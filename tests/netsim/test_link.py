@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim import link as link_module
+from netsim.carriage import UNLIMITED, serialise_ns
 from netsim.egress import Egress
 from netsim.errors import NetsimError
-from netsim.link import UNLIMITED, Bursts, Delivery, Direction, Link, serialise_ns
+from netsim.link import Bursts, Delivery, Direction, Link
 from netsim.profiles import make_profile
 from netsim.tcp import loss_probability
 from netsim.wire import wire_cost

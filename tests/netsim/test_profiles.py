@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsim.carriage import UNLIMITED
 from netsim.errors import NetsimError
-from netsim.link import UNLIMITED
 from netsim.profiles import PROFILES, drawn, fit_round_trip, link_for, make_profile, profile_named
 from netsim.random import Stream, exponential_array
 from netsim.trace import make_trace

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsim.carriage import serialise_ns
 from netsim.egress import Egress
 from netsim.errors import NetsimError
-from netsim.link import serialise_ns
 from netsim.sharing import SharedLinks, max_min_rates
 from netsim.wire import RAW_TCP, wire_cost
 

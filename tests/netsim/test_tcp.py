@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netsim.carriage import serialise_ns, sojourn_ns
 from netsim.compiled import compiled
 from netsim.egress import Egress
 from netsim.errors import NetsimError
 from netsim.heap import EventHeap, EventKind
-from netsim.link import Direction, Link, serialise_ns, sojourn_ns
+from netsim.link import Direction, Link
 from netsim.tcp import (
     MILLI,
     State,

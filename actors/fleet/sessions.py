@@ -1,0 +1,33 @@
+"""Where what is fixed of a compiled cell's sessions stands."""
+
+from __future__ import annotations
+
+from actors.fleet import columns as col
+from actors.fleet.layout import Books, Fleet
+
+
+def sessions_begin(fleet: Fleet, device: int) -> int:
+    """Return where a device's sessions begin."""
+    return device * fleet.each if fleet.each else fleet.first_session[device]
+
+
+def session_row(fleet: Fleet, books: Books, device: int) -> int:
+    """Return where what is fixed of a device's session stands."""
+    if len(fleet.session) == 1:
+        return 0
+    return sessions_begin(fleet, device) + int(books.narrow[device, col.SESSION])
+
+
+def template_of(fleet: Fleet, books: Books, device: int) -> int:
+    """Return what kind of session a device is in."""
+    return int(fleet.session[session_row(fleet, books, device), col.TEMPLATE])
+
+
+def length_of(fleet: Fleet, books: Books, device: int) -> int:
+    """Return how many tokens a device's session has."""
+    return int(fleet.session[session_row(fleet, books, device), col.LENGTH])
+
+
+def outcome_of(fleet: Fleet, books: Books, device: int, position: int) -> int:
+    """Return what becomes of a token of a device's session."""
+    return int(fleet.session[session_row(fleet, books, device), col.FIRST_ROW]) + position
