@@ -26,15 +26,17 @@ import numpy.typing as npt
 import torch
 
 from actors.models.architecture import architecture_of
+from actors.models.graphs import MAX_ROWS, Record, StepGraphs
 from actors.models.numerics import Numerics
 from actors.models.options import Head
 from actors.models.slots import SlotCache, as_indices
+from actors.models.transfer import download, upload
 from costeer.errors import ConfigError, LocalProtocolError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_MAX_ROWS = 256
+_MAX_ROWS = MAX_ROWS
 _MAX_TOKENS = 8192
 """What one call of the model takes: rows, and rows times the longest row's new tokens."""
 
@@ -49,9 +51,11 @@ class HostedModel:
         max_context: tokens that one sequence may have.
         name: what error messages call it.
         head: in what logits are computed.
+        record: how steps of decoding are recorded; each is asked for kernel by kernel if None.
 
     Raises:
-        ConfigError: the slot cache cannot host its architecture.
+        ConfigError: the slot cache cannot host its architecture, or steps of a model that is
+            spread over devices are to be recorded.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class HostedModel:
         max_context: int,
         name: str,
         head: Head = Head.MODEL,
+        record: Record | None = None,
     ) -> None:
         self._numerics = numerics
         self._shape = architecture_of(model.config, name)
@@ -84,12 +89,21 @@ class HostedModel:
         self.vocab_size = vocab_size
         self.max_context = max_context
         self.name = name
+        self._steps: StepGraphs | None = None
+        if record is not None:
+            if {*devices, self._entry, self._device} != {self._device}:
+                raise ConfigError(
+                    f"model {name}: steps of a model that is spread over devices cannot be"
+                    " recorded; choose decode: eager, or one device"
+                )
+            self._steps = StepGraphs(self.cache, self._step, self._device, record, name)
 
     def forward(
         self, slots: Sequence[int], starts: Sequence[int], tokens: Sequence[Sequence[int]]
     ) -> npt.NDArray[np.float32]:
         """As ``forward_tensor`` for each row's last token, with the logits brought to the host."""
-        logits: npt.NDArray[np.float32] = self.forward_tensor(slots, starts, tokens).cpu().numpy()
+        logits: npt.NDArray[np.float32]
+        (logits,) = download(self.forward_tensor(slots, starts, tokens))
         return logits
 
     @property
@@ -138,10 +152,15 @@ class HostedModel:
         with torch.inference_mode():
             for rows in _groups(slots_B, counts_B):
                 padded_BT = _padded([tokens[row] for row in rows.tolist()], counts_B[rows])
-                last = _last_tokens(counts_B[rows], wanted_B[rows])
-                found = self._group(slots_B[rows], starts_B[rows], counts_B[rows], padded_BT, last)
+                if self._steps is not None and padded_BT.shape[1] == 1:
+                    found = self._steps(slots_B[rows], starts_B[rows], padded_BT[:, 0])
+                else:
+                    last = _last_tokens(counts_B[rows], wanted_B[rows])
+                    found = self._group(
+                        slots_B[rows], starts_B[rows], counts_B[rows], padded_BT, last
+                    )
                 place_N = _ranges(ends_B[rows] - wanted_B[rows], wanted_B[rows])
-                logits_NV[torch.from_numpy(place_N).to(self._device)] = found
+                logits_NV[upload(place_N, self._device)] = found
         return logits_NV
 
     def _check_context(
@@ -165,18 +184,34 @@ class HostedModel:
     ) -> torch.Tensor:
         """Run one call of the model; the logits after ``wanted``, (row, token) of each."""
         attended = self.cache.plan(slots_B, starts_B, counts_B)
-        positions_BT = torch.from_numpy(
-            starts_B[:, None] + np.arange(padded_BT.shape[1], dtype=np.int64)
-        ).to(self._entry)
-        hidden = self._decoder(
-            input_ids=torch.from_numpy(padded_BT).to(self._entry),
+        positions_BT = upload(
+            starts_B[:, None] + np.arange(padded_BT.shape[1], dtype=np.int64), self._entry
+        )
+        hidden_BTH = self._decoded(upload(padded_BT, self._entry), positions_BT, attended)
+        rows, columns = (upload(each, self._device) for each in wanted)
+        return self._logits(hidden_BTH[rows, columns])
+
+    def _step(
+        self, ids_B1: torch.Tensor, positions_B1: torch.Tensor, attended: int
+    ) -> torch.Tensor:
+        """Run one call of the model for rows of one token; their logits."""
+        return self._logits(self._decoded(ids_B1, positions_B1, attended)[:, 0])
+
+    def _decoded(
+        self, ids_BT: torch.Tensor, positions_BT: torch.Tensor, attended: int
+    ) -> torch.Tensor:
+        """Hidden states, where the output layer is."""
+        hidden_BTH: torch.Tensor = self._decoder(
+            input_ids=ids_BT,
             position_ids=positions_BT,
             attention_mask=self._mask(positions_BT, attended),
             past_key_values=self.cache,
             use_cache=True,
         ).last_hidden_state.to(self._device)
-        rows, columns = (torch.from_numpy(each).to(self._device) for each in wanted)
-        logits_NV = self._head(hidden[rows, columns])
+        return hidden_BTH
+
+    def _logits(self, hidden_NH: torch.Tensor) -> torch.Tensor:
+        logits_NV = self._head(hidden_NH)
         if self._numerics is Numerics.BATCH_INVARIANT:
             logits_NV = _on_wire_grid(logits_NV)
         return logits_NV.to(torch.float32)

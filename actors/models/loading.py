@@ -15,10 +15,11 @@ from transformers.utils import logging as transformers_logging
 
 from actors.models.architecture import architecture_of
 from actors.models.forward import HostedModel, entry_device
+from actors.models.graphs import Record, recorded_on_cuda
 from actors.models.hub import check_folder, explained, one_line
 from actors.models.invariant import keep_float64
 from actors.models.numerics import Numerics
-from actors.models.options import HostOptions, Quantisation
+from actors.models.options import Decode, HostOptions, Quantisation
 from costeer.errors import ConfigError
 
 _PROBE = (1, 2, 3, 5, 8, 13)
@@ -74,7 +75,13 @@ def load(
     if numerics is Numerics.BATCH_INVARIANT:
         keep_float64(model, limit + _padding_room(limit))
     hosted = HostedModel(
-        model, numerics, vocab_size=kept, max_context=context, name=str(path), head=options.head
+        model,
+        numerics,
+        vocab_size=kept,
+        max_context=context,
+        name=str(path),
+        head=options.head,
+        record=_recorder(options),
     )
     _check_against(hosted, expected_V[:kept], _TOLERANCE[numerics])
     return hosted
@@ -84,6 +91,11 @@ def _weights(
     path: str | Path, config: PreTrainedConfig, numerics: Numerics, options: HostOptions
 ) -> PreTrainedModel:
     """Load a model's weights to where they are to live."""
+    if options.decode is Decode.GRAPHS and not options.device.startswith("cuda"):
+        raise ConfigError(
+            f"model {path}: decode: graphs are recorded on one CUDA device, not on"
+            f" {options.device}; choose decode: eager, or device: cuda"
+        )
     further = _placed(path, options) | _quantised(path, numerics, options)
     # A run shows its own progress; a bar per model and process would write over it.
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped there
@@ -102,6 +114,12 @@ def _weights(
         raise explained(path, "cannot be loaded", error) from error
     module.eval().requires_grad_(requires_grad=False)
     return model
+
+
+def _recorder(options: HostOptions) -> Record | None:
+    if options.decode is Decode.EAGER:
+        return None
+    return recorded_on_cuda(torch.device(options.device))
 
 
 def _placed(path: str | Path, options: HostOptions) -> dict[str, Any]:
@@ -181,7 +199,8 @@ def _check_against(
     probe = [int(token) % hosted.vocab_size for token in _PROBE]
     try:
         hosted.forward([slot], [0], [probe[:half]])
-        found_V = hosted.forward([slot], [half], [probe[half:]])[0]
+        hosted.forward([slot], [half], [probe[half:-1]])
+        found_V = hosted.forward([slot], [len(probe) - 1], [probe[-1:]])[0]
     except (AttributeError, TypeError, RuntimeError, IndexError) as error:
         # Whatever a layer asked of the cache that it does not have.
         raise ConfigError(

@@ -38,6 +38,15 @@ class Head(Enum):
     """In float32 (weights and hidden state widened): fewer ties, more bits on the wire."""
 
 
+class Decode(Enum):
+    """How a step of decoding is asked for."""
+
+    EAGER = "eager"
+    """Kernel by kernel."""
+    GRAPHS = "graphs"
+    """All at once, as a CUDA graph of the next larger power of two of rows and of context."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostOptions:
     """How a model is held.
@@ -47,9 +56,11 @@ class HostOptions:
         quantisation: how weights are kept.
         attention: which attention function is called.
         head: in what logits are computed.
+        decode: how a step of decoding is asked for.
     """
 
     device: str = "cpu"
     quantisation: Quantisation = Quantisation.NONE
     attention: Attention = Attention.SDPA
     head: Head = Head.MODEL
+    decode: Decode = Decode.EAGER

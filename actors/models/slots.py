@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from actors.models.transfer import upload
 from costeer.errors import LocalProtocolError
 
 _CONTEXT_QUANTUM = 64
@@ -72,6 +73,12 @@ class SlotCache:
         self._free = list(range(slots - 1, -1, -1))
         self._plans: dict[torch.device, _Plan] = {}
         self._attended = 0
+        self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        """Grows whenever the store moves to other memory."""
+        return self._generation
 
     @property
     def slots_used(self) -> int:
@@ -146,6 +153,45 @@ class SlotCache:
         the rows' context is cropped to.
 
         Raises:
+            LocalProtocolError: as ``admit``.
+        """
+        self._attended = self.admit(slots_B, starts_B, counts_B)
+        first = int(slots_B[0])
+        # Slots in a row are read through a view; anything else costs a copy per layer.
+        in_a_row = int(slots_B[-1]) - first == len(slots_B) - 1
+        view = slice(first, first + len(slots_B)) if in_a_row else None
+        new = int(counts_B.max())
+        self._plans = {
+            device: _plan_on(device, slots_B, starts_B, new, view) for device in set(self._devices)
+        }
+        return self._attended
+
+    def address(
+        self, device: torch.device, slots_B: torch.Tensor, positions_B: torch.Tensor, context: int
+    ) -> None:
+        """Point the next forward at rows of one token each that the device itself looks up.
+
+        What is written and read is what the tensors hold when the forward runs, which may be many
+        times; ``admit`` is told of each of them.
+
+        Args:
+            device: where the store and the tensors are.
+            slots_B: where each row is.
+            positions_B: of its new token.
+            context: tokens of each slot that are read; the store holds them.
+        """
+        self._attended = context
+        self._plans = {device: _Plan(slots_B, positions_B, slots_B)}
+
+    def admit(
+        self,
+        slots_B: npt.NDArray[np.int64],
+        starts_B: npt.NDArray[np.int64],
+        counts_B: npt.NDArray[np.int64],
+    ) -> int:
+        """Take note of what rows are about to write, and make room; returns what they attend to.
+
+        Raises:
             LocalProtocolError: slots not in use or not in increasing order, or a start beyond
                 a slot's tokens.
         """
@@ -156,22 +202,13 @@ class SlotCache:
                 f"cache: rows start at {starts_B.tolist()}, "
                 f"slots hold {self._length_S[slots_B].tolist()} tokens"
             )
-        new = int(counts_B.max())
-        self._attended = int((starts_B + counts_B).max())
-        written = int(starts_B.max()) + new
+        written = int(starts_B.max()) + int(counts_B.max())
         if written > self.context:
             doubled = max(written, 2 * self.context)
             context = -(-doubled // _CONTEXT_QUANTUM) * _CONTEXT_QUANTUM
             self._grow(len(self._length_S), context)
-        first = int(slots_B[0])
-        # Slots in a row are read through a view; anything else costs a copy per layer.
-        in_a_row = int(slots_B[-1]) - first == len(slots_B) - 1
-        view = slice(first, first + len(slots_B)) if in_a_row else None
-        self._plans = {
-            device: _plan_on(device, slots_B, starts_B, new, view) for device in set(self._devices)
-        }
         self._length_S[slots_B] = starts_B + counts_B
-        return self._attended
+        return int((starts_B + counts_B).max())
 
     def update(
         self, keys_BHTD: torch.Tensor, values_BHTD: torch.Tensor, layer: int, *_: object
@@ -192,6 +229,7 @@ class SlotCache:
 
     def _grow(self, slots: int, context: int) -> None:
         old_slots, old_context = len(self._length_S), self.context
+        self._generation += 1
         for layer, old in enumerate(self._store_L):
             _, _, heads, _, head_dim = old.shape
             store = old.new_zeros((2, slots, heads, context, head_dim))
@@ -213,8 +251,7 @@ def _plan_on(
     new: int,
     view: slice | None,
 ) -> _Plan:
-    slots = torch.from_numpy(slots_B).to(device)
-    starts = torch.from_numpy(starts_B).to(device)
+    slots, starts = upload(slots_B, device), upload(starts_B, device)
     read = slots if view is None else view
     if new == 1:
         return _Plan(slots, starts, read)

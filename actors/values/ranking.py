@@ -2,9 +2,10 @@
 
 A whole step's rows are rounded, ranked by the accelerator's own top-k and summed there; ids, values
 and logsumexp of the ranks that are asked for come over, and are encoded as ever. Top-k does not say
-which of equal logits it takes, so the last rank's equals are chosen anew, the lowest ids first: the
-frames are those of the other path, byte for byte (the logsumexp is a float32 rounded from float64
-on both; sums in another order could differ in its last bit, once in some ten million rows).
+which of equal logits it takes, so it ranks integers that have no equals: the rounded logit above,
+the id below, the lowest id as the largest. The frames are those of the other path, byte for byte
+(the logsumexp is a float32 rounded from float64 on both; sums in another order could differ in its
+last bit, once in some ten million rows).
 
 Legend: B rows, V vocabulary, R ranks.
 """
@@ -14,10 +15,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeGuard
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from actors.models.transfer import download
 from costeer.codec.core import ComposedCodec
 from costeer.errors import LocalProtocolError
 
@@ -51,34 +51,32 @@ class DeviceRanker:
         Raises:
             LocalProtocolError: a row holds NaN or infinity.
         """
-        if not bool(torch.isfinite(logits_BV).all()):
-            raise LocalProtocolError("a row of logits holds NaN or infinity and cannot be sent")
         rounded_BV = logits_BV.to(self._grid).to(torch.float32)
-        lse_B = torch.logsumexp(rounded_BV.double(), dim=1).to(torch.float32).cpu().tolist()
+        lse_B = torch.logsumexp(rounded_BV.double(), dim=1).to(torch.float32)
         most = max((last for _, last in ranges if last < self._codec.vocab_size), default=1)
-        best_BR = torch.topk(rounded_BV, most, dim=1)
-        values_BR, ids_BR = best_BR.values.cpu().numpy(), best_BR.indices.cpu().numpy()
+        ids_BR = torch.topk(_without_equals(rounded_BV), most, dim=1).indices
+        best_BR = rounded_BV.gather(1, ids_BR)
+        finite = torch.isfinite(logits_BV).all()
+        # Asked for together and waited for once: each wait leaves the accelerator idle.
+        host_BR, values_BR, sums_B, fine = download(ids_BR.to(torch.int32), best_BR, lse_B, finite)
+        if not fine:
+            raise LocalProtocolError("a row of logits holds NaN or infinity and cannot be sent")
         payloads = []
         for row, (first, last) in enumerate(ranges):
             if last == self._codec.vocab_size:
-                payloads.append(self._codec.encode(logits_BV[row].cpu().numpy(), first, last))
+                (logits_V,) = download(logits_BV[row])
+                payloads.append(self._codec.encode(logits_V, first, last))
                 continue
-            ids_R = _lowest_of_equals(rounded_BV[row], ids_BR[row], values_BR[row], last)
-            logits_R = rounded_BV[row][torch.from_numpy(ids_R).to(rounded_BV.device)].cpu().numpy()
-            order_R = np.lexsort((ids_R, -logits_R))
-            ranked = ids_R[order_R].astype(np.int32), logits_R[order_R]
-            payloads.append(self._codec.encode_ranked(*ranked, lse_B[row], first))
+            ranked = host_BR[row, :last], values_BR[row, :last]
+            payloads.append(self._codec.encode_ranked(*ranked, float(sums_B[row]), first))
         return payloads
 
 
-def _lowest_of_equals(
-    rounded_V: torch.Tensor,
-    ids_R: npt.NDArray[np.int64],
-    values_R: npt.NDArray[np.float32],
-    last: int,
-) -> npt.NDArray[np.int64]:
-    """Ids of ranks [0, last): everything above the last rank's logit, and its lowest equals."""
-    worst = values_R[last - 1]
-    above_R = ids_R[:last][values_R[:last] > worst]
-    equal = torch.nonzero(rounded_V == float(worst)).flatten()[: last - len(above_R)]
-    return np.concatenate((above_R, equal.cpu().numpy()))
+def _without_equals(rounded_BV: torch.Tensor) -> torch.Tensor:
+    """Return int64s in the order of the logits, and of equal ones the lowest id's the largest."""
+    # A float's bits grow with it where it is positive and fall where it is not; -0 is 0.
+    bits_BV = (rounded_BV + 0.0).view(torch.int32)
+    ordered_BV = bits_BV ^ ((bits_BV >> 31) & 0x7FFF_FFFF)
+    width = rounded_BV.shape[1]
+    below_V = torch.arange(width - 1, -1, -1, device=rounded_BV.device)
+    return (ordered_BV.to(torch.int64) << 32) | below_V

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from actors.models.numerics import Numerics
-from actors.models.options import Attention, Head, HostOptions, Quantisation
+from actors.models.options import Attention, Decode, Head, HostOptions, Quantisation
 from costeer.errors import ConfigError
 from experiments.scenario.section import Section
 
@@ -37,6 +37,8 @@ class HfModel(Section):
     """`sdpa`, or `eager` (for models that cap attention logits, such as Gemma 2)."""
     head: Head = Head.MODEL
     """In what logits are computed: the `model`'s numerics, or `fp32`."""
+    decode: Decode = Decode.EAGER
+    """Steps of decoding: `eager`, or `graphs` (recorded as CUDA graphs; on one GPU)."""
 
     @property
     def location(self) -> str:
@@ -60,7 +62,7 @@ class HfModel(Section):
     @property
     def options(self) -> HostOptions:
         """How its host holds it."""
-        return HostOptions(self.device, self.quantisation, self.attention, self.head)
+        return HostOptions(self.device, self.quantisation, self.attention, self.head, self.decode)
 
 
 class OpenAiModel(Section):
