@@ -14,7 +14,7 @@ POINTS ?= 24
 MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz chaos soak validate-network validate-fleet screenshots lock clean
+.PHONY: help setup demo test lint bench bench-gpu fuzz chaos soak validate-network validate-fleet screenshots lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -48,6 +48,9 @@ test: lint ## Linters, types, import contract and tests
 
 bench: $(STAMP) ## Measure; results go to bench.json
 	$(VENV)/bin/costeer bench --out $(BENCH)
+
+bench-gpu: $(STAMP) ## Steps of a 7B-shaped model on a GPU; says so where there is none
+	$(VENV)/bin/costeer bench --only gpu --out bench-gpu.json
 
 fuzz: $(STAMP) ## Hostile bytes: a million damaged frames (FRAMES=...)
 	$(PY) -m experiments.fuzz --frames $(FRAMES) --seed 7

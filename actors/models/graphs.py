@@ -47,7 +47,7 @@ def recorded_on_cuda(device: torch.device) -> Record:
     pool = torch.cuda.graph_pool_handle()
 
     def record(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
-        aside = torch.cuda.Stream(device)
+        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch does not annotate it
         aside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(aside):
             for _ in range(_WARM_UPS):

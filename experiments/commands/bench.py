@@ -12,7 +12,7 @@ from typing import Any
 
 from experiments.commands.options import AddCommand, check_writable, count, write_file
 
-MODULES = ("codec", "slots", "links", "drivers", "peers", "cells", "cluster")
+MODULES = ("codec", "slots", "links", "drivers", "peers", "cells", "cluster", "gpu")
 """Modules of `experiments.bench`, in the order in which they run."""
 
 
@@ -88,16 +88,22 @@ def _table(rows: list[dict[str, Any]]) -> str:
             *column("ids bound", "ids_bound_bytes", 1.0, 0, "bytes"),
             *column("of a bare loop", "share", 100.0, 0, "%"),
             *column("speed-up", "speedup", 1.0, 1, "×"),
+            *column("of the floor", "floor_share", 100.0, 0, "%"),
+            *column("of a step", "step_share", 100.0, 1, "%"),
+            *column("roofline's error", "roofline_error", 100.0, 0, "%"),
             *([Column("target", targets)] if any(targets) else []),
         ]
     )
 
 
 def _target(row: dict[str, Any]) -> str:
-    """What a figure is to reach: a share or a speed-up at least, a time at most."""
+    """What a figure is to reach: some shares and a speed-up at least, others and a time at most."""
     target = row.get("target")
     if target is None:
         return ""
     if "speedup" in row:
         return f"≥ {target:g} ×"
-    return f"≥ {target * 100:.0f} %" if "share" in row else f"≤ {target * 1e6:g} µs"
+    if "step_share" in row:
+        return f"≤ {target * 100:.0f} %"
+    at_least = "share" in row or "floor_share" in row
+    return f"≥ {target * 100:.0f} %" if at_least else f"≤ {target * 1e6:g} µs"
