@@ -59,8 +59,8 @@ class Sizes:
 def run(repeats: int = 20) -> list[dict[str, Any]]:
     """Rows of `bench`, `case`, `repeats` and `median_s`, and more by their kind.
 
-    That is `tokens_per_s`, `floor_s` and `floor_share` (of a step over the floor), `step_share` (of what is
-    selected and encoded, over the step), `roofline_s` and `roofline_error` (signed), `target`.
+    That is `tokens_per_s`, `floor_s` and `floor_share` (the floor over a step), `step_share` (what
+    is selected and encoded, over a step), `roofline_s` and `roofline_error` (signed), `target`.
     """
     import torch  # noqa: PLC0415 - heavy, as is what follows
 
