@@ -8,10 +8,11 @@ from typing import Protocol
 
 from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spec
 from actors.progress import Progress
-from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
+from actors.records import CENSORED, NO_REPLICA, ByteMeter, RequestRow, TokenRow
 from costeer.endpoint import Endpoint
 from costeer.machine import TokenRecord
 from costeer.machines import device_machine
+from costeer.methods import CloudRole
 from netsim.egress import Egress
 from netsim.link import Delivery, Link
 from netsim.profiles import link_for
@@ -119,6 +120,7 @@ class DeviceRun:
         "last_ns",
         "machine",
         "plan",
+        "replica",
     )
 
     def __init__(self, plan: DevicePlan, carrier: Carrier, epoch: int = 0) -> None:
@@ -136,6 +138,8 @@ class DeviceRun:
         self.last_ns = 0
         """When the session's last token was chosen; its arrival where it has none."""
         self.machine: Endpoint | None = None
+        self.replica = plan.replica
+        """That serves it."""
         self._index = -1
         self._arrival_ns = 0
         self._tokens: list[int] = []
@@ -144,6 +148,7 @@ class DeviceRun:
 
     def begin(self, arm: ArmPlan, terms: CodecTerms, intended_ns: int) -> None:
         """Open the session of the next request."""
+        self._note_cloud(arm)
         self._turn_to_next(intended_ns)
         spec = session_spec(arm, self.plan, self._index, terms, self.epoch)
         self.machine = device_machine(spec)
@@ -168,6 +173,7 @@ class DeviceRun:
         Returns:
             Why it has ended, where these are all: its machine has nothing left to do.
         """
+        self._note_cloud(arm)
         spec = session_spec(arm, self.plan, self._index, terms, self.epoch)
         if not spec.eos.isdisjoint(self._tokens):
             return "eos"
@@ -175,6 +181,10 @@ class DeviceRun:
             return "length"
         self.machine = device_machine(replace(spec, chosen=tuple(self._tokens)))
         return ""
+
+    def _note_cloud(self, arm: ArmPlan) -> None:
+        if arm.arm.method.cloud is CloudRole.ABSENT:
+            self.replica = NO_REPLICA
 
     @property
     def session(self) -> int:
@@ -198,7 +208,9 @@ class DeviceRun:
         self._tokens.append(record.token)
         self._refuted += record.refuted
         self.last_ns = now_ns
-        return TokenRow(self.plan.device, self._index, now_ns, record, moved, payloads)
+        return TokenRow(
+            self.plan.device, self._index, now_ns, record, moved, payloads, self.replica
+        )
 
     def close(self, reason: str, now_ns: int, *, failed: bool = False) -> RequestRow:
         """Book the end of the session."""
@@ -221,6 +233,7 @@ class DeviceRun:
             moved=self._total,
             closing=closing,
             refuted=tuple(self._refuted),
+            replica=self.replica,
         )
 
     def censor(self, now_ns: int) -> list[RequestRow]:

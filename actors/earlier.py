@@ -83,7 +83,13 @@ def _token(row: Mapping[str, Any]) -> TokenRow:
     )
     payloads: Sequence[int] = row["round_payload_bytes"] or ()
     return TokenRow(
-        row["device"], row["request"], row["chosen_at_ns"], record, _meter(row), tuple(payloads)
+        row["device"],
+        row["request"],
+        row["chosen_at_ns"],
+        record,
+        _meter(row),
+        tuple(payloads),
+        row["replica"],
     )
 
 
@@ -101,6 +107,7 @@ def _request(row: Mapping[str, Any]) -> RequestRow:
         reason=row["reason"],
         failed=row["failed"],
         moved=_meter(row),
+        replica=row["replica"],
     )
 
 

@@ -1,4 +1,4 @@
-"""The network of a simulated run: every device's link, what devices share, the cloud's way out.
+"""The network of a simulated run: every device's link, what devices share, replicas' ways out.
 
 Where everything is served first in, first out, an arrival is known when its frame is sent. Under
 processor sharing it depends on who comes later: then the frame is handed to the fluid model, and
@@ -31,7 +31,7 @@ class _Way:
     """One device's way in one direction, beside its own link.
 
     Args:
-        path: what it shares with others under processor sharing.
+        path: what it shares with others under processor sharing, a replica's egress not counted.
         cell: what it shares with others first in, first out; None for nothing.
         ordered: whether frames arrive in the order in which they were sent.
         last_ns: when the frame sent last arrives.
@@ -46,14 +46,15 @@ class _Way:
 class Network:
     """Carries frames between devices and cloud."""
 
-    __slots__ = ("_down", "_egress", "_shared", "_shares_egress", "_up")
+    __slots__ = ("_down", "_egresses", "_shared", "_shares_egress", "_up")
 
     def __init__(self, plan: ArmPlan) -> None:
         """Lay it out, idle."""
         sharing = plan.egress_discipline is Discipline.PS and plan.egress_bps != UNLIMITED
         self._shares_egress = sharing
-        self._egress = CloudEgress(UNLIMITED if sharing else plan.egress_bps)
-        capacity_bps = [plan.egress_bps] if sharing else []
+        fifo_bps = UNLIMITED if sharing else plan.egress_bps
+        self._egresses = [CloudEgress(fifo_bps) for _ in range(plan.replicas)]
+        capacity_bps = [plan.egress_bps] * plan.replicas if sharing else []
         cells: dict[tuple[str, int], _Way] = {}
 
         def way(device: DevicePlan, name: str, direction: Direction) -> _Way:
@@ -68,23 +69,24 @@ class Network:
                     capacity_bps.append(rate_bps)
                 elif rate_bps != UNLIMITED and cell is not None:
                     made.cell = Egress(rate_bps)
-            path = (0, *cells[key].path) if sharing and name == "down" else cells[key].path
-            return _Way(path, cells[key].cell, device.link.transport.ordered)
+            return _Way(cells[key].path, cells[key].cell, device.link.transport.ordered)
 
         self._down = {each.device: way(each, "down", each.link.down) for each in plan.devices}
         self._up = {each.device: way(each, "up", each.link.up) for each in plan.devices}
         self._shared = SharedLinks[Callable[[int], None]](capacity_bps)
 
-    @property
-    def egress_busy_ns(self) -> int:
-        """How long the cloud's way out was sending."""
-        return self._shared.busy_ns[0] if self._shares_egress else self._egress.busy_ns
+    def egress_busy_ns(self, replica: int = 0) -> int:
+        """How long a replica's way out was sending."""
+        if self._shares_egress:
+            return self._shared.busy_ns[replica]
+        return self._egresses[replica].busy_ns
 
     def up(self, access: AccessLink, now_ns: int, frame_bytes: int, deliver: Deliver) -> None:
         """Send a frame up; `deliver` is called as soon as its arrival is known."""
         sent = access.up(now_ns, frame_bytes)
         device = access.device
-        self._cross(("up", device), self._up[device], now_ns, sent, deliver)
+        way = self._up[device]
+        self._cross(("up", device, 0), way, way.path, now_ns, sent, deliver)
 
     def down(
         self,
@@ -93,12 +95,15 @@ class Network:
         frame_bytes: int,
         payload_bytes: int,
         deliver: Deliver,
+        replica: int = 0,
     ) -> None:
         """Send a frame down; `deliver` is called as soon as its arrival is known."""
-        left_ns = self._egress.depart(now_ns, frame_bytes)
+        left_ns = self._egresses[replica].depart(now_ns, frame_bytes)
         sent = access.down(left_ns, frame_bytes, payload_bytes)
         device = access.device
-        self._cross(("down", device), self._down[device], left_ns, sent, deliver)
+        way = self._down[device]
+        path = (replica, *way.path) if self._shares_egress else way.path
+        self._cross(("down", device, replica), way, path, left_ns, sent, deliver)
 
     def next_event_ns(self) -> int | None:
         """When to call `advance` next; None while all arrivals are known."""
@@ -110,11 +115,17 @@ class Network:
             crossed(done_ns)
 
     def _cross(
-        self, flow: tuple[str, int], way: _Way, now_ns: int, sent: Delivery, deliver: Deliver
+        self,
+        flow: tuple[str, int, int],
+        way: _Way,
+        path: tuple[int, ...],
+        now_ns: int,
+        sent: Delivery,
+        deliver: Deliver,
     ) -> None:
         arrive = partial(_arrive, way, sent, deliver)
-        if way.path:
-            self._shared.add(now_ns, flow, way.path, sent.wire_bytes, arrive)
+        if path:
+            self._shared.add(now_ns, flow, path, sent.wire_bytes, arrive)
         elif way.cell is not None:
             arrive(now_ns)
         else:

@@ -18,6 +18,8 @@ from netsim.profiles import LinkProfile
 from netsim.sharing import Discipline
 
 REQUEST_BITS = 12
+MOST_NAMED = 1 << (32 - REQUEST_BITS)
+"""Devices whose sessions a frame's ids can tell apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class DevicePlan:
         arrivals_ns: open loop: when each request comes, whether or not the one before has ended
             (it then waits at the device); None in a closed loop.
         cell: what it shares with other devices of its class; None for a link of its own.
+        replica: number of the replica that serves it.
     """
 
     device: int
@@ -75,6 +78,7 @@ class DevicePlan:
     think_ns: tuple[int, ...]
     arrivals_ns: tuple[int, ...] | None = None
     cell: Cell | None = None
+    replica: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,12 @@ class ArmPlan:
         eos: ids that end a text; empty to run every request to its limit.
         refine: what a device does when a choice is not certified.
         padding: buckets of frame sizes.
-        limits: what the cloud engine may use.
-        egress_bps: the cloud's way out; 0 for no limit.
+        limits: what the engine of a replica may use.
+        egress_bps: a replica's way out; 0 for no limit.
         egress_discipline: how devices share it.
         until_ns: simulated time at which everything stops; 0 to run to every session's end.
         speculation: how devices draft; None: one exchange a token.
+        replicas: copies of the large model.
     """
 
     arm: ArmSpec
@@ -106,6 +111,7 @@ class ArmPlan:
     egress_discipline: Discipline = Discipline.FIFO
     until_ns: int = 0
     speculation: SpeculationConfig | None = None
+    replicas: int = 1
 
     def new_tokens(self, request: Request) -> int:
         """Return the most tokens of a request's answer."""
@@ -177,10 +183,10 @@ def session_id(device: int, request: int) -> int:
     Raises:
         ConfigError: a million devices and 4,096 requests each are what a frame's 32 bits hold.
     """
-    if request >> REQUEST_BITS or device >> (32 - REQUEST_BITS):
+    if request >> REQUEST_BITS or device >= MOST_NAMED:
         raise ConfigError(
-            f"device {device}, request {request}: at most {1 << (32 - REQUEST_BITS)} devices"
-            f" with {1 << REQUEST_BITS} requests each fit one replica"
+            f"device {device}, request {request}: at most {MOST_NAMED} devices"
+            f" with {1 << REQUEST_BITS} requests each can be told apart"
         )
     return device << REQUEST_BITS | request
 

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from actors.sight import Sight
-from costeer.cloud import EngineCounters
 from costeer.errors import ConfigError
 from costeer.machine import TokenRecord
+from costeer.serving import EngineCounters, merged
 
 CENSORED = "censored"
 """The ``reason`` of a request that the end of the run cut off."""
+NO_REPLICA = -1
+"""Who serves a method without a cloud."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class TokenRow:
         moved: bytes since the previous token of the session.
         payloads: sizes of its LOGITS payloads, round by round, in bytes; empty where nothing was
             steered. They make ``moved.payload_bytes_down``.
+        replica: number of the replica that served it; ``NO_REPLICA`` for none.
     """
 
     device: int
@@ -69,6 +72,7 @@ class TokenRow:
     record: TokenRecord
     moved: ByteMeter
     payloads: tuple[int, ...] = ()
+    replica: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class RequestRow:
         moved: all bytes of the session.
         closing: those of them that came after its last token.
         refuted: ids that the cloud was told as drafts and that were not chosen.
+        replica: number of the replica that served it last; ``NO_REPLICA`` for none.
     """
 
     device: int
@@ -106,6 +111,21 @@ class RequestRow:
     moved: ByteMeter
     closing: ByteMeter = field(default_factory=ByteMeter)
     refuted: tuple[int, ...] = ()
+    replica: int = 0
+
+
+@dataclass(slots=True)
+class ReplicaRun:
+    """What one replica did in an arm.
+
+    Args:
+        engine: what its engine counted: rows of each forward, in order (its composition), frames
+            dropped, sessions refused and timed out.
+        egress_busy_ns: how long its egress was sending.
+    """
+
+    engine: EngineCounters = field(default_factory=EngineCounters)
+    egress_busy_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -116,9 +136,7 @@ class ArmRun:
         tokens: one row per token.
         requests: one row per request.
         end_ns: the arm's last instant.
-        engine: what the cloud engine counted: rows of each forward, in order (its composition),
-            frames dropped, sessions refused and timed out.
-        egress_busy_ns: how long the cloud's egress was sending.
+        replicas: what each replica did; empty for methods without a cloud.
         lateness_ns: live only: how late each frame was handed over, against its deadline.
         messages: live only: that crossed between the shards and the cloud with frames in them.
         complete: False when the run was stopped before its end.
@@ -127,11 +145,20 @@ class ArmRun:
     tokens: list[TokenRow] = field(default_factory=list)
     requests: list[RequestRow] = field(default_factory=list)
     end_ns: int = 0
-    engine: EngineCounters = field(default_factory=EngineCounters)
-    egress_busy_ns: int = 0
+    replicas: list[ReplicaRun] = field(default_factory=list)
     lateness_ns: list[int] = field(default_factory=list)
     messages: int = 0
     complete: bool = True
+
+    @property
+    def engine(self) -> EngineCounters:
+        """What the engines counted, all together; batches one replica after the other."""
+        return merged([each.engine for each in self.replicas])
+
+    @property
+    def egress_busy_ns(self) -> int:
+        """How long the replicas' egresses were sending, all together."""
+        return sum(each.egress_busy_ns for each in self.replicas)
 
     def sort(self) -> None:
         """Put the rows in canonical order: by device, request, position."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from costeer.cloud import CloudEngine, EngineLimits
+
+_NOTHING: dict[str, Any] = {"batches": ()}
+"""Sums begin here, or at 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,17 @@ class Sight:
     now_ns: int = 0
     cloud: CloudLook | None = None
     lateness_ns: tuple[int, ...] = ()
+
+
+def together(looks: Sequence[CloudLook]) -> CloudLook | None:
+    """Return how several engines stand, all together; None for none."""
+    if not looks:
+        return None
+    total = {
+        item.name: sum((getattr(each, item.name) for each in looks), _NOTHING.get(item.name, 0))
+        for item in fields(CloudLook)
+    }
+    return CloudLook(**total)
 
 
 class Lookout:

@@ -28,11 +28,12 @@ from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.machine import STAGES
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of the run directory: names and meanings of its files and columns."""
 
-READABLE_VERSIONS = (1, 2, SCHEMA_VERSION)
-"""Versions that this program reads; 1 has no ``round_payload_bytes``, 1 and 2 have no drafts."""
+READABLE_VERSIONS = (1, 2, 3, SCHEMA_VERSION)
+"""Versions that this program reads; 1 has no ``round_payload_bytes``, 1 and 2 have no drafts, 1 to
+3 have no ``replica``."""
 
 STAGE_COLUMNS = tuple(f"stage_{stage}_ns" for stage in STAGES)
 """Columns of ``tokens`` whose sum is ``latency_ns``."""
@@ -45,6 +46,7 @@ TOKEN_COLUMNS = (
     "device",
     "request",
     "session",
+    "replica",
     "position",
     "token",
     "chosen_at_ns",
@@ -67,6 +69,7 @@ REQUEST_COLUMNS = (
     "device",
     "request",
     "session",
+    "replica",
     "prompt_id",
     "link_class",
     "device_class",
@@ -104,6 +107,7 @@ def token_columns(arm: int, keys: Mapping[str, str], rows: Sequence[TokenRow]) -
             row.device,
             row.request,
             record.session,
+            row.replica,
             record.position,
             record.token,
             row.chosen_at_ns,
@@ -152,6 +156,7 @@ def request_columns(
             row.device,
             row.request,
             row.session,
+            row.replica,
             row.prompt_id,
             row.link_class,
             row.device_class,

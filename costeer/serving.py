@@ -111,6 +111,15 @@ class EngineCounters:
     wasted_tokens: int = 0
 
 
+def merged(counters: Sequence[EngineCounters]) -> EngineCounters:
+    """Return what several engines did together; their peaks are added up, whenever they were."""
+    total = EngineCounters()
+    for item in fields(EngineCounters):
+        values = [getattr(each, item.name) for each in counters]
+        setattr(total, item.name, sum(values, [] if item.name == "batches" else 0))
+    return total
+
+
 class State(Enum):
     """Where a session stands; the table in ``cloud`` has the transitions."""
 

@@ -96,7 +96,7 @@ def _live(
     The laboratory may have more shards than the scenario asks for; both runs use its own number.
     """
     laboratory = Laboratory(
-        pair.cloud,
+        pair.clouds,
         pair.shards[: scenario.fleet.shards],
         pair.cloud_name,
         pair.edge_name,

@@ -37,18 +37,23 @@ class Laboratory:
     """Hosts that are up.
 
     Args:
-        cloud: the large model's actor.
+        clouds: the large model's actors, one for each replica.
         shards: the small model's actors.
         cloud_name: what computes the large model's values, for reports.
         edge_name: the same for the small model.
         port: where they live.
     """
 
-    cloud: Handle
+    clouds: tuple[Handle, ...]
     shards: tuple[Handle, ...]
     cloud_name: str
     edge_name: str
     port: Port
+
+    @property
+    def cloud(self) -> Handle:
+        """The first replica's actor: what is measured of it holds of all."""
+        return self.clouds[0]
 
     @property
     def recoveries(self) -> Sequence[Recovery]:
@@ -61,7 +66,7 @@ class Laboratory:
         Raises:
             LocalProtocolError: the hosts do not agree on it.
         """
-        hosts = (self.cloud, *self.shards)
+        hosts = (*self.clouds, *self.shards)
         sizes = set(gather([host.submit("begin_arm", arm) for host in hosts]))
         size = sizes.pop()
         if sizes or not isinstance(size, int):
@@ -81,7 +86,7 @@ def open_laboratory(
     """Bring up the hosts that a scenario needs, and end them afterwards.
 
     Args:
-        scenario: says where values come from and how many shards there are.
+        scenario: says where values come from, and how many replicas and shards there are.
         address: ``none`` for this process, else what ``cluster.ray_port.RayPort`` takes.
         prepare: given the port before any host is made.
 
@@ -90,10 +95,10 @@ def open_laboratory(
     """
     if scenario.way == "fleet":
         address = NO_CLUSTER  # no host computes anything
-    shards = scenario.fleet.shards
+    replicas, shards = scenario.cloud.replicas, scenario.fleet.shards
     cloud_gpus, edge_gpus = _gpus(scenario)
-    gpus = cloud_gpus + shards * edge_gpus
-    with open_port(address, actors=shards + 1, gpus=gpus) as port:
+    gpus = replicas * cloud_gpus + shards * edge_gpus
+    with open_port(address, actors=replicas + shards, gpus=gpus) as port:
         prepare(port)
         yield start_hosts(scenario, port)
 
@@ -132,7 +137,7 @@ def start_hosts(scenario: Scenario, port: Port, shadow: Shadow | None = None) ->
     """Make the actors of a scenario's hosts.
 
     Args:
-        scenario: says what they host and how many shards there are.
+        scenario: says what they host, and how many replicas and shards there are.
         port: where they live.
         shadow: given to both sides, which have to live in this process to share it.
 
@@ -153,11 +158,14 @@ def start_hosts(scenario: Scenario, port: Port, shadow: Shadow | None = None) ->
     shards = scenario.fleet.shards
     # A live shard pulls while another pushes; one thread more for the driver's own calls.
     cloud_gpus, edge_gpus = _gpus(scenario)
-    cloud = port.start(CloudActor, make_cloud, threads=2 * shards + 1, gpus=cloud_gpus)
+    clouds = tuple(
+        port.start(CloudActor, make_cloud, threads=2 * shards + 1, gpus=cloud_gpus)
+        for _ in range(scenario.cloud.replicas)
+    )
     edges = tuple(
         port.start(EdgeActor, make_edge, threads=2, gpus=edge_gpus) for _ in range(shards)
     )
-    return Laboratory(cloud, edges, *names, port)
+    return Laboratory(clouds, edges, *names, port)
 
 
 def _gpus(scenario: Scenario) -> tuple[float, float]:

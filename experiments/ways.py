@@ -16,7 +16,7 @@ from actors.recall import Recall, RecallingCloud, RecallingEdge
 from actors.records import ArmRun, Recorder
 from actors.values.port import ArmSpec
 from actors.values.witness import Witnessed
-from actors.virtual import VirtualDriver
+from actors.virtual.driver import VirtualDriver
 from costeer.methods import CloudRole
 from experiments.calibration import PairCalibration
 from experiments.hosting import Laboratory
@@ -91,9 +91,17 @@ def _begin(
 ) -> tuple[Drive, dict[str, str]]:
     """Prepare an arm on a laboratory's hosts, in the scenario's way."""
     method = plan.arm.method
-    cloud: Handle | None = laboratory.cloud if method.cloud is not CloudRole.ABSENT else None
+    clouds: Sequence[Handle] = laboratory.clouds if method.cloud is not CloudRole.ABSENT else ()
     if scenario.way == "live":
-        live = partial(run_live, plan, terms, cloud, laboratory.shards, recorder, time.sleep)
+        live = partial(
+            run_live,
+            plan,
+            terms,
+            clouds[0] if clouds else None,
+            laboratory.shards,
+            recorder,
+            time.sleep,
+        )
         return live, {"compute": "measured"}
     costs = plan_costs(scenario, terms, calibration)
     if scenario.way == "fleet":
@@ -102,9 +110,9 @@ def _begin(
     # Forwards of a drafting session depend on what was drafted, which no row tells: computed anew.
     if recorder.earlier.tokens and plan.speculation is None:
         recall = Recall(recorder.earlier.tokens, unless=plan.arm.witnessed)
-        cloud = RecallingCloud(cloud, recall) if cloud is not None else None
+        clouds = [RecallingCloud(cloud, recall) for cloud in clouds]
         shards = [RecallingEdge(shard, recall) for shard in shards]
-    driver = VirtualDriver(plan, terms, costs, cloud, shards, recorder)
+    driver = VirtualDriver(plan, terms, costs, clouds, shards, recorder)
     return driver.run, {"compute": costs.origin}
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from actors.plan import MOST_NAMED, session_id
 from netsim.profiles import LinkProfile
 from netsim.sharing import Discipline
 
@@ -55,7 +56,7 @@ class CellPlan:
         cell: which one.
         classes: the scenario's.
         device_D: each device's number in the whole fleet, which all its draws are made with. Within
-            the cell, in session ids and in the order of events, a device is its index here.
+            the cell and in the order of events a device is its index here.
         class_D: index of its class.
         figures: of its link.
         radio_D: number of the radio cell that it shares with others, from 0; -1 for none.
@@ -87,6 +88,19 @@ class CellPlan:
     new_tokens_S: Int64s
     until_ns: int = 0
     warmup_ns: int = 0
+
+    @property
+    def numbered(self) -> bool:
+        """Whether sessions are named by their devices' numbers in the whole fleet.
+
+        As in every other way; in a fleet that has more devices than a frame's ids can tell apart
+        they are named by the index at the replica, which is all that it has to know.
+        """
+        return self.devices == 0 or int(self.device_D[-1]) < MOST_NAMED
+
+    def session(self, index: int, request: int) -> int:
+        """Return the id of a device's session."""
+        return session_id(int(self.device_D[index]) if self.numbered else index, request)
 
     @property
     def devices(self) -> int:

@@ -36,7 +36,13 @@ from actors.fleet.layout import (
 )
 from actors.fleet.links import lay_link, send_down, send_up
 from actors.fleet.names import CLASS_FIGURES
-from actors.fleet.sessions import length_of, outcome_of, sessions_begin, template_of
+from actors.fleet.sessions import (
+    length_of,
+    outcome_of,
+    session_number,
+    sessions_begin,
+    template_of,
+)
 from actors.fleet.tally import (
     book,
     book_accepted,
@@ -105,7 +111,8 @@ def open_next(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -
     template = template_of(fleet, books, device)
     if fleet.role != LOCAL:
         body_bytes = fleet.template[template, col.OPEN_BYTES]
-        size = frame_bytes(device << REQUEST_BITS | request, 0, 0, body_bytes, fleet.up_bucket)
+        number = session_number(fleet, books, device)
+        size = frame_bytes(number, 0, 0, body_bytes, fleet.up_bucket)
         arrival_ns = send_up(fleet, books, device, begun_ns, size)
         lane = lane if begun_ns == now_ns else LANE_UP
         speak(books.engine, books.heap, narrow, device, begun_ns, arrival_ns, lane, OPEN)
@@ -131,7 +138,7 @@ def finish(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int, toke
 
 def be_refused(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
     """End a device's request, which the cloud refuses at ``now_ns``."""
-    number = device << REQUEST_BITS | int(books.narrow[device, col.SESSION])
+    number = session_number(fleet, books, device)
     size = frame_bytes(number, 0, 0, fleet.refusal_bytes, 1)
     told_ns = send_down(fleet, books, device, now_ns, size, 0)
     finish(fleet, books, device, told_ns, LANE_DOWN, 0)
@@ -193,7 +200,7 @@ def take_logits(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns:
     outcome = outcome_of(fleet, books, device, position)
     first = int(fleet.outcome[outcome, col.FIRST_PAYLOAD])
     rounds = int(fleet.outcome[outcome + 1, col.FIRST_PAYLOAD]) - first - 1
-    number = device << REQUEST_BITS | int(narrow[device, col.SESSION])
+    number = session_number(fleet, books, device)
     payload_bytes = int(fleet.payload_bytes[first + round_])
     size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
     arrival_ns = send_down(fleet, books, device, now_ns, size, payload_bytes)
@@ -245,7 +252,7 @@ def take_streamed(fleet: Fleet, books: Books, device: int, now_ns: int, select_n
     outcome = outcome_of(fleet, books, device, position)
     if fleet.every and device % fleet.every == 0:
         book_accepted(fleet, books, device, position, now_ns)
-    number = device << REQUEST_BITS | int(narrow[device, col.SESSION])
+    number = session_number(fleet, books, device)
     token = int(fleet.outcome[outcome, col.OUTCOME_TOKEN])
     size = frame_bytes(number, position, 0, number_bytes(token), 1)
     accepted_ns = send_down(fleet, books, device, now_ns, size, 0)

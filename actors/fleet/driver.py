@@ -10,11 +10,11 @@ from actors.fleet import columns as col
 from actors.fleet.cells import CUT_OFF, CellRun
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.planned import cell_of
-from actors.fleet.rows import by_request, bytes_of, token_row
+from actors.fleet.rows import by_request, bytes_of, replica_of, token_row
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms, session_id
 from actors.port import never
-from actors.records import CENSORED, ArmRun, ByteMeter, Recorder, RequestRow
+from actors.records import CENSORED, ArmRun, ByteMeter, Recorder, ReplicaRun, RequestRow
 from actors.sight import CloudLook, Sight
 from costeer.cloud import EngineCounters
 from costeer.methods import CloudRole
@@ -51,8 +51,9 @@ class FleetDriver:
         self._plan = plan
         self._outcomes = outcomes
         self._recorder = recorder
+        self._cell = cell_of(plan)
         self._run = CellRun(
-            cell_of(plan),
+            self._cell,
             plan,
             terms,
             costs,
@@ -88,7 +89,7 @@ class FleetDriver:
         if not self._recorder.all_finished:
             self._tell(*run.take_unfinished())
         arm = self._recorder.close(run.end_ns, complete=run.over)
-        arm.engine = EngineCounters(
+        counters = EngineCounters(
             batches=self._batches,
             refused_sessions=run.cloud("refused_sessions"),
             forward_ns=run.cloud("forward_ns"),
@@ -96,7 +97,7 @@ class FleetDriver:
             peak_kv_tokens=run.peak("kv_tokens"),
             waited_sessions=run.cloud("waited_sessions"),
         )
-        arm.egress_busy_ns = run.cloud("egress_busy_ns")
+        arm.replicas = [ReplicaRun(counters, run.cloud("egress_busy_ns"))]
         return arm
 
     def _sight(self) -> Sight:
@@ -122,9 +123,8 @@ class FleetDriver:
         """Hand on sessions: their tokens, then themselves."""
         method, mine = self._plan.arm.method, by_request(tokens)
         for figures in requests.tolist():
-            device = self._plan.devices[figures[col.ROW_DEVICE]]
             rows = [
-                token_row(each, device.device, self._outcomes, method)
+                token_row(each, self._cell, self._outcomes, method)
                 for each in mine.get((figures[col.ROW_DEVICE], figures[col.ROW_REQUEST]), ())
             ]
             for row in rows:
@@ -159,4 +159,5 @@ class FleetDriver:
             failed=bool(figures[col.FAILED]) and reason != CENSORED,
             moved=moved,
             closing=closing,
+            replica=replica_of(self._cell, self._plan.arm.method),
         )

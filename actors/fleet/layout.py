@@ -131,6 +131,7 @@ class Fleet(NamedTuple):
         branches: of the small model.
         refines: 1 if a token may be asked more for.
         opened: 1 in an open loop.
+        numbered: 1 where sessions are named by their devices' numbers, see ``CellPlan.numbered``.
         each: sessions of every device; 0 where they differ.
         max_batch: see ``EngineLimits``, as the next five.
         chunk_tokens: ...
@@ -171,6 +172,7 @@ class Fleet(NamedTuple):
     branches: int
     refines: int
     opened: int
+    numbered: int
     each: int
     max_batch: int
     chunk_tokens: int

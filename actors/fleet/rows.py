@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
+from actors.fleet.cell import CellPlan
 from actors.fleet.layout import Array
 from actors.fleet.outcomes import Outcomes
-from actors.plan import session_id
-from actors.records import ByteMeter, TokenRow
+from actors.records import NO_REPLICA, ByteMeter, TokenRow
 from costeer.machine import TokenRecord
-from costeer.methods import Method
+from costeer.methods import CloudRole, Method
 
 
-def token_row(figures: list[int], device: int, outcomes: Outcomes, method: Method) -> TokenRow:
+def replica_of(cell: CellPlan, method: Method) -> int:
+    """Return the number of the replica that serves a cell's devices."""
+    return NO_REPLICA if method.cloud is CloudRole.ABSENT else cell.cell
+
+
+def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Method) -> TokenRow:
     """Return a token as other ways write it down.
 
     Args:
         figures: its row, see ``columns``.
-        device: number of the device in the whole fleet.
+        cell: whose it is; devices have their numbers in the whole fleet.
         outcomes: what the cell's sessions say.
         method: the arm's.
     """
-    outcome = outcomes[figures[col.ROW_OUTCOME]]
+    outcome, index = outcomes[figures[col.ROW_OUTCOME]], figures[col.ROW_DEVICE]
     moved = ByteMeter(*figures[col.MOVED : col.ROW_FIGURES])
     record = TokenRecord(
-        session=session_id(figures[col.ROW_DEVICE], figures[col.ROW_REQUEST]),
+        session=cell.session(index, figures[col.ROW_REQUEST]),
         position=figures[col.ROW_POSITION],
         token=outcome.token,
         latency_ns=figures[col.LATENCY],
@@ -34,8 +39,15 @@ def token_row(figures: list[int], device: int, outcomes: Outcomes, method: Metho
         margin=0.0 if method.streamed else outcome.margin,
     )
     payloads = outcome.payload_bytes if moved.payload_bytes_down else ()
-    request = figures[col.ROW_REQUEST]
-    return TokenRow(device, request, figures[col.CHOSEN_AT], record, moved, payloads)
+    return TokenRow(
+        int(cell.device_D[index]),
+        figures[col.ROW_REQUEST],
+        figures[col.CHOSEN_AT],
+        record,
+        moved,
+        payloads,
+        replica_of(cell, method),
+    )
 
 
 def bytes_of(figures: list[int], first: int) -> ByteMeter:

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from actors.fleet import columns as col
 from actors.fleet.layout import Books, Fleet
+from actors.plan import REQUEST_BITS
+
+
+def session_number(fleet: Fleet, books: Books, device: int) -> int:
+    """Return the id of the session that a device is in, as its frames say it."""
+    narrow = books.narrow
+    named = int(narrow[device, col.NUMBER]) if fleet.numbered else device
+    return named << REQUEST_BITS | int(narrow[device, col.SESSION])
 
 
 def sessions_begin(fleet: Fleet, device: int) -> int:

@@ -94,6 +94,7 @@ def fleet_of(
         branches=len(method.edge_branches),
         refines=int(rounds > 1),
         opened=int(cell.opened),
+        numbered=int(cell.numbered),
         each=int(counts[0]) if even else 0,
         max_batch=limits.max_batch,
         chunk_tokens=limits.chunk_tokens,

@@ -11,7 +11,7 @@ from actors.live.crew import Crew, Deaths
 from actors.live.sessions import ShardNews
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle, HostDiedError, Pending, Revivable, never
-from actors.records import ArmRun, Recorder
+from actors.records import ArmRun, Recorder, ReplicaRun
 from actors.sight import CloudLook, Sight
 
 POLL_S = 0.2
@@ -70,8 +70,8 @@ def run_live(
     run = books.close(complete=complete and books.failure is None)
     if books.failure is not None:
         raise books.failure
-    run.engine = report.engine
-    run.egress_busy_ns = report.egress_busy_ns
+    if cloud is not None:
+        run.replicas = [ReplicaRun(report.engine, report.egress_busy_ns)]
     run.messages = report.messages
     run.lateness_ns = [*books.lateness_ns, *report.lateness_ns]
     return run

@@ -58,7 +58,7 @@ def run_cell(cell: Cell) -> dict[str, bytes]:
     shadow = DenseShadow(ranks=cell.shadow == "ranks", tails=cell.shadow == "tails")
     hosts = start_hosts(scenario, port, None if cell.shadow == "none" else shadow)
     laboratory = _ShadowedLaboratory(
-        hosts.cloud, hosts.shards, hosts.cloud_name, hosts.edge_name, port, shadow, []
+        hosts.clouds, hosts.shards, hosts.cloud_name, hosts.edge_name, port, shadow, []
     )
     with tempfile.TemporaryDirectory(prefix="costeer-cell-") as folder:
         out_dir = Path(folder) / "run"

@@ -28,7 +28,7 @@ from actors.plan import ArmPlan, CodecTerms, codec_terms
 from actors.port import LocalHandle
 from actors.records import News, Recorder
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
-from actors.virtual import VirtualDriver
+from actors.virtual.driver import VirtualDriver
 from experiments.hosting import host_makers
 from experiments.planning import (
     Workload,
@@ -120,7 +120,7 @@ class _Setting:
             self.plan,
             self.terms,
             plan_costs(self.scenario, self.terms),
-            LocalHandle(self.cloud),
+            (LocalHandle(self.cloud),),
             edges,
             recorder,
         )

@@ -10,8 +10,8 @@ from actors.fleet.cell import CellPlan
 from actors.fleet.cells import CUT_OFF
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.result import Sample
-from actors.fleet.rows import by_request, bytes_of, token_row
-from actors.plan import ArmPlan, session_id
+from actors.fleet.rows import by_request, bytes_of, replica_of, token_row
+from actors.plan import ArmPlan
 from actors.records import CENSORED, RequestRow, TokenRow
 from costeer.opening import no_room
 
@@ -41,9 +41,8 @@ def sampled_rows(
     requests: list[RequestRow] = []
     for figures in sample.requests.tolist():
         index = figures[col.ROW_DEVICE]
-        device = int(cell.device_D[index])
         mine = [
-            token_row(each, device, outcomes, plan.arm.method)
+            token_row(each, cell, outcomes, plan.arm.method)
             for each in said.get((index, figures[col.ROW_REQUEST]), ())
         ]
         tokens += mine
@@ -68,7 +67,7 @@ def _request(
     return RequestRow(
         device=int(cell.device_D[index]),
         request=number,
-        session=session_id(index, number),
+        session=cell.session(index, number),
         prompt_id="",
         link_class=of.link.name,
         device_class=of.device_class,
@@ -79,4 +78,5 @@ def _request(
         failed=failed,
         moved=bytes_of(list(figures), col.MOVED_IN_ALL),
         closing=bytes_of(list(figures), col.CLOSING),
+        replica=replica_of(cell, plan.arm.method),
     )

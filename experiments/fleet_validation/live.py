@@ -114,7 +114,7 @@ def timed_laboratory(scenario: Scenario, port: Port) -> Laboratory:
     """Return hosts that remember how long everything took."""
     make_cloud, make_edge, names = host_makers(scenario)
     cloud = port.start(TimedCloudActor, make_cloud, threads=3)
-    return Laboratory(cloud, (port.start(TimedEdgeActor, make_edge, threads=2),), *names, port)
+    return Laboratory((cloud,), (port.start(TimedEdgeActor, make_edge, threads=2),), *names, port)
 
 
 def run_point(point: LivePoint, laboratory: Laboratory, runs: Runs, repeats: int) -> LiveOutcome:

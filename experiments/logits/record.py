@@ -19,7 +19,7 @@ from actors.values.recorded import (
     pack_logits,
     write_recording,
 )
-from actors.virtual import VirtualDriver
+from actors.virtual.driver import VirtualDriver
 from costeer.certificate import decide
 from costeer.codec import CodecConfig, SparseLogits
 from costeer.errors import ConfigError
@@ -118,7 +118,7 @@ def record(scenario: Scenario, path: Path) -> int:
             sum(len(device.requests) for device in plan.devices), lambda _tokens, _requests: None
         )
         costs = plan_costs(scenario, terms)
-        VirtualDriver(plan, terms, costs, hosts.cloud, hosts.shards, recorder).run()
+        VirtualDriver(plan, terms, costs, hosts.clouds, hosts.shards, recorder).run()
     finally:
         port.close()
     models = scenario.models

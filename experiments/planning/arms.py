@@ -65,6 +65,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         egress_discipline=cloud.egress_sharing,
         until_ns=round((scenario.workload.duration_s or 0.0) * _NS),
         speculation=config.speculation,
+        replicas=cloud.replicas,
     )
     if scenario.values == "models" and isinstance(scenario.models.cloud, OpenAiModel):
         _check_reach(plan, scenario.models.cloud, workload.vocab_size)

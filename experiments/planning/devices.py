@@ -1,7 +1,7 @@
 """The devices of a scenario as objects: class, link, cell, and when each asks.
 
-The rules are those of ``members`` and ``timing``; here the arrays of the only replica become what
-the drivers of machines take.
+The rules are those of ``members`` and ``timing``; here the arrays of all replicas become what the
+drivers of machines take.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def plan_devices(
         requests: what each device asks, in the order of the devices; those that never come are
             left out.
     """
-    members = plan_members(scenario)
-    plans = []
-    for device in range(scenario.fleet.devices):
-        kind = int(members.class_D[device])
-        of, radio = members.classes[kind], int(members.radio_D[device])
-        due_ns = timing.of(device)
-        plans.append(
-            DevicePlan(
+    found: dict[int, DevicePlan] = {}
+    radios = 0
+    for replica in range(scenario.cloud.replicas):
+        members = plan_members(scenario, replica)
+        for index, device in enumerate(members.device_D.tolist()):
+            of, radio = members.classes[members.class_D[index]], int(members.radio_D[index])
+            due_ns = timing.of(device)
+            found[device] = DevicePlan(
                 device=device,
                 link_class=of.link.name,
                 link=drawn(of.link, scenario.seed, device),
@@ -41,7 +41,8 @@ def plan_devices(
                 requests=requests[device][: len(due_ns)],
                 think_ns=() if timing.opened else due_ns,
                 arrivals_ns=due_ns if timing.opened else None,
-                cell=Cell(radio, of.discipline) if radio >= 0 else None,
+                cell=Cell(radios + radio, of.discipline) if radio >= 0 else None,
+                replica=replica,
             )
-        )
-    return tuple(plans)
+        radios += int(members.radio_D.max(initial=-1)) + 1
+    return tuple(found[device] for device in sorted(found))

@@ -55,14 +55,14 @@ class Workload:
 def plan_workload(scenario: Scenario) -> Workload:
     """Read the prompts, encode them, and give each device its requests.
 
-    Devices on several replicas are planned one replica at a time (``cell``), and not here.
+    Of a compiled fleet's replicas each is planned alone (``cell``), and not here.
 
     Raises:
         ConfigError: no such prompts, different tokenizers, a context that is too long, or more
             sessions than ids.
     """
     check_sessions(scenario)
-    if scenario.cloud.replicas > 1:
+    if scenario.way == "fleet" and scenario.cloud.replicas > 1:
         return plan_cells(scenario)
     if scenario.values == "models":
         return _plan_texts(scenario)
@@ -148,23 +148,24 @@ def _profile_cells(scenario: Scenario) -> Workload:
 
 
 def check_sessions(scenario: Scenario) -> None:
-    """Check that all sessions of one replica can be told apart.
+    """Check that all sessions can be told apart: a compiled fleet's at their replica.
 
     Raises:
         ConfigError: more sessions than ids.
     """
+    compiled, replicas = scenario.way == "fleet", scenario.cloud.replicas
+    devices = most_devices(scenario) if compiled else scenario.fleet.devices
     try:
-        session_id(most_devices(scenario) - 1, most_requests_per_device(scenario) - 1)
+        session_id(devices - 1, most_requests_per_device(scenario) - 1)
     except ConfigError as error:
-        replicas = scenario.cloud.replicas
+        where = f"on one of {replicas} replicas" if compiled else "in one run"
         raise ConfigError(
-            f"fleet: {most_devices(scenario):,} devices on one of {replicas} replicas: {error};"
-            " raise cloud.replicas (way: fleet)"
+            f"fleet: {devices:,} devices {where}: {error}; raise cloud.replicas (way: fleet)"
         ) from error
 
 
 def _timing(scenario: Scenario) -> Timing:
-    """Return when the only replica's users ask."""
+    """Return when the fleet's users ask."""
     return plan_timing(scenario, np.arange(scenario.fleet.devices))
 
 

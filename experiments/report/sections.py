@@ -14,6 +14,7 @@ from experiments.results.cost_table import cost_columns, cost_note, has_costs
 from experiments.results.intervals import INTERVALS_NOTE, interval_columns
 from experiments.results.labels import BYTES, TEXT, TIME, Row, origins_line, whole_arms
 from experiments.results.measures import request_measures
+from experiments.results.replica_table import replica_columns
 from experiments.results.run import FULL_VOCABULARY, LIVE, METHODS, PREDICTION, Run
 from experiments.results.samples import marked_texts, pick_samples
 from experiments.results.summary import ALL
@@ -116,6 +117,11 @@ def _section(name: str, title: str, run: Run) -> Section:
             data.bytes_csv(rows),
         ),
     ]
+    replicas = run.summary.get("replicas", [])
+    if replicas:
+        caption = "What each replica served, and how busy it was; of all its time."
+        columns = replica_columns(whole_arms(rows), replicas)
+        blocks.append(TableBlock(f"{prefix}replicas", columns, caption, _from(rows, TIME)))
     if has_costs(rows):
         caption = f"What it costs. {cost_note(rows)}"
         blocks.append(TableBlock(f"{prefix}costs", cost_columns(rows), caption, ""))

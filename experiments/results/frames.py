@@ -12,9 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from actors.records import ArmRun
+from actors.records import ArmRun, ReplicaRun
 from actors.sink import REQUEST_COLUMNS, TOKEN_COLUMNS, request_columns, token_columns
-from costeer.cloud import EngineCounters
 from experiments.results.cost import CostFacts
 from experiments.results.digests import digest, output_digest
 
@@ -35,8 +34,7 @@ class Arm:
         origins: figure group -> measured | calibrated | roofline | declared | synthetic.
         output_digest: see ``digests``.
         digest: see ``digests``; None for live runs.
-        engine: what the cloud engine counted.
-        egress_busy_ns: how long the cloud's egress was sending.
+        replicas: what each replica did.
         lateness_ns: live only: how late each frame was handed over.
         complete: whether the arm reached its end.
         kv_capacity_tokens: what the replica's memory holds; 0 where that is not known.
@@ -49,8 +47,7 @@ class Arm:
     origins: Mapping[str, str] = field(default_factory=dict)
     output_digest: str | None = None
     digest: str | None = None
-    engine: EngineCounters = field(default_factory=EngineCounters)
-    egress_busy_ns: int = 0
+    replicas: tuple[ReplicaRun, ...] = ()
     lateness_ns: tuple[int, ...] = ()
     complete: bool = True
     kv_capacity_tokens: int = 0
@@ -84,8 +81,7 @@ def arm_of(
         origins=dict(origins or {}),
         output_digest=output_digest(run.tokens),
         digest=digest(run) if simulated else None,
-        engine=run.engine,
-        egress_busy_ns=run.egress_busy_ns,
+        replicas=tuple(run.replicas),
         lateness_ns=tuple(run.lateness_ns),
         complete=run.complete,
         kv_capacity_tokens=kv_capacity_tokens,

@@ -17,7 +17,10 @@ Rules
 * ``draft_acceptance`` is the share of right ones among the drafts that the cloud was told and a
   choice was compared with; those behind a wrong one were never compared. All that were dropped are
   in ``drafts_refuted_per_token``, those that never went up in ``drafts_unsent_per_token``.
-* ``forward_s_per_token`` is the replica's time in forwards over all tokens that came of them.
+* Figures of the cloud are of all replicas together, shares are of all replicas' time;
+  ``forward_s_per_token`` is their time in forwards over all tokens that came of them. Where there
+  are several, ``replicas`` has a row for each: tokens stand with the replica that they came from,
+  requests with the one that served them last.
 * Warm-up: requests whose intended arrival lies within ``warmup_s`` of the arm's beginning are cut
   off with all their tokens.
 """
@@ -32,10 +35,13 @@ import pandas as pd
 
 from actors.sink import METER_COLUMNS, SCHEMA_VERSION, STAGE_COLUMNS
 from costeer.machine import STAGES
+from costeer.serving import merged
 from experiments.evaluation.bootstrap import mean_interval
 from experiments.results.cost import Usage, cost_of
 from experiments.results.digests import joined_digest
 from experiments.results.frames import ID, Arm, Frames, per_request
+from experiments.results.replicas import cloud_figures, replica_rows
+from experiments.results.spread import spread
 
 READING_SPEED_TOKENS_PER_S = 5.0
 """Tokens that a reader takes in a second: about 230 English words a minute."""
@@ -67,7 +73,7 @@ def summarise(
     warmup_s: float = 0.0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return ``summary.json``: per arm one row for all links and one per link class.
+    """Return ``summary.json``: per arm one row for all links and one per link class, and replicas.
 
     Args:
         frames: the run's two tables.
@@ -77,7 +83,7 @@ def summarise(
         seed: of the bootstrap.
     """
     felt = per_request(frames, reading_speed_tokens_per_s=reading_speed_tokens_per_s)
-    rows = []
+    rows, replicas = [], list[dict[str, Any]]()
     for arm in arms:
         requests = felt[felt["arm"] == arm.index]
         tokens = frames.tokens[frames.tokens["arm"] == arm.index]
@@ -88,7 +94,8 @@ def summarise(
         whole = _row(arm, ALL, requests=requests, tokens=classed, **common)
         # The cloud's figures begin with the run, warm or not.
         cloud_s = arm.end_ns / _NS if warmup_s else makespan_s
-        rows.append(whole | _cloud(arm, cloud_s, len(tokens)))
+        rows.append(whole | cloud_figures(arm, arm.replicas, cloud_s, len(tokens)))
+        replicas += replica_rows(arm, requests, classed, cloud_s)
         for name in sorted(requests["link_class"].unique()):
             part, said = (frame[frame["link_class"] == name] for frame in (requests, classed))
             rows.append(_row(arm, name, requests=part, tokens=said, **common))
@@ -101,6 +108,7 @@ def summarise(
         "output_digest": _joined([arm.output_digest for arm in arms]),
         "digest": _joined([arm.digest for arm in arms]),
         "arms": rows,
+        **({"replicas": replicas} if replicas else {}),
     }
 
 
@@ -148,12 +156,12 @@ def _row(
         "makespan_s": makespan_s,
         "tokens_per_second": _per_stream(requests, tokens),
         "system_tokens_per_second": n / makespan_s if makespan_s else None,
-        "latency_s": _spread(tokens["latency_ns"]),
-        "ttft_s": _spread(requests["ttft_ns"]),
-        "itl_s": _spread(later["latency_ns"]),
-        "tpot_s": _spread(requests["tpot_ns"]),
-        "e2e_s": _spread(requests["e2e_ns"]),
-        "stall_s": _spread(requests["stall_ns"]),
+        "latency_s": spread(tokens["latency_ns"]),
+        "ttft_s": spread(requests["ttft_ns"]),
+        "itl_s": spread(later["latency_ns"]),
+        "tpot_s": spread(requests["tpot_ns"]),
+        "e2e_s": spread(requests["e2e_ns"]),
+        "stall_s": spread(requests["stall_ns"]),
         **_bytes(requests, n),
         "breakdown_s": _breakdown(tokens),
         "itl_breakdown_s": _breakdown(later),
@@ -235,7 +243,8 @@ def _cost(
         return None
     work = tokens[list(_EDGE_WORK)].sum(axis=1).groupby(tokens["device_class"]).sum()
     rounds = tokens["rounds"].groupby(tokens["device_class"]).sum()
-    gpu_s = (arm.engine.forward_ns + arm.engine.select_ns) / _NS
+    engine = merged([each.engine for each in arm.replicas])
+    gpu_s = (engine.forward_ns + engine.select_ns) / _NS
     if warmup_s and makespan_s:
         gpu_s *= makespan_s / (arm.end_ns / _NS)
     usage = Usage(
@@ -249,38 +258,6 @@ def _cost(
         edge_rounds={str(name): int(count) for name, count in rounds.items()},
     )
     return cost_of(arm.facts, usage)
-
-
-def _cloud(arm: Arm, makespan_s: float | None, tokens: int) -> dict[str, Any]:
-    """What is known of the arm as a whole and of no single link class."""
-    busy = arm.egress_busy_ns / _NS / makespan_s if makespan_s else None
-    engine = arm.engine
-    gpu_ns = engine.forward_ns + engine.select_ns
-    capacity = arm.kv_capacity_tokens
-    return {
-        "forwards": len(engine.batches),
-        "rows_per_forward_mean": float(np.mean(engine.batches)) if engine.batches else None,
-        "forward_s_per_token": engine.forward_ns / _NS / tokens if tokens else None,
-        "wasted_tokens": engine.wasted_tokens,
-        "dropped_frames": engine.dropped_frames,
-        "refused_sessions": engine.refused_sessions,
-        "timed_out_sessions": engine.timed_out_sessions,
-        "egress_busy_share": busy,
-        "gpu_busy_share": gpu_ns / _NS / makespan_s if makespan_s and gpu_ns else None,
-        "gpu_select_share": engine.select_ns / gpu_ns if gpu_ns else None,
-        "kv_peak_share": engine.peak_kv_tokens / capacity if capacity else None,
-        "waited_sessions": engine.waited_sessions,
-        "lateness_s": _spread(pd.Series(arm.lateness_ns, dtype="int64")),
-    }
-
-
-def _spread(values_ns: pd.Series) -> dict[str, float | None]:
-    """Mean and percentiles in seconds; each None where there is nothing to average."""
-    values = values_ns.dropna().to_numpy(dtype=np.float64) / _NS
-    if not len(values):
-        return dict.fromkeys(("mean", "p50", "p95", "p99"))
-    p50, p95, p99 = np.percentile(values, [50, 95, 99])
-    return {"mean": float(values.mean()), "p50": float(p50), "p95": float(p95), "p99": float(p99)}
 
 
 def _mean(values: pd.Series, unit: float = 1.0) -> float | None:

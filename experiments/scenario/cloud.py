@@ -15,8 +15,7 @@ class CloudConfig(Section):
     """The large model's side."""
 
     replicas: int = Field(default=1, ge=1, le=100_000)
-    """Copies of the large model, each with devices, radio cells and a way out of its own; more than
-    one for `way: fleet` alone."""
+    """Copies of the large model, each with devices, memory and a way out of its own."""
     hardware: HardwareName = "h100"
     """Name of the device that the large model is charged as."""
     max_batch: int = Field(default=64, ge=1, le=65_536)

@@ -111,12 +111,12 @@ class Scenario(Section):
         return self
 
     @model_validator(mode="after")
-    def _replicas_are_compiled(self) -> Self:
+    def _replicas_have_devices(self) -> Self:
         replicas = self.cloud.replicas
-        if self.way != "fleet" and replicas > 1:
+        if self.way == "live" and replicas > 1:
             raise ValueError(
-                f"cloud.replicas: {replicas} replicas are simulated by way: fleet alone; choose it,"
-                " or give 1"
+                f"cloud.replicas: {replicas} replicas are simulated only; choose way: virtual or"
+                " fleet, or give 1"
             )
         if replicas > self.fleet.devices:
             raise ValueError(

@@ -21,7 +21,7 @@ from actors.port import LocalHandle
 from actors.records import ArmRun, Recorder
 from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost
 from actors.values.port import ArmSpec
-from actors.virtual import VirtualDriver
+from actors.virtual.driver import VirtualDriver
 from costeer.codec.config import CodecConfig
 from costeer.methods import CloudRole, method_named
 from costeer.refinement import RefineConfig
@@ -182,7 +182,7 @@ def _run(way: Way, link: LinkProfile, acceptance: float, seed: int) -> ArmRun:
         plan,
         terms,
         Costs(large, {"device": small}, terms.ladder),
-        cloud if method.cloud is not CloudRole.ABSENT else None,
+        (cloud,) if method.cloud is not CloudRole.ABSENT else (),
         [edge] if method.edge_branches else [],
         Recorder(1, lambda *_: None),
     )

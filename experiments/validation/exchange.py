@@ -23,7 +23,7 @@ import pandas as pd
 from actors.costs import Costs
 from actors.plan import ArmPlan, CodecTerms
 from actors.records import Recorder
-from actors.virtual import VirtualDriver
+from actors.virtual.driver import VirtualDriver
 from costeer.errors import ConfigError
 from experiments.hosting import open_laboratory
 from experiments.planning import plan_workload
@@ -212,7 +212,7 @@ def _simulate(scenario: Scenario, charges: Charges, out_dir: Path) -> Run:
             edges = {each.device_class: device for each in scenario.fleet.classes}
             costs = Costs(cloud, edges, terms.ladder)
             driver = VirtualDriver(
-                plan, terms, costs, laboratory.cloud, laboratory.shards, recorder
+                plan, terms, costs, laboratory.clouds, laboratory.shards, recorder
             )
             return driver.run, {"compute": costs.origin}
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-import actors.virtual
+import actors.virtual.replica
 from actors.fleet.driver import FleetDriver
 from actors.fleet.outcomes import Outcome, Outcomes
 from actors.plan import ArmPlan
@@ -65,7 +65,7 @@ def run_and_outcomes(plan: ArmPlan) -> tuple[ArmRun, Outcomes]:
     plan = replace(plan, until_ns=0, limits=replace(plan.limits, max_waiting=10**6))
     payloads = Payloads()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(actors.virtual, "CloudEngine", payloads.engine())
+        patched.setattr(actors.virtual.replica, "CloudEngine", payloads.engine())
         run = driver_of(plan, generated_hosts()).run()
     said: dict[tuple[int, int], list[Outcome]] = defaultdict(list)
     for token in run.tokens:

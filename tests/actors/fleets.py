@@ -20,7 +20,7 @@ from actors.values.generated import GeneratedConfig, RowSource
 from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost
 from actors.values.port import ArmSpec
 from actors.values.rows import RowCloudHost, RowEdgeHost
-from actors.virtual import VirtualDriver
+from actors.virtual.driver import VirtualDriver
 from costeer.cloud import EngineLimits
 from costeer.codec.config import CodecConfig
 from costeer.methods import METHODS, CloudRole, method_named
@@ -198,7 +198,8 @@ def driver_of(
         plan,
         terms,
         costs_of(terms, cloud=cloud_cost),
-        hosts[0] if method.cloud is not CloudRole.ABSENT else None,
+        # Session ids tell replicas' sessions apart, so one host can stand for several.
+        [hosts[0]] * plan.replicas if method.cloud is not CloudRole.ABSENT else (),
         hosts[1] if method.edge_branches else (),
         recorder or recorder_of(plan),
     )

@@ -111,7 +111,7 @@ def test_max_min_over_a_cell_and_the_egress() -> None:
     # All have 12/4 at first, and the cell no more than 8/3 each: the fourth has the rest, 4.
     assert cell == pytest.approx([3 * SIZE + 10 * MS] * 3, abs=5)
     assert alone == pytest.approx(2 * SIZE + 10 * MS, abs=5)
-    assert air.network.egress_busy_ns == pytest.approx(3 * SIZE, abs=5)
+    assert air.network.egress_busy_ns() == pytest.approx(3 * SIZE, abs=5)
 
 
 @pytest.mark.parametrize("cell", list(Discipline))

@@ -39,7 +39,7 @@ def test_pieces_are_merged_in_order(tmp_path: Path, arm: ArmRun) -> None:
     assert requests[1]["tokens"] == list(arm.requests[1].tokens)
     assert {row["codec"] for row in requests} == {"top-64"}
     manifest = json.loads((run / "manifest.json").read_text())
-    assert manifest == {"schema_version": 3, "seed": 1, "wall_s": 1.5, "complete": True}
+    assert manifest == {"schema_version": 4, "seed": 1, "wall_s": 1.5, "complete": True}
     assert json.loads((run / "log.jsonl").read_text()) == {
         "event": "done",
         "tokens": len(arm.tokens),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-import actors.virtual
+import actors.virtual.replica
 from actors.plan import ArmPlan
 from actors.records import ArmRun, ByteMeter
 from costeer.cloud import CloudEngine
@@ -245,7 +245,7 @@ class Tap:
                 return commands
 
         monkeypatch.setattr(Endpoint, "handle", tapped)
-        monkeypatch.setattr(actors.virtual, "CloudEngine", TappedEngine)
+        monkeypatch.setattr(actors.virtual.replica, "CloudEngine", TappedEngine)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -403,7 +403,7 @@ def test_a_session_that_fails_ends_alone(monkeypatch: pytest.MonkeyPatch) -> Non
                 return replace(command, frame=command.frame[:-1] + b"?")
             return command
 
-    monkeypatch.setattr(actors.virtual, "CloudEngine", Garbled)
+    monkeypatch.setattr(actors.virtual.replica, "CloudEngine", Garbled)
     run = run_virtual(plan, generated_hosts(2))
     assert [(row.device, row.request, row.failed) for row in run.requests] == [
         (0, 0, True),

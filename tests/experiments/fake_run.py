@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.records import ArmRun, ByteMeter, RequestRow, TokenRow
+from actors.records import ArmRun, ByteMeter, ReplicaRun, RequestRow, TokenRow
 from actors.sink import RunSink
 from costeer.machine import STAGES, TokenRecord
 from costeer.methods import CloudRole, Method, method_named
+from costeer.serving import EngineCounters
 from experiments.results import Arm, arm_of, frames_of, summarise
 
 MS = 1_000_000
@@ -119,8 +120,8 @@ def make_arm(
             )
         )
     run.end_ns = max(row.finished_ns for row in run.requests)
-    run.engine.batches = [rng.randrange(1, 12) for _ in range(200)]
-    run.egress_busy_ns = run.end_ns // 20
+    counters = EngineCounters(batches=[rng.randrange(1, 12) for _ in range(200)])
+    run.replicas = [ReplicaRun(counters, run.end_ns // 20)]
     run.sort()
     return run
 

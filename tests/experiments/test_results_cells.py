@@ -25,7 +25,6 @@ PERCENTILES = ("p50", "p95", "p99")
 DISTRIBUTED = ("latency_s", "ttft_s", "itl_s", "tpot_s", "e2e_s", "stall_s")
 OF_TOKENS = {"latency_s", "itl_s"}
 OF_CELLS_ALONE = {
-    "replicas",
     "kv_tokens",
     "backlog",
     "overloaded_replicas",
@@ -42,8 +41,8 @@ FACTS = CostFacts(
 @pytest.fixture(scope="module")
 def rows() -> ArmRun:
     run = make_arm(method_named("costeer"), devices=60, tokens=30, censored=4)
-    run.engine.forward_ns, run.engine.select_ns = 10**9, 10**7
-    run.engine.peak_kv_tokens = 4000
+    counters = run.replicas[0].engine
+    counters.forward_ns, counters.select_ns, counters.peak_kv_tokens = 10**9, 10**7, 4000
     return run
 
 

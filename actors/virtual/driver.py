@@ -15,22 +15,21 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from functools import partial
 
 from actors.costs import Costs
 from actors.device import DeviceRun, by_session, link_of
 from actors.network import Network
 from actors.plan import ArmPlan, CodecTerms, engine_spec
-from actors.port import Handle, gather, never
-from actors.records import ArmRun, Recorder
-from actors.sight import Lookout, Sight
-from costeer.cloud import CloudEngine
+from actors.port import Handle, never
+from actors.records import ArmRun, Recorder, ReplicaRun
+from actors.sight import Sight, together
+from actors.virtual.lanes import Handler, Lane
+from actors.virtual.queues import HostQueue, Ticket, flush
+from actors.virtual.replica import Around, Replica
 from costeer.endpoint import Endpoint
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
-    CloudForward,
-    CloudSelect,
     Command,
     Compute,
     ComputeDone,
@@ -45,76 +44,9 @@ from costeer.machine import (
     Op,
     Release,
     Send,
-    SetTimer,
     Start,
-    Timer,
-    TimerFired,
 )
-from netsim.heap import EventHeap, EventKind
-
-Handler = Callable[[int], None]
-
-
-class _Lane(IntEnum):
-    """Kinds of this driver's events, in the order of ``EventKind`` with lanes inside a kind."""
-
-    REQUEST = EventKind.ARRIVAL
-    FRAME_UP = EventKind.ARRIVAL + 1
-    FRAME_DOWN = EventKind.ARRIVAL + 2
-    NETWORK = EventKind.ARRIVAL + 3
-    CLOUD_DONE = EventKind.COMPUTE_DONE
-    FORWARD_DONE = EventKind.COMPUTE_DONE + 1
-    DECODE_DONE = EventKind.COMPUTE_DONE + 2
-    CHOICE_DONE = EventKind.COMPUTE_DONE + 3
-    DRAFT_DONE = EventKind.COMPUTE_DONE + 4
-    IDLE_TIMER = EventKind.TIMER
-    STEP_TIMER = EventKind.BATCH_START
-
-
-class _Ticket:
-    """An operation under way: its value comes with the first flush after its beginning."""
-
-    __slots__ = ("done", "duration_ns", "op", "value")
-
-    def __init__(self, op: Op, duration_ns: int) -> None:
-        self.op = op
-        self.duration_ns = duration_ns
-        self.done = False
-        self.value: object = None
-
-
-class _Queue:
-    """Operations that a host has still to carry out."""
-
-    __slots__ = ("handle", "ops", "tickets")
-
-    def __init__(self, handle: Handle) -> None:
-        self.handle = handle
-        self.ops: list[Op | Release] = []
-        self.tickets: list[_Ticket | None] = []
-
-    def add(self, op: Op | Release, ticket: _Ticket | None) -> None:
-        self.ops.append(op)
-        self.tickets.append(ticket)
-
-    def settle(self, values: object) -> None:
-        """Give the tickets their values and forget the operations."""
-        if not isinstance(values, list) or len(values) != len(self.ops):
-            raise LocalProtocolError("a host must return one value per operation")
-        for ticket, value in zip(self.tickets, values, strict=True):
-            if ticket is not None:
-                ticket.value = value
-                ticket.done = True
-        self.ops = []
-        self.tickets = []
-
-
-def _flush(queues: Sequence[_Queue]) -> None:
-    """Carry out what is queued, all hosts at the same time."""
-    loaded = [queue for queue in queues if queue.ops]
-    results = gather([queue.handle.submit("execute", queue.ops) for queue in loaded])
-    for queue, values in zip(loaded, results, strict=True):
-        queue.settle(values)
+from netsim.heap import EventHeap
 
 
 class VirtualDriver:
@@ -125,7 +57,7 @@ class VirtualDriver:
         plan: ArmPlan,
         terms: CodecTerms,
         costs: Costs,
-        cloud: Handle | None,
+        clouds: Sequence[Handle],
         shards: Sequence[Handle],
         recorder: Recorder,
     ) -> None:
@@ -135,7 +67,8 @@ class VirtualDriver:
             plan: the arm.
             terms: its codec, at the vocabulary that the hosts reported.
             costs: what operations are charged.
-            cloud: host of the large model; None for methods without a cloud.
+            clouds: hosts of the large model, one for each replica; empty for methods without a
+                cloud.
             shards: hosts of the small model; devices are dealt out to them in turn. Empty for
                 methods without one.
             recorder: takes the rows.
@@ -145,14 +78,17 @@ class VirtualDriver:
         self._costs = costs
         self._recorder = recorder
         self._heap: EventHeap[Handler] = EventHeap()
-        self._engine = CloudEngine(engine_spec(plan, terms))
-        self._lookout = Lookout(self._engine, plan.limits)
         self._network = Network(plan)
         self._network_looks = 0
         self._network_look_ns: int | None = None
-        self._cloud = _Queue(cloud) if cloud is not None else None
-        shard_queues = [_Queue(shard) for shard in shards]
-        self._queues = [*([self._cloud] if self._cloud else []), *shard_queues]
+        cloud_queues = [HostQueue(cloud) for cloud in clouds]
+        shard_queues = [HostQueue(shard) for shard in shards]
+        self._queues = [*cloud_queues, *shard_queues]
+        around = Around(self._heap, self._flush, self._send_down)
+        self._replicas = [
+            Replica(number, engine_spec(plan, terms), costs, queue, around)
+            for number, queue in enumerate(cloud_queues)
+        ]
         self._devices = [
             DeviceRun(device, link_of(device, plan.arm.seed)) for device in plan.devices
         ]
@@ -162,7 +98,6 @@ class VirtualDriver:
             for index, device in enumerate(self._devices)
             if shard_queues
         }
-        self._steps = 0
         self._now_ns = 0
         self._out_of_time = False
         recorder.attend(self._sight)
@@ -210,14 +145,18 @@ class VirtualDriver:
                 for request in device.censor(self._now_ns):
                     self._recorder.request(request)
         run = self._recorder.close(self._now_ns, complete=complete)
-        run.engine = self._engine.counters
-        run.egress_busy_ns = self._network.egress_busy_ns
+        run.replicas = [
+            ReplicaRun(each.counters, self._network.egress_busy_ns(each.number))
+            for each in self._replicas
+        ]
         return run
 
     def _sight(self) -> Sight:
-        if self._cloud is None:
-            return Sight(self._now_ns)
-        return Sight(self._now_ns, self._lookout.look(self._network.egress_busy_ns))
+        looks = [each.look(self._network.egress_busy_ns(each.number)) for each in self._replicas]
+        return Sight(self._now_ns, together(looks))
+
+    def _flush(self) -> None:
+        flush(self._queues)
 
     # ------------------------------------------------------------------ requests
 
@@ -226,7 +165,7 @@ class VirtualDriver:
         if intended_ns is not None:
             self._heap.push(
                 max(now_ns, intended_ns),
-                _Lane.REQUEST,
+                Lane.REQUEST,
                 device.plan.device,
                 device.next_request,
                 0,
@@ -257,24 +196,24 @@ class VirtualDriver:
             self._recorder.request(device.close(command.reason, now_ns, failed=command.failed))
             self._plan_request(device, now_ns)
         elif isinstance(command, Release):
-            self._queue_of[device].add(command, None)
+            self._queue_of[device].add(command)
         else:
             raise LocalProtocolError(f"virtual: a session has no command {command!r}")
 
     def _compute_edge(self, device: DeviceRun, op: Op, now_ns: int) -> None:
         if not isinstance(op, EdgeForward | EdgeDecode | EdgeSteer | EdgeChoose):
             raise LocalProtocolError(f"virtual: device {device.plan.device} cannot do {op!r}")
-        ticket = _Ticket(op, self._costs.edge_ns(op, device.plan.device_class))
+        ticket = Ticket(op, self._costs.edge_ns(op, device.plan.device_class))
         self._queue_of[device].add(op, ticket)
         round_ = 0
         if isinstance(op, EdgeForward):
-            lane, position = _Lane.FORWARD_DONE, op.starts[0]
+            lane, position = Lane.FORWARD_DONE, op.starts[0]
         elif isinstance(op, EdgeChoose):
             drafts = self._plan.speculation is not None
-            lane = _Lane.DRAFT_DONE if drafts else _Lane.CHOICE_DONE
+            lane = Lane.DRAFT_DONE if drafts else Lane.CHOICE_DONE
             position = op.position
         else:
-            lane = _Lane.DECODE_DONE if isinstance(op, EdgeDecode) else _Lane.CHOICE_DONE
+            lane = Lane.DECODE_DONE if isinstance(op, EdgeDecode) else Lane.CHOICE_DONE
             position, round_ = op.position, op.round
         self._heap.push(
             now_ns + ticket.duration_ns,
@@ -286,81 +225,37 @@ class VirtualDriver:
         )
 
     def _edge_done(
-        self, device: DeviceRun, asker: Endpoint | None, ticket: _Ticket, now_ns: int
+        self, device: DeviceRun, asker: Endpoint | None, ticket: Ticket, now_ns: int
     ) -> None:
         if device.machine is not asker:
             return
         # A forward's logits and a decoded payload stay with the host; a choice decides.
         if not ticket.done and isinstance(ticket.op, EdgeSteer | EdgeChoose):
-            _flush(self._queues)
+            self._flush()
         self._tell_edge(device, ComputeDone(ticket.op, ticket.value, ticket.duration_ns), now_ns)
-
-    # ------------------------------------------------------------------ the cloud's commands
-
-    def _tell_cloud(self, event: Event, now_ns: int) -> None:
-        for command in self._engine.handle(event, now_ns):
-            self._do_cloud(command, now_ns)
-
-    def _do_cloud(self, command: Command, now_ns: int) -> None:
-        if isinstance(command, Send):
-            self._send_down(command, now_ns)
-        elif isinstance(command, SetTimer):
-            step = command.timer is Timer.STEP
-            self._heap.push(
-                command.at_ns,
-                _Lane.STEP_TIMER if step else _Lane.IDLE_TIMER,
-                command.session,
-                0,
-                0,
-                partial(self._tell_cloud, TimerFired(command.timer, command.session)),
-            )
-        elif self._cloud is None:
-            raise LocalProtocolError(f"virtual: no cloud to carry out {command!r}")
-        elif isinstance(command, Compute) and isinstance(command.op, CloudForward | CloudSelect):
-            op = command.op
-            ticket = _Ticket(op, self._costs.cloud_ns(op))
-            self._cloud.add(op, ticket)
-            self._steps += 1
-            self._heap.push(
-                now_ns + ticket.duration_ns,
-                _Lane.CLOUD_DONE,
-                0,
-                self._steps,
-                0,
-                partial(self._cloud_done, ticket),
-            )
-        elif isinstance(command, Release):
-            self._cloud.add(command, None)
-        else:
-            raise LocalProtocolError(f"virtual: the engine has no command {command!r}")
-
-    def _cloud_done(self, ticket: _Ticket, now_ns: int) -> None:
-        # A forward's logits stay with the host; what was selected from them decides.
-        if not ticket.done and not isinstance(ticket.op, CloudForward):
-            _flush(self._queues)
-        self._tell_cloud(ComputeDone(ticket.op, ticket.value, ticket.duration_ns), now_ns)
 
     # ------------------------------------------------------------------ the network
 
     def _send_up(self, device: DeviceRun, command: Send, now_ns: int) -> None:
         number = device.access.frames_up + 1
         frame = command.frame
+        replica = self._replicas[device.replica]
 
         def deliver(arrival_ns: int) -> None:
             event = FrameArrived(frame, arrival_ns - now_ns)
             self._heap.push(
                 arrival_ns,
-                _Lane.FRAME_UP,
+                Lane.FRAME_UP,
                 device.plan.device,
                 number,
                 0,
-                partial(self._tell_cloud, event),
+                partial(replica.tell, event),
             )
 
         self._network.up(device.access, now_ns, len(frame), deliver)
         self._look_at_network()
 
-    def _send_down(self, command: Send, now_ns: int) -> None:
+    def _send_down(self, replica: int, command: Send, now_ns: int) -> None:
         device = self._by_session[command.session]
         number = device.access.frames_down + 1
         frame = command.frame
@@ -369,14 +264,16 @@ class VirtualDriver:
             event = FrameArrived(frame, arrival_ns - now_ns, command.trace)
             self._heap.push(
                 arrival_ns,
-                _Lane.FRAME_DOWN,
+                Lane.FRAME_DOWN,
                 device.plan.device,
                 number,
                 0,
                 partial(self._tell_edge, device, event),
             )
 
-        self._network.down(device.access, now_ns, len(frame), command.payload_bytes, deliver)
+        self._network.down(
+            device.access, now_ns, len(frame), command.payload_bytes, deliver, replica
+        )
         self._look_at_network()
 
     def _look_at_network(self) -> None:
@@ -388,7 +285,7 @@ class VirtualDriver:
         self._network_looks += 1
         if at_ns is not None:
             look = partial(self._advance_network, self._network_looks)
-            self._heap.push(at_ns, _Lane.NETWORK, 0, self._network_looks, 0, look)
+            self._heap.push(at_ns, Lane.NETWORK, 0, self._network_looks, 0, look)
 
     def _advance_network(self, look: int, now_ns: int) -> None:
         # Whoever joined in the meantime has moved the next crossing: another look was planned.

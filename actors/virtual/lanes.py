@@ -1,0 +1,27 @@
+"""The order of a simulated run's events within one nanosecond."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+from netsim.heap import EventKind
+
+Handler = Callable[[int], None]
+"""Takes the time of an event."""
+
+
+class Lane(IntEnum):
+    """Kinds of events, in the order of ``EventKind`` with lanes inside a kind."""
+
+    REQUEST = EventKind.ARRIVAL
+    FRAME_UP = EventKind.ARRIVAL + 1
+    FRAME_DOWN = EventKind.ARRIVAL + 2
+    NETWORK = EventKind.ARRIVAL + 3
+    CLOUD_DONE = EventKind.COMPUTE_DONE
+    FORWARD_DONE = EventKind.COMPUTE_DONE + 1
+    DECODE_DONE = EventKind.COMPUTE_DONE + 2
+    CHOICE_DONE = EventKind.COMPUTE_DONE + 3
+    DRAFT_DONE = EventKind.COMPUTE_DONE + 4
+    IDLE_TIMER = EventKind.TIMER
+    STEP_TIMER = EventKind.BATCH_START

@@ -1,0 +1,124 @@
+"""One copy of the large model in a simulated run: its engine, and the host that computes for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from actors.costs import Costs
+from actors.sight import CloudLook, Lookout
+from actors.virtual.lanes import Handler, Lane
+from actors.virtual.queues import HostQueue, Ticket
+from costeer.cloud import CloudEngine
+from costeer.errors import LocalProtocolError
+from costeer.machine import (
+    CloudForward,
+    CloudSelect,
+    Command,
+    Compute,
+    ComputeDone,
+    Event,
+    Release,
+    Send,
+    SetTimer,
+    Timer,
+    TimerFired,
+)
+from costeer.serving import EngineCounters, EngineSpec
+from netsim.heap import EventHeap
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a replica needs of the driver.
+
+    Args:
+        heap: the run's events.
+        flush: carries out what is queued, at all hosts.
+        send: puts a frame on the way down from a replica of this number.
+    """
+
+    heap: EventHeap[Handler]
+    flush: Callable[[], None]
+    send: Callable[[int, Send, int], None]
+
+
+class Replica:
+    """Carries out what its engine commands."""
+
+    def __init__(
+        self, number: int, spec: EngineSpec, costs: Costs, queue: HostQueue, around: Around
+    ) -> None:
+        """Begin with no session.
+
+        Args:
+            number: which replica.
+            spec: what it serves.
+            costs: what its operations are charged.
+            queue: of its host.
+            around: the rest of the run.
+        """
+        self.number = number
+        self._costs = costs
+        self._queue = queue
+        self._around = around
+        self._engine = CloudEngine(spec)
+        self._lookout = Lookout(self._engine, spec.limits)
+        self._steps = 0
+
+    @property
+    def counters(self) -> EngineCounters:
+        """What its engine counted."""
+        return self._engine.counters
+
+    def look(self, egress_busy_ns: int) -> CloudLook:
+        """Return how it stands."""
+        return self._lookout.look(egress_busy_ns)
+
+    def tell(self, event: Event, now_ns: int) -> None:
+        """Feed the engine, and do what it commands."""
+        for command in self._engine.handle(event, now_ns):
+            self._do(command, now_ns)
+
+    def _do(self, command: Command, now_ns: int) -> None:
+        if isinstance(command, Send):
+            self._around.send(self.number, command, now_ns)
+        elif isinstance(command, SetTimer):
+            self._set_timer(command)
+        elif isinstance(command, Compute) and isinstance(command.op, CloudForward | CloudSelect):
+            self._compute(command.op, now_ns)
+        elif isinstance(command, Release):
+            self._queue.add(command)
+        else:
+            raise LocalProtocolError(f"virtual: the engine has no command {command!r}")
+
+    def _set_timer(self, command: SetTimer) -> None:
+        step = command.timer is Timer.STEP
+        self._around.heap.push(
+            command.at_ns,
+            Lane.STEP_TIMER if step else Lane.IDLE_TIMER,
+            self.number if step else command.session,
+            0 if step else self.number,
+            0,
+            partial(self.tell, TimerFired(command.timer, command.session)),
+        )
+
+    def _compute(self, op: CloudForward | CloudSelect, now_ns: int) -> None:
+        ticket = Ticket(op, self._costs.cloud_ns(op))
+        self._queue.add(op, ticket)
+        self._steps += 1
+        self._around.heap.push(
+            now_ns + ticket.duration_ns,
+            Lane.CLOUD_DONE,
+            self.number,
+            self._steps,
+            0,
+            partial(self._computed, ticket),
+        )
+
+    def _computed(self, ticket: Ticket, now_ns: int) -> None:
+        # A forward's logits stay with the host; what was selected from them decides.
+        if not ticket.done and not isinstance(ticket.op, CloudForward):
+            self._around.flush()
+        self.tell(ComputeDone(ticket.op, ticket.value, ticket.duration_ns), now_ns)
