@@ -8,11 +8,13 @@ Rules
   again, alone, as often as the caller says; the others go on.
 * Results come in the order in which cells end. Cells begin in their order, none far ahead of the
   first one that is not done, so that whoever puts results in order holds few of them.
-* When the caller stops asking, what still runs is cancelled and the cluster is left.
+* When the caller stops asking, what still runs is cancelled and the cluster is left. Cells that are
+  watched are asked to stop before that, and have ``_HAND_OVER_S`` to hand over what they have.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from actors.port import HostDiedError, never
+from cluster.board import Board, Stopped, Told, run_watched
 from cluster.ray_port import RayPort
 
 _Given = TypeVar("_Given")
@@ -38,6 +41,8 @@ ONE_THREAD = {
 
 _LOOK_EVERY_S = 0.5
 """How long Ctrl-C waits at most."""
+_HAND_OVER_S = 15.0
+"""How long cells that are to stop may take; one that has not begun to simulate takes longer."""
 
 
 def map_cells(
@@ -94,7 +99,7 @@ class CellPool:
         *,
         tries: int = 1,
         ahead: int | None = None,
-        stopped: Callable[[], bool] = never,
+        stopped: Stopped = never,
     ) -> Generator[tuple[int, _Made | Exception], None, None]:
         """Carry out cells; yield (index, value or what was raised) as they end.
 
@@ -104,43 +109,142 @@ class CellPool:
             tries: how often a cell is begun whose process dies.
             ahead: how far a cell that begins may be from the first one that is not done; without
                 limit if None.
-            stopped: whether to stop; asked now and then.
+            stopped: whether to stop; asked now and then. What runs then is cancelled.
         """
-        return _map(function, cells, self._at_once, tries, ahead or len(cells), stopped)
+        task = _decorated(function)
+        order = _Order(len(cells), self._at_once, tries, ahead or len(cells))
+        return _map(order, lambda index: task.remote(cells[index]), stopped)
+
+    def watch(
+        self,
+        function: Callable[[_Given, Told, Stopped], _Made],
+        cells: Sequence[_Given],
+        told: Told,
+        stopped: Stopped,
+        *,
+        tries: int = 1,
+        ahead: int | None = None,
+    ) -> Generator[tuple[int, _Made | Exception], None, None]:
+        """Carry out cells that tell how far they are; yield (index, value or what was raised).
+
+        Args:
+            function: importable on every node; given a cell, whom to tell how many units more there
+                are, and whom to ask whether to stop. One that stops returns what it has.
+            cells: its arguments, picklable.
+            told: told how many units more there are, while cells run.
+            stopped: whether to stop; asked now and then. What runs then is asked to stop, and its
+                values are yielded too; what takes too long is cancelled.
+            tries: see ``map``.
+            ahead: see ``map``.
+        """
+        task = _decorated(run_watched)
+        order = _Order(len(cells), self._at_once, tries, ahead or len(cells))
+        board = Board(told)
+        try:
+            made = _map(
+                order,
+                lambda index: task.remote(function, cells[index], board.actor, index),
+                stopped,
+                board,
+            )
+            for index, done in made:
+                if isinstance(done, Exception):
+                    yield index, done
+                else:
+                    units, value = done
+                    board.count(index, units)
+                    yield index, value
+        finally:
+            board.end()
 
 
-def _map(
-    function: Callable[[_Given], _Made],
-    cells: Sequence[_Given],
-    at_once: int,
-    tries: int,
-    ahead: int,
-    stopped: Callable[[], bool],
-) -> Generator[tuple[int, _Made | Exception], None, None]:
+def _decorated(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - a task of Ray's
     # Ray's overloads do not know the options of a task's decorator.
     decorate = cast("Any", ray.remote)(
         num_cpus=1, max_retries=0, runtime_env={"env_vars": ONE_THREAD}
     )
-    task = decorate(function)
-    waiting = deque(range(len(cells)))
-    begun: Counter[int] = Counter()
-    running: dict[Any, int] = {}
+    return decorate(function)
+
+
+class _Order:
+    """Which cell begins when."""
+
+    def __init__(self, cells: int, at_once: int, tries: int, ahead: int) -> None:
+        self._waiting = deque(range(cells))
+        self._begun: Counter[int] = Counter()
+        self._at_once = at_once
+        self._tries = tries
+        self._ahead = ahead
+        self.running: dict[Any, int] = {}
+
+    def begin(self, begin: Callable[[int], Any]) -> None:
+        """Begin as many as may run now."""
+        first = min([*self.running.values(), *islice(self._waiting, 1)], default=0)
+        while (
+            self._waiting
+            and len(self.running) < self._at_once
+            and self._waiting[0] < first + self._ahead
+        ):
+            index = self._waiting.popleft()
+            self._begun[index] += 1
+            self.running[begin(index)] = index
+
+    def again(self, index: int) -> bool:
+        """Whether a cell whose process died is begun again, next."""
+        if self._begun[index] >= self._tries:
+            return False
+        self._waiting.appendleft(index)
+        return True
+
+
+class _Leave:
+    """When the caller stops asking: at once, or when watched cells have handed over."""
+
+    def __init__(self, stopped: Stopped, board: Board | None) -> None:
+        self._stopped = stopped
+        self._board = board
+        self._at_s: float | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether no cell is to begin any more."""
+        if self._at_s is None and self._stopped():
+            self._at_s = time.monotonic()
+            if self._board is not None:
+                self._board.stop()
+                self._at_s += _HAND_OVER_S
+        return self._at_s is not None
+
+    @property
+    def now(self) -> bool:
+        """Whether to cancel what still runs."""
+        return self._at_s is not None and time.monotonic() >= self._at_s
+
+    def look(self) -> None:
+        """Tell what watched cells have told."""
+        if self._board is not None:
+            self._board.look()
+
+
+def _map(
+    order: _Order, begin: Callable[[int], Any], stopped: Stopped, board: Board | None = None
+) -> Generator[tuple[int, Any], None, None]:
+    leave = _Leave(stopped, board)
     try:
-        while (waiting or running) and not stopped():
-            first = min([*running.values(), *islice(waiting, 1)])
-            while waiting and len(running) < at_once and waiting[0] < first + ahead:
-                index = waiting.popleft()
-                begun[index] += 1
-                running[task.remote(cells[index])] = index
-            done, _ = ray.wait(list(running), num_returns=1, timeout=_LOOK_EVERY_S)
+        while True:
+            if not leave.asked:
+                order.begin(begin)
+            if leave.now or not order.running:
+                return
+            done, _ = ray.wait(list(order.running), num_returns=1, timeout=_LOOK_EVERY_S)
+            leave.look()
             for ref in done:
-                index, result = running.pop(ref), _result(ref)
-                if isinstance(result, HostDiedError) and begun[index] < tries:
-                    waiting.appendleft(index)
-                else:
-                    yield index, result
+                index, result = order.running.pop(ref), _result(ref)
+                if isinstance(result, HostDiedError) and (leave.asked or order.again(index)):
+                    continue
+                yield index, result
     finally:
-        for ref in running:
+        for ref in order.running:
             ray.cancel(ref, force=True)
 
 

@@ -50,7 +50,7 @@ def cell_outcomes(
     """Carry out cells; yield their outcomes in the order given.
 
     One that is stopped ends with what there is: the cells that are done, whether or not those
-    before them are.
+    before them are, and those that were under way, as far as they came.
 
     Args:
         pool: where; this process if None.
@@ -71,12 +71,11 @@ def cell_outcomes(
         return
     early: dict[int, CellOutcome] = {}
     turn = 0
-    made = pool.map(run_task, tasks, tries=_TRIES, ahead=_AHEAD, stopped=stopped)
+    made = pool.watch(run_task, tasks, told, stopped, tries=_TRIES, ahead=_AHEAD)
     with closing(made):
         for index, done in made:
             if isinstance(done, Exception):
                 raise done
-            told(done.result.figure("tokens"))
             early[index] = done
             while turn in early:
                 yield early.pop(turn)

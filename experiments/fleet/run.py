@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from cluster.cells import CellPool
 
 _LOG_EVERY_S = 1.0
+_NOT_YET = 0.99
+"""The most that an arm has done before its last cell is."""
 _WORTH_A_CLUSTER_S = 20.0
 """Below so much work the start of a cluster takes longer than it saves."""
 
@@ -158,17 +160,23 @@ class _Run:
             CellTask(self._scenario, arm.index, cell, watch, self._lighter)
             for cell in range(size.cells)
         ]
-        progress.begin(arm_title(arm.keys), round(size.tokens / len(self._scenario.arms)))
-        log = _Log(sink, arm.index, size.cells)
+        expected = round(size.tokens / len(self._scenario.arms))
+        progress.begin(arm_title(arm.keys), expected)
+        log = _Log(sink, arm.index, size.cells, expected)
+
+        def told(tokens: int) -> None:
+            progress.advance(tokens)
+            log.advance(tokens)
+
         merged: CellResult | None = None
         ended = 0
         try:
-            for outcome in cell_outcomes(pool, tasks, progress.advance, stopped):
+            for outcome in cell_outcomes(pool, tasks, told, stopped):
                 merged = outcome.result if merged is None else merged.merged(outcome.result)
                 ended += outcome.ended
                 sink.write(arm.index, arm.keys, outcome.rows.tokens, outcome.rows.requests)
                 self._sampled += len(outcome.rows.requests)
-                log.tell(merged)
+                log.cell()
         finally:
             if merged is not None:
                 self._keep(arm, merged, sink, complete=ended == size.cells)
@@ -216,26 +224,42 @@ class _Run:
 class _Log:
     """Tells ``log.jsonl`` how far an arm is, now and then."""
 
-    def __init__(self, sink: RunSink, arm: int, cells: int) -> None:
+    def __init__(self, sink: RunSink, arm: int, cells: int, expected: int) -> None:
         self._sink = sink
         self._arm = arm
         self._cells = cells
+        self._expected = expected
+        self._done = self._tokens = 0
         self._began_s = self._told_s = time.monotonic()
 
-    def tell(self, merged: CellResult) -> None:
+    def cell(self) -> None:
+        """One cell more is done."""
+        self._done += 1
+        self._tell(last=self._done == self._cells)
+
+    def advance(self, tokens: int) -> None:
+        """So many tokens more were simulated."""
+        self._tokens += tokens
+        self._tell(last=False)
+
+    def _tell(self, *, last: bool) -> None:
         now_s = time.monotonic()
-        if now_s - self._told_s < _LOG_EVERY_S and merged.cells < self._cells:
+        if now_s - self._told_s < _LOG_EVERY_S and not last:
             return
         self._told_s = now_s
         elapsed_s = now_s - self._began_s
+        # How many tokens there will be is an estimate, how many cells is not.
+        share = max(self._done / self._cells, min(1.0, self._tokens / max(1, self._expected)))
+        if not last:
+            share = min(share, _NOT_YET)
         self._sink.log(
             event="cells",
             arm=self._arm,
-            done=merged.cells,
+            done=self._done,
             of=self._cells,
-            tokens=merged.figure("tokens"),
+            tokens=self._tokens,
             elapsed_s=round(elapsed_s, 3),
-            eta_s=round(elapsed_s * (self._cells / merged.cells - 1), 3),
+            eta_s=round(elapsed_s * (1 / share - 1), 3) if share else None,
         )
 
 

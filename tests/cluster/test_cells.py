@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.port import HostDiedError
+from actors.port import HostDiedError, never
+from cluster.board import Stopped, Told
 from cluster.cells import CellPool, cell_pool
 from costeer.errors import ConfigError
 
@@ -97,3 +98,46 @@ def test_whoever_stops_gets_no_more(pool: CellPool, tmp_path: Path) -> None:
         taken.append(index)
     assert len(taken) == 3
     assert len(begun(tmp_path)) < 8
+
+
+# --------------------------------------------------------------------------- watched
+
+
+def count_up(cell: Cell, told: Told, stopped: Stopped) -> int:
+    """Tell each of three steps."""
+    for _ in range(3):
+        told(cell[0])
+        stopped()
+    return 3 * cell[0]
+
+
+def count_up_but_die_once(cell: Cell, told: Told, stopped: Stopped) -> int:
+    value = count_up(cell, told, stopped)
+    if cell[0] == 2:
+        square_but_die_once(cell)
+    return value
+
+
+def go_on_until_stopped(cell: Cell, told: Told, stopped: Stopped) -> str:
+    while not stopped():
+        told(1)
+    return f"{cell[0]} stopped"
+
+
+def test_watched_cells_tell_all_of_their_units_once(pool: CellPool, tmp_path: Path) -> None:
+    told: list[int] = []
+    cells = [(number, str(tmp_path)) for number in range(5)]
+    made = dict(pool.watch(count_up_but_die_once, cells, told.append, never, tries=2))
+    assert made == {number: 3 * number for number in range(5)}
+    assert sum(told) == 3 * (0 + 1 + 2 + 3 + 4)
+    assert min(told) > 0
+    assert begun(tmp_path) == Counter({2: 2})
+
+
+def test_cells_tell_while_they_run_and_hand_over_when_they_are_to_stop(pool: CellPool) -> None:
+    told: list[int] = []
+    cells = [(number, "") for number in range(20)]
+    # Nobody would ever stop if nothing were told before a cell has ended.
+    made = dict(pool.watch(go_on_until_stopped, cells, told.append, lambda: bool(told)))
+    assert set(made) in ({0}, {1}, {0, 1})
+    assert all(value == f"{index} stopped" for index, value in made.items())

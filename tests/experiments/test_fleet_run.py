@@ -7,6 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ import pytest
 
 import actors.fleet.machine_code
 import experiments.fleet.task
+from actors.fleet.result import CellResult
+from actors.fleet.watching import Watch
 from costeer.errors import ConfigError
 from experiments.fleet.bottleneck import (
     WHAT_IFS,
@@ -24,6 +29,7 @@ from experiments.fleet.bottleneck import (
     share_columns,
 )
 from experiments.fleet.run import run_fleet
+from experiments.fleet.task import CellOutcome, CellTask, run_task
 from experiments.planning.members import as_it_is
 from experiments.progress import LineProgress, NoProgress
 from experiments.report import write_report
@@ -184,6 +190,47 @@ def test_ctrl_c_leaves_a_run_that_can_be_read(tmp_path: Path) -> None:
     assert not row["complete"]
     assert 0 < row["tokens"] < 84
     assert "Stopped before its end" in write_report(tmp_path / "run").read_text()
+
+
+class Backwards:
+    """A cluster whose last cells end first."""
+
+    def watch(
+        self,
+        function: Callable[..., CellOutcome],
+        cells: Sequence[CellTask],
+        told: Callable[[int], None],
+        stopped: Callable[[], bool],
+        **_: object,
+    ) -> Iterator[tuple[int, CellOutcome]]:
+        for index in reversed(range(len(cells))):
+            if not stopped():
+                yield index, function(cells[index], told, stopped)
+
+
+@pytest.fixture
+def _backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.fleet.run.open_pool", lambda *_: nullcontext(Backwards()))
+
+
+@pytest.mark.usefixtures("_backwards")
+def test_cells_that_end_in_another_order_come_to_the_same(tmp_path: Path) -> None:
+    summary = run(fleet(), tmp_path / "run")
+    expected = [run_task(CellTask(fleet(), 0, cell, Watch())).result for cell in range(7)]
+    assert summary["arms"][0]["digest"] == reduce(CellResult.merged, expected).digest
+
+
+@pytest.mark.usefixtures("_backwards")
+def test_ctrl_c_keeps_cells_that_ended_before_their_turn_and_those_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.fleet.cells.PIECE_EVENTS", 20)
+    with pytest.raises(KeyboardInterrupt):
+        run(fleet(), tmp_path / "run", Impatient())
+    (row,) = whole(load(tmp_path / "run").summary)
+    assert row["replicas"] == 2
+    assert 12 < row["tokens"] < 24
+    assert row["requests_censored"] > 0
 
 
 def test_ctrl_c_before_the_first_cell_leaves_one_too(
