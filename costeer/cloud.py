@@ -259,8 +259,8 @@ class CloudEngine:
             if fresh:
                 ledger.uplink_ns, ledger.arrived_ns = event.transit_ns, now_ns
             if self._learner is not None:
-                for row in decided or ():
-                    self._learner.observe(row.ladder, row.round)
+                for ladder, round_ in decided or ():
+                    self._learner.observe(ladder, round_)
         if not fresh:
             return self._ignore()
         self._steps.queue(session)

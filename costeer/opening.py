@@ -62,5 +62,7 @@ def new_session(frame: Frame, body: Open, spec: EngineSpec, uplink_ns: int, now_
         idle_at_ns=now_ns + spec.limits.idle_timeout_ns,
         ladder=spec.ladder,
         round_trip_bytes=body.round_trip_bytes,
-        ledger=Ledger(len(body.chosen)) if body.role is Role.DRAFTS else None,
+        ledger=Ledger.begun(len(body.chosen), body.max_new_tokens)
+        if body.role is Role.DRAFTS
+        else None,
     )

@@ -37,6 +37,13 @@ _WORTH = 0.05
 """Drafts that are right with less probability than this are not worth their way."""
 
 
+def most_drafts(config: SpeculationConfig) -> int:
+    """Return the most drafts that a device ever has, whatever it learns."""
+    if config.drafts == "adaptive":
+        return _MOST_AHEAD
+    return max(config.drafts, config.ahead)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to do until the next exchange.

@@ -25,7 +25,8 @@ REFINE of a row      sends the row's next ranks, if it still belongs to the text
 REFINE, other        drops it: the row's text is gone, or the round was asked for before
 ===================  ===================================================================
 
-The cloud's half is in ``costeer.verification``, the device's in ``costeer.drafting``.
+The cloud's half is in ``costeer.verification``, the device's in ``costeer.drafting``; what in
+these is integers, in ``costeer.served_text`` and ``costeer.device_text``.
 """
 
 from __future__ import annotations
@@ -35,10 +36,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from costeer.errors import RemoteProtocolError
+from costeer import served_text
 
 if TYPE_CHECKING:
     from costeer.refinement import Ladder
+
+MOST_DRAFTS = 256
+"""What a device may have under way at a time."""
 
 
 class SpeculationConfig(BaseModel):
@@ -50,7 +54,7 @@ class SpeculationConfig(BaseModel):
     """Tokens drafted for one DRAFT frame; `adaptive` learns it, and whether to go on drafting
     meanwhile, from round trips, drafting times and how often drafts are right."""
 
-    ahead: int = Field(default=0, ge=0, le=256)
+    ahead: int = Field(default=0, ge=0, le=MOST_DRAFTS)
     """Drafts that may be under way, further ones going up before the verdict on the first is there
     (pipelined); 0: each DRAFT waits for the verdict on the one before."""
 
@@ -81,73 +85,27 @@ class SpeculationConfig(BaseModel):
 
 
 @dataclass(slots=True)
-class SentRow:
-    """A position whose logits the cloud has sent, or is about to.
-
-    Args:
-        version: of the text that they belong to.
-        ladder: its ranks per round.
-        round: the newest that was asked for.
-    """
-
-    version: int
-    ladder: Ladder
-    round: int = 0
-
-
-@dataclass(slots=True)
 class Ledger:
-    """What the cloud knows of a drafting session's text and of the logits sent for it.
+    """What the cloud keeps of a drafting session, beside its text.
 
     Args:
-        next_row: the first position whose logits were not sent for the text as it is.
-        version: of the newest DRAFT; 0 for the text of OPEN.
-        served: version of the text that the step under way, or the last one, was begun for.
+        state: what is known of the text and of the logits sent for it; see ``served_text``.
+        ladders: ranks per round, of each position whose logits were sent and that is not decided.
         uplink_ns: transit of the newest DRAFT.
         arrived_ns: when it came.
-        rows: what was sent, of positions that are not yet decided.
-        asked: (position, round) of ranks that were asked for and not yet sent.
-        sending: (position, round, row) of what the step under way encodes.
+        sending: (position, round) of what the step under way encodes.
     """
 
-    next_row: int
-    version: int = 0
-    served: int = 0
+    state: list[int]
+    ladders: dict[int, Ladder] = field(default_factory=dict)
     uplink_ns: int = 0
     arrived_ns: int = 0
-    rows: dict[int, SentRow] = field(default_factory=dict)
-    asked: list[tuple[int, int]] = field(default_factory=list)
-    sending: list[tuple[int, int, SentRow]] = field(default_factory=list)
+    sending: list[tuple[int, int]] = field(default_factory=list)
 
-    def refine(self, position: int, round_: int, version: int) -> bool:
-        """Book a REFINE; return whether it asks for something that is still there.
-
-        Raises:
-            RemoteProtocolError: the ladder has no such round.
-        """
-        row = self.rows.get(position)
-        if row is None or (row.version, row.round + 1) != (version, round_):
-            return False
-        if not row.ladder.has(round_):
-            raise RemoteProtocolError(f"REFINE: round {round_} is beyond the ladder")
-        row.round = round_
-        self.asked.append((position, round_))
-        return True
-
-    def rewrite(self, version: int, position: int, agreed: int) -> list[SentRow]:
-        """Book a DRAFT: a choice for ``position`` and drafts behind it.
-
-        Args:
-            version: its count.
-            position: of the chosen token.
-            agreed: up to here, this position not included, the text is what it was.
-
-        Returns:
-            The rows that were decided with it.
-        """
-        self.version = version
-        decided = [row for at, row in self.rows.items() if at <= position]
-        self.rows = {at: row for at, row in self.rows.items() if position < at <= agreed}
-        self.asked = [each for each in self.asked if each[0] in self.rows]
-        self.next_row = min(self.next_row, agreed + 1)
-        return decided
+    @classmethod
+    def begun(cls, position: int, max_new_tokens: int) -> Ledger:
+        """Return that of a session whose first open position is this."""
+        window = served_text.window_of(min(MOST_DRAFTS, max_new_tokens))
+        ledger = cls([0] * served_text.size_of(window))
+        served_text.lay(ledger.state, window, position)
+        return ledger

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from costeer import served_text
 from costeer.machine import CloudRow, Span
 from costeer.schedule import plan_step
 from costeer.serving import Session, State
@@ -70,7 +71,9 @@ class Steps:
             ledger = session.ledger
             if session.state is State.CLOSING:
                 closing.append(session)
-            elif session.newest_row < (session.position if ledger is None else ledger.next_row):
+            elif session.newest_row < (
+                session.position if ledger is None else ledger.state[served_text.NEXT_ROW]
+            ):
                 session.state = State.READY
                 begun.append(session)
             else:
@@ -114,7 +117,7 @@ class Steps:
         session.state = State.AWAY
         if session.pending:
             self.make_ready(session)
-        elif session.ledger is not None and session.ledger.asked:
+        elif session.ledger is not None and session.ledger.state[served_text.ASKS]:
             self.refine(session)
 
     def forget(self, session: Session) -> None:
@@ -131,11 +134,10 @@ def _row(session: Session) -> CloudRow:
     ledger = session.ledger
     span = None
     if ledger is not None:
-        if ledger.served != ledger.version:
-            ledger.served = ledger.version
+        if served_text.serve(ledger.state):
             session.uplink_ns, session.ready_ns = ledger.uplink_ns, ledger.arrived_ns
             session.compute_ns = 0
-        position = max(ledger.next_row, first + 1 - session.prompt_tokens)
+        position = max(ledger.state[served_text.NEXT_ROW], first + 1 - session.prompt_tokens)
         count = max(0, last + 1 - session.prompt_tokens - position)
         span = Span(position, count, session.position)
     return CloudRow(session.session, tuple(session.tokens[first:last]), first, span)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from costeer import served_text
 from costeer.draft_messages import Row, Rows, decode_draft, decode_rows, decode_version, encode_rows
 from costeer.errors import RemoteProtocolError
 from costeer.machine import EncodeItem
 from costeer.messages import Frame, FrameKind
-from costeer.speculation import SentRow
+from costeer.speculation import MOST_DRAFTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,43 +29,63 @@ def take_refine(ledger: Ledger, frame: Frame) -> bool:
     Raises:
         RemoteProtocolError: it breaks a rule.
     """
-    return ledger.refine(frame.position, frame.round, decode_version(frame.body))
+    version = decode_version(frame.body)
+    if not served_text.wants(ledger.state, frame.position, frame.round, version):
+        return False
+    if not ledger.ladders[frame.position].has(frame.round):
+        raise RemoteProtocolError(f"REFINE: round {frame.round} is beyond the ladder")
+    served_text.ask(ledger.state, frame.position)
+    return True
 
 
 def take_draft(
     session: Session, ledger: Ledger, frame: Frame, vocab_size: int, counters: EngineCounters
-) -> list[SentRow] | None:
+) -> list[tuple[Ladder, int]] | None:
     """Take a DRAFT into the session's text.
 
     Returns:
-        The rows that were decided with it; None if it is older than the text.
+        Ladder and newest round of the rows that were decided with it; None if it is older than the
+        text.
 
     Raises:
         RemoteProtocolError: it breaks a rule.
     """
     if frame.kind is not FrameKind.DRAFT:
         raise RemoteProtocolError(f"{frame.kind.name} frame came up")
-    if frame.round <= ledger.version:
+    state = ledger.state
+    if frame.round <= state[served_text.VERSION]:
         return None
     tokens = decode_draft(frame.body)
-    first, last = session.position - 1, ledger.next_row - 1
+    first, last = session.position - 1, state[served_text.NEXT_ROW] - 1
     if not max(first, 0) <= frame.position <= last:
         raise RemoteProtocolError(
             f"DRAFT: chooses the token of position {frame.position}, logits that are open were"
             f" sent for {max(first, 0)} to {last}"
         )
+    if len(tokens) > MOST_DRAFTS + 1:
+        raise RemoteProtocolError(f"DRAFT: more than {MOST_DRAFTS} drafts")
     if frame.position + len(tokens) >= session.max_new_tokens:
         raise RemoteProtocolError(f"DRAFT: more than {session.max_new_tokens} tokens")
     if max(tokens) >= vocab_size:
         raise RemoteProtocolError(f"DRAFT: id {max(tokens)} is not below {vocab_size}")
-    held, run = len(session.tokens), max(session.cached, session.running_to)
+    held = len(session.tokens) - session.prompt_tokens
+    run = max(session.cached, session.running_to) - session.prompt_tokens
     agreed = session.rewrite(frame.position, tokens)
-    kept = session.prompt_tokens + agreed
-    counters.drafts += len(session.tokens) - max(kept, session.prompt_tokens + frame.position + 1)
-    counters.refuted_drafts += held - kept
-    counters.wasted_tokens += max(0, run - kept)
+    length = len(session.tokens) - session.prompt_tokens
+    counters.drafts += served_text.news(length, agreed, frame.position)
+    counters.refuted_drafts += held - agreed
+    counters.wasted_tokens += max(0, run - agreed)
     session.position = frame.position + 1
-    return ledger.rewrite(frame.round, frame.position, agreed)
+    decided = [
+        (ladder, state[served_text.slot_of(state, at) + served_text.ROUND])
+        for at, ladder in ledger.ladders.items()
+        if at <= frame.position
+    ]
+    served_text.rewrite(state, frame.round, frame.position, agreed)
+    ledger.ladders = {
+        at: ladder for at, ladder in ledger.ladders.items() if served_text.is_sent(state, at)
+    }
+    return decided
 
 
 def items_of(session: Session, ledger: Ledger, ladder: Ladder) -> list[EncodeItem]:
@@ -75,17 +96,22 @@ def items_of(session: Session, ledger: Ledger, ladder: Ladder) -> list[EncodeIte
         ledger: the session's.
         ladder: ranks per round of the rows that are sent for the first time.
     """
-    ledger.sending = [(at, each, ledger.rows[at]) for at, each in ledger.asked]
-    ledger.asked = []
-    for position in range(ledger.next_row, session.newest_row + 1):
-        row = ledger.rows[position] = SentRow(ledger.served, ladder)
-        ledger.sending.append((position, 0, row))
-    ledger.next_row = max(ledger.next_row, session.newest_row + 1)
+    state = ledger.state
+    served_text.begin_sending(state, session.newest_row)
+    asked = [served_text.asked_at(state, each) for each in range(state[served_text.SENDING])]
+    fresh = range(state[served_text.FRESH_FROM], state[served_text.FRESH_TO])
+    ledger.ladders.update((at, ladder) for at in fresh)
+    ledger.sending = [
+        (at, state[served_text.slot_of(state, at) + served_text.ROUND]) for at in asked
+    ] + [(at, 0) for at in fresh]
     return [
         EncodeItem(
-            session.session, at, *row.ladder.ranks(each), _draft(session, at, row.ladder, each)
+            session.session,
+            at,
+            *ledger.ladders[at].ranks(round_),
+            _draft(session, at, ledger.ladders[at], round_),
         )
-        for at, each, row in ledger.sending
+        for at, round_ in ledger.sending
     ]
 
 
@@ -111,25 +137,26 @@ def frames_of(
         payloads: one per item.
         logits: its draft's, one per item.
     """
+    state = ledger.state
 
-    def frame(position: int, round_: int, version: int, *rows: Row) -> Frame:
+    def frame(position: int, round_: int, *rows: Row) -> Frame:
+        version = state[served_text.slot_of(state, position) + served_text.OF_VERSION]
         body = encode_rows(Rows(version, rows))
         return Frame(FrameKind.ROWS, session.session, session.epoch, position, round_, body)
 
-    fresh: list[tuple[int, SentRow, Row]] = []
+    first, end = served_text.first_fresh(state), served_text.end_fresh(state)
+    fresh: list[Row] = []
     frames: list[Frame] = []
-    for position, round_, row in ledger.sending:
+    for position, round_ in ledger.sending:
         sent = Row(next(payloads), next(logits))
-        if ledger.rows.get(position) is not row:
-            continue
-        if round_ == 0:
-            fresh.append((position, row, sent))
-        else:
-            frames.append(frame(position, round_, row.version, sent))
+        if round_ and served_text.is_sent(state, position):
+            frames.append(frame(position, round_, sent))
+        elif not round_ and first <= position < end:
+            fresh.append(sent)
+    served_text.end_sending(state)
     ledger.sending = []
     if fresh:
-        position, row, _ = fresh[0]
-        frames.append(frame(position, 0, row.version, *(sent for _, _, sent in fresh)))
+        frames.append(frame(first, 0, *fresh))
     return frames
 
 
