@@ -10,9 +10,9 @@ from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spe
 from actors.progress import Progress
 from actors.records import CENSORED, NO_REPLICA, ByteMeter, RequestRow, TokenRow
 from costeer.endpoint import Endpoint
-from costeer.machine import TokenRecord
 from costeer.machines import device_machine
 from costeer.methods import CloudRole
+from costeer.token_record import TokenRecord
 from netsim.egress import Egress
 from netsim.link import Delivery, Link
 from netsim.profiles import link_for

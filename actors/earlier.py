@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from actors.records import ByteMeter, Earlier, RequestRow, TokenRow
 from actors.sink import METER_COLUMNS, STAGE_COLUMNS
-from costeer.machine import TokenRecord
+from costeer.token_record import TokenRecord
 
 _TABLES = ("tokens", "requests")
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, fields, replace
 
 from actors.sight import Sight
 from costeer.errors import ConfigError
-from costeer.machine import TokenRecord
 from costeer.serving import EngineCounters, merged
+from costeer.token_record import TokenRecord
 
 CENSORED = "censored"
 """The ``reason`` of a request that the end of the run cut off."""

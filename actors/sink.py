@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
 from costeer.errors import ConfigError, LocalProtocolError
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 
 SCHEMA_VERSION = 4
 """Version of the run directory: names and meanings of its files and columns."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence

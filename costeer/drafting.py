@@ -45,7 +45,6 @@ from costeer.draft_messages import Row, decode_rows, encode_draft, encode_versio
 from costeer.endpoint import Endpoint
 from costeer.errors import FrameError, LocalProtocolError
 from costeer.machine import (
-    STAGES,
     CloudTrace,
     Command,
     ComputeDone,
@@ -57,10 +56,10 @@ from costeer.machine import (
     FrameArrived,
     Span,
     Start,
-    TokenRecord,
 )
 from costeer.messages import Frame, FrameKind
 from costeer.pacing import Pacer, most_drafts
+from costeer.token_record import STAGES, TokenRecord
 
 if TYPE_CHECKING:
     from costeer.session import SessionSpec

@@ -41,9 +41,9 @@ from costeer.machine import (
     EdgeSteer,
     Emit,
     FrameArrived,
-    TokenRecord,
 )
 from costeer.messages import Frame, FrameKind, decode_token, encode_token
+from costeer.token_record import TokenRecord
 
 if TYPE_CHECKING:
     from costeer.session import SessionSpec

@@ -51,7 +51,7 @@ from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import never
 from costeer.errors import ConfigError
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from netsim.compiled import compiled
 
 Compiler = Callable[[Any], Any]

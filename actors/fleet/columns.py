@@ -7,7 +7,7 @@ one stride behind it.
 
 from actors.fleet.histogram import BUCKETS
 from actors.fleet.names import CLASS_FIGURES
-from costeer.machine import STAGES as STAGE_NAMES
+from costeer.token_record import STAGES as STAGE_NAMES
 
 DOWN, UP = 0, 1
 """Directions of a link."""

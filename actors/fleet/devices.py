@@ -52,8 +52,8 @@ from actors.fleet.tally import (
     tell_token,
 )
 from actors.plan import REQUEST_BITS
-from costeer.machine import STAGES
 from costeer.messages import frame_bytes
+from costeer.token_record import STAGES
 from costeer.varint import number_bytes
 
 _QUEUED, _UPLINK, _QUEUE, _COMPUTE, _SELECT, _DOWNLINK, _DECODE, _WAIT, _STEER, _REFINEMENT = (

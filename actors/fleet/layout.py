@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, overload
 import numpy as np
 
 from actors.fleet.names import CLOUD_FIGURES, CLOUD_PEAKS
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from netsim.hardware.roofline import ForwardTerms
 from netsim.wire import WireTerms
 

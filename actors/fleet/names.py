@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 
 HISTOGRAMS = ("latency", "itl", "ttft", "tpot", "e2e", "stall", *STAGES)
 """Of each class: a token's latency; that of every token after the first; then of each request that

@@ -7,8 +7,8 @@ from actors.fleet.cell import CellPlan
 from actors.fleet.layout import Array
 from actors.fleet.outcomes import Outcomes
 from actors.records import NO_REPLICA, ByteMeter, TokenRow
-from costeer.machine import TokenRecord
 from costeer.methods import CloudRole, Method
+from costeer.token_record import TokenRecord
 
 
 def replica_of(cell: CellPlan, method: Method) -> int:

@@ -25,7 +25,7 @@ from actors.fleet.layout import (
 )
 from actors.fleet.names import CLASS_FIGURES, HISTOGRAMS, SERIES
 from costeer.critical_path import walk_back
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from netsim.random import hash_u64, u64
 
 _ITL, _TTFT, _TPOT, _E2E, _STALL = (

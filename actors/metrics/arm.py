@@ -11,7 +11,7 @@ from actors.metrics.series import Metrics
 from actors.metrics.states import DeviceStates
 from actors.plan import ArmPlan
 from actors.records import CENSORED, ByteMeter, News, RequestRow, TokenRow
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from netsim.carriage import UNLIMITED
 
 _NS = 1e-9

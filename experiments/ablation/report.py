@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 
 from actors.sink import write_atomically
-from costeer.machine import STAGES
 from costeer.tail import TAILS
+from costeer.token_record import STAGES
 from experiments.ablation import figures, speed
 from experiments.ablation.collection import (
     by_configuration,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from costeer.errors import ConfigError
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from experiments.fleet.run import run_fleet
 from experiments.outcome import check_out_dir
 from experiments.progress import Progress

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from experiments.results.labels import Row, arm_labels, whole_arms
 from experiments.results.summary import QUALITY
 

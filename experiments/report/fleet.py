@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from experiments.report.latency import Curve, Drawn, panels_figure
 from experiments.report.plots import line_handles, svg
 from experiments.report.style import STAGE_COLOURS, looks

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from experiments.report.style import GREY, PALE, RC, STAGE_COLOURS, WIDTH_IN, Look, looks
 from experiments.results.grid import significant
 from experiments.results.labels import Row, whole_arms

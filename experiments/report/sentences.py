@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from experiments.results.grid import number, significant
 from experiments.results.labels import Row, arm_labels, whole_arms
 from experiments.results.summary import ALL

@@ -23,7 +23,7 @@ import pandas as pd
 from actors.fleet.histogram import NONE_YET, Histogram
 from actors.fleet.result import HISTOGRAMS, SERIES, CellResult
 from actors.sink import METER_COLUMNS, SCHEMA_VERSION
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from experiments.results.cost import CostFacts, Usage, cost_of
 from experiments.results.digests import joined_digest
 from experiments.results.summary import ALL, READING_SPEED_TOKENS_PER_S

@@ -34,8 +34,8 @@ import numpy as np
 import pandas as pd
 
 from actors.sink import METER_COLUMNS, SCHEMA_VERSION, STAGE_COLUMNS
-from costeer.machine import STAGES
 from costeer.serving import merged
+from costeer.token_record import STAGES
 from experiments.evaluation.bootstrap import mean_interval
 from experiments.results.cost import Usage, cost_of
 from experiments.results.digests import joined_digest

@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from experiments.results.grid import (
     Column,
     markdown_table,

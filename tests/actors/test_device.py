@@ -10,7 +10,7 @@ from actors.device import AccessLink, CloudEgress, DeviceRun, by_session, link_o
 from actors.plan import DevicePlan, codec_terms, engine_spec, session_id, session_spec
 from actors.records import ByteMeter
 from costeer.errors import ConfigError
-from costeer.machine import STAGES, TokenRecord
+from costeer.token_record import STAGES, TokenRecord
 from netsim.wire import wire_cost
 from tests.actors.fleets import MS, VOCAB, arm_plan, device, link
 

@@ -22,7 +22,7 @@ from actors.fleet.watching import Watch
 from actors.plan import ArmPlan
 from actors.records import ArmRun, RequestRow, TokenRow
 from actors.sink import METER_COLUMNS
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from netsim.spread import SPREADS
 from tests.actors.compiled_fleets import as_python, fleets, run_and_outcomes, run_fleet
 from tests.actors.fleets import MS, arm_plan, begin, costs_of, device, generated_hosts, link

@@ -27,8 +27,9 @@ from actors.values.models import ModelCloudHost, ModelEdgeHost
 from actors.values.rows import RowCloudHost, RowEdgeHost
 from costeer.cloud import CloudEngine, EngineSpec
 from costeer.errors import CosteerError, LocalProtocolError
-from costeer.machine import STAGES, Command, Event, FrameArrived, Send
+from costeer.machine import Command, Event, FrameArrived, Send
 from costeer.methods import METHODS, CloudRole
+from costeer.token_record import STAGES
 from experiments.results import output_digest
 from tests.actors.fleets import (
     MS,

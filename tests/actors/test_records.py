@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.records import ArmRun, ByteMeter, Recorder, RequestRow, TokenRow
-from costeer.machine import STAGES, TokenRecord
+from costeer.token_record import STAGES, TokenRecord
 from tests.actors.fleets import Kept
 
 

@@ -9,8 +9,8 @@ import pytest
 from actors.records import ArmRun
 from actors.sink import RunSink, token_columns
 from costeer.errors import ConfigError, LocalProtocolError
-from costeer.machine import STAGES
 from costeer.methods import method_named
+from costeer.token_record import STAGES
 from tests.experiments.fake_run import make_arm
 
 KEYS = {"method": "costeer", "codec": "top-64"}

@@ -17,10 +17,11 @@ from actors.records import ArmRun, ByteMeter
 from costeer.cloud import CloudEngine
 from costeer.endpoint import Endpoint
 from costeer.errors import LocalProtocolError
-from costeer.machine import STAGES, Command, Event, Send
+from costeer.machine import Command, Event, Send
 from costeer.messages import FrameKind, decode_frame, decode_open, decode_token
 from costeer.methods import METHODS, CloudRole
 from costeer.refinement import RefineConfig
+from costeer.token_record import STAGES
 from experiments.results import digest, output_digest
 from netsim.hardware import Fixed
 from tests.actors.fleets import (

@@ -22,7 +22,6 @@ from costeer.cloud import CloudEngine, EngineLimits, EngineSpec
 from costeer.endpoint import Endpoint
 from costeer.learning import LearnerSpec
 from costeer.machine import (
-    STAGES,
     CloudForward,
     CloudSelect,
     Command,
@@ -42,7 +41,6 @@ from costeer.machine import (
     Start,
     Timer,
     TimerFired,
-    TokenRecord,
 )
 from costeer.machines import device_machine
 from costeer.methods import METHODS, CloudRole
@@ -50,6 +48,7 @@ from costeer.refinement import Ladder, RefineConfig
 from costeer.serving import Session
 from costeer.session import SessionSpec
 from costeer.speculation import SpeculationConfig
+from costeer.token_record import STAGES, TokenRecord
 from tests.costeer.invariants import validate
 from tests.costeer.toy import EOS, FINGERPRINT, PRIVATE, VOCAB, ToyCloud, ToyEdge
 

@@ -14,7 +14,6 @@ from costeer.critical_path import critical_path
 from costeer.edge import EdgeSession
 from costeer.errors import CodecError, ConfigError, LocalProtocolError
 from costeer.machine import (
-    STAGES,
     CloudTrace,
     Command,
     Compute,
@@ -32,7 +31,6 @@ from costeer.machine import (
     Start,
     Timer,
     TimerFired,
-    TokenRecord,
 )
 from costeer.messages import (
     Frame,
@@ -49,6 +47,7 @@ from costeer.messages import (
 from costeer.methods import METHODS, method_named
 from costeer.refinement import Ladder, RefineConfig
 from costeer.session import SessionSpec
+from costeer.token_record import STAGES, TokenRecord
 
 OpT = TypeVar("OpT", bound=EdgeOp)
 SESSION = 7

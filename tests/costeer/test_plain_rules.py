@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costeer.critical_path import critical_path, walk_back
-from costeer.machine import STAGES
 from costeer.messages import (
     Frame,
     FrameKind,
@@ -17,6 +16,7 @@ from costeer.messages import (
     frame_bytes,
     open_bytes,
 )
+from costeer.token_record import STAGES
 from costeer.varint import number_bytes
 
 numbers = st.integers(0, 2**32 - 1)

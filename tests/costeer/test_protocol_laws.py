@@ -7,12 +7,12 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costeer.machine import STAGES, TokenRecord
 from costeer.messages import Frame, FrameKind, Open, Role, encode_frame, encode_open
 from costeer.methods import METHODS, method_named
 from costeer.refinement import Ladder, RefineConfig
 from costeer.serving import EngineLimits
 from costeer.session import SessionSpec
+from costeer.token_record import STAGES, TokenRecord
 from tests.costeer.harness import (
     CALM,
     Case,

@@ -19,7 +19,7 @@ from actors.fleet.result import (
 )
 from actors.records import CENSORED, ArmRun, RequestRow, TokenRow
 from actors.sink import METER_COLUMNS
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 
 Kind = tuple[str, str]
 BIN_NS = 100_000_000

@@ -10,9 +10,9 @@ from typing import Any
 
 from actors.records import ArmRun, ByteMeter, ReplicaRun, RequestRow, TokenRow
 from actors.sink import RunSink
-from costeer.machine import STAGES, TokenRecord
 from costeer.methods import CloudRole, Method, method_named
 from costeer.serving import EngineCounters
+from costeer.token_record import STAGES, TokenRecord
 from experiments.results import Arm, arm_of, frames_of, summarise
 
 MS = 1_000_000

@@ -16,7 +16,7 @@ from actors.metrics import FAMILIES, MOST_VALUES, OTHER, ArmMetrics, Exporter, M
 from actors.records import ByteMeter, News, RequestRow, TokenRow
 from actors.sight import Sight
 from costeer.errors import ConfigError
-from costeer.machine import STAGES, TokenRecord
+from costeer.token_record import STAGES, TokenRecord
 from experiments import cli
 from experiments.hosting import open_laboratory
 from experiments.planning import plan_arm, plan_workload

@@ -11,7 +11,7 @@ import pytest
 from actors.plan import ArmPlan
 from actors.records import ByteMeter, News, TokenRow
 from actors.sight import CloudLook, Sight
-from costeer.machine import STAGES, TokenRecord
+from costeer.token_record import STAGES, TokenRecord
 from experiments.panel import PanelProgress
 from experiments.planning import plan_arm, plan_workload
 from experiments.progress import BarProgress, LineProgress, NoProgress, Progress, progress_for

@@ -12,8 +12,8 @@ import pytest
 from actors.fleet.result import SERIES
 from actors.records import ArmRun
 from actors.sink import RunSink
-from costeer.machine import STAGES
 from costeer.methods import method_named
+from costeer.token_record import STAGES
 from experiments.report import write_report, write_tables
 from experiments.results import arm_of, frames_of, load, summarise
 from experiments.results.cells import FleetArm, histograms_frame, series_frame, summarise_cells

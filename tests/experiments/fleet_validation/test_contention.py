@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from costeer.machine import STAGES
+from costeer.token_record import STAGES
 from experiments.fleet_validation.contention import (
     Contended,
     cloud_costs,
