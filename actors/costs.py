@@ -16,6 +16,7 @@ from costeer.machine import (
     CloudOp,
     EdgeChoose,
     EdgeDecode,
+    EdgeDelta,
     EdgeForward,
     EdgeOp,
     EdgeSteer,
@@ -52,9 +53,9 @@ class Costs:
         self._vocab_size = ladder.vocab_size
         self._ladder = ladder
         self._decode_ns: dict[tuple[str, int], int] = {}
-        self._steer_ns = {
-            name: model.steer_ns(self._vocab_size) + model.choose_ns(self._vocab_size)
-            for name, model in self._edges.items()
+        self._sparse_ns: dict[tuple[str, int], int] = {}
+        self._delta_ns = {
+            name: model.steer_ns(self._vocab_size) for name, model in self._edges.items()
         }
         self._choose_ns = {
             name: model.choose_ns(self._vocab_size) for name, model in self._edges.items()
@@ -118,7 +119,10 @@ class Costs:
         if isinstance(op, EdgeForward):
             return self._edges[device_class].forward_ns([len(run) for run in op.tokens], op.starts)
         if isinstance(op, EdgeSteer):
-            return self._steer_ns[device_class]
+            return self._steering_ns(op, device_class)
+        if isinstance(op, EdgeDelta):
+            sorted_ns = self._choose_ns[device_class] if op.sorted else 0
+            return self._delta_ns[device_class] + sorted_ns
         if isinstance(op, EdgeChoose):
             return self._choose_ns[device_class]
         if isinstance(op, EdgeDecode):
@@ -130,6 +134,18 @@ class Costs:
                 self._decode_ns[key] = cost_ns
             return cost_ns
         raise LocalProtocolError(f"no operation of a device: {op!r}")
+
+    def _steering_ns(self, op: EdgeSteer, device_class: str) -> int:
+        """Return what is left to do once logits and small model are there."""
+        delta_ns = 0 if op.prepared else self._delta_ns[device_class]
+        if not op.sparse:
+            return delta_ns + self._choose_ns[device_class]
+        key = (device_class, op.round)
+        cost_ns = self._sparse_ns.get(key)
+        if cost_ns is None:
+            known = self._ladder.ranks(op.round)[1]
+            cost_ns = self._sparse_ns[key] = self._edges[device_class].choose_ns(known)
+        return delta_ns + cost_ns
 
 
 def _terms(model: CostModel) -> ForwardTerms:

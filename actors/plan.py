@@ -214,4 +214,5 @@ def session_spec(
         bucket_bytes=plan.padding.up_bytes,
         epoch=epoch,
         speculation=plan.speculation,
+        overlap=plan.arm.overlap,
     )

@@ -30,7 +30,9 @@ from costeer.machine import (
     CloudSelect,
     EdgeChoose,
     EdgeDecode,
+    EdgeDelta,
     EdgeForward,
+    EdgeSteer,
     EncodeItem,
     Op,
     Release,
@@ -157,6 +159,11 @@ class RecallingEdge(_RecallingHandle):
             return _Step()
         if isinstance(op, CloudForward | CloudSelect):
             raise LocalProtocolError(f"an edge was asked for {op}")
+        if isinstance(op, EdgeDelta):
+            return _Step(needed=() if op.session in self._deferred else (op,))
+        return self._position(op)
+
+    def _position(self, op: EdgeDecode | EdgeSteer | EdgeChoose) -> _Step:
         round_ = 0 if isinstance(op, EdgeChoose) else op.round
         if op.session in self._deferred:
             choice = self._recall.choice(op.session, op.position, round_)

@@ -74,10 +74,12 @@ def certify_greedy(
     c: float,
     errors_K: F64 | None = None,
     floor_error: float = 0.0,
+    leading_M: Ids | None = None,
 ) -> Choice:
     """The best sent token under logits + cΔ, certified against the unsent (ids ascending).
 
     With `errors_K` (nats) against the sent ones too, each logit being known to ± its error only.
+    With `leading_M` (as `leading` gives them) without a pass over the vocabulary, to the same end.
     Raises LocalProtocolError if c < 0 or Δ is not finite.
     """
     _check_strength(c)
@@ -90,9 +92,7 @@ def certify_greedy(
         gap = score - _best_but(at, decision_scores(logits_K + errors_K, delta_K, c))
     if dense:
         return Choice(token, errors_K is None or gap > 0.0, gap)
-    rest_V = delta_V.copy()  # one memory copy is cheaper than building a mask
-    rest_V[ids_K] = -math.inf
-    bound = float(rest_V.max()) * c + (floor + floor_error)  # as in `decision_scores`
+    bound = _greatest_unsent(ids_K, delta_V, leading_M) * c + (floor + floor_error)
     if not math.isfinite(bound):
         raise LocalProtocolError("Δ of unsent tokens is not finite: certificate impossible")
     certified = score > bound
@@ -103,6 +103,26 @@ def certify_greedy(
         bound_V[ids_K] = -math.inf
         certified = token < int(np.argmax(bound_V))  # the lowest id that reaches the bound
     return Choice(token, certified, min(gap, score - bound))
+
+
+def leading(delta_V: Floats, count: int) -> Ids:
+    """The ids of the `count` greatest Δ, the greatest first: what an unsent token's is found in."""
+    size = delta_V.size
+    count = min(count, size)
+    first = np.argpartition(delta_V, size - count)[size - count :]
+    return np.asarray(first[np.argsort(-delta_V[first])], dtype=np.int32)
+
+
+def _greatest_unsent(ids_K: Ids, delta_V: Floats, leading_M: Ids | None) -> float:
+    """The largest Δ of a token that was not sent; as in `decision_scores`, not rounded."""
+    if leading_M is not None:
+        at_M = np.minimum(np.searchsorted(ids_K, leading_M), ids_K.size - 1)
+        sent_M = ids_K[at_M] == leading_M
+        if not sent_M.all():
+            return float(delta_V[leading_M[int(np.argmin(sent_M))]])
+    rest_V = delta_V.copy()  # one memory copy is cheaper than building a mask
+    rest_V[ids_K] = -math.inf
+    return float(rest_V.max())
 
 
 def certify_gumbel(
@@ -207,11 +227,17 @@ def _unsent_steered(
 
 
 def decide(
-    known: SparseLogits, delta_V: Floats, c: float, sampling: Sampling, noise: Noise | None = None
+    known: SparseLogits,
+    delta_V: Floats,
+    c: float,
+    sampling: Sampling,
+    noise: Noise | None = None,
+    leading_M: Ids | None = None,
 ) -> Choice:
     """The device's step on what it knows: steer, choose, certify.
 
-    `noise(ids)` is needed for sampling at a temperature. Raises LocalProtocolError if Δ does not
+    `noise(ids)` is needed for sampling at a temperature, `leading_M` saves a pass over the
+    vocabulary when greedy. Raises LocalProtocolError if Δ does not
     cover the vocabulary, c < 0, noise is missing or a score is not a number.
     """
     if delta_V.shape != (known.vocab_size,):
@@ -227,6 +253,7 @@ def decide(
             c,
             known.errors_K,
             known.floor_error,
+            leading_M,
         )
     if noise is None:
         raise LocalProtocolError("sampling at a temperature needs noise per token id")

@@ -5,8 +5,9 @@ Theory of operation
 A session decides tokens at positions 0, 1, 2, … . For a steered method the device, at each
 position, waits for two things at once: LOGITS from the cloud and its own small model. When both
 are there it steers, certifies and chooses, or asks for MORE ranks. The chosen token goes up as
-TOKEN and into the small model at the same time. A streamed method only listens; a local method
-only computes.
+TOKEN and into the small model at the same time (``overlap`` can have the small model wait for the
+logits, or work out Δ before they come). A streamed method only listens; a local method only
+computes.
 
 Frames are taken by (session, epoch, position, round); whatever is repeated, late or early beyond
 use is dropped here, never by a driver. Streamed tokens that overtook an earlier one are kept until
@@ -17,6 +18,7 @@ nothing is sent twice, so what was damaged would be waited for for ever.
 waits for     event                           then
 ============  ==============================  ===========================================
 logits        LOGITS of this round            decode
+slm           forward done                    nothing | work out Δ
 logits, slm   both done                       steer
 steer         choice, certified               record, TOKEN + forward | CLOSE and finish
 steer         choice, not certified           MORE | accept at the ladder's end
@@ -37,12 +39,14 @@ from costeer.machine import (
     ComputeDone,
     EdgeChoose,
     EdgeDecode,
+    EdgeDelta,
     EdgeForward,
     EdgeSteer,
     Emit,
     FrameArrived,
 )
 from costeer.messages import Frame, FrameKind, decode_token, encode_token
+from costeer.overlap import OverlapConfig
 from costeer.token_record import TokenRecord
 
 if TYPE_CHECKING:
@@ -63,6 +67,8 @@ class EdgeSession(Endpoint):
         "_early",
         "_forward_done",
         "_forward_ns",
+        "_held",
+        "_overlap",
         "_received",
         "_refine_from_ns",
         "_round",
@@ -80,8 +86,11 @@ class EdgeSession(Endpoint):
             LocalProtocolError: its tokens are already chosen, all of them.
         """
         super().__init__(spec)
+        self._overlap = spec.overlap or OverlapConfig()
+        self._held: tuple[tuple[int, ...], ...] = ()
         self._branch_lengths = [0] * len(spec.method.edge_branches)
         self._round = 0
+        self._forward_ns = 0
         self._received = False
         self._downlink_ns = 0
         self._early: dict[int, tuple[int, int, CloudTrace | None]] = {}
@@ -129,9 +138,12 @@ class EdgeSession(Endpoint):
     # ------------------------------------------------------------------ computations
 
     def _on_computed(self, event: ComputeDone, now_ns: int) -> list[Command]:
-        if isinstance(event.op, EdgeForward):
+        if isinstance(event.op, EdgeForward | EdgeDelta):
+            self._forward_ns += event.duration_ns
+            if self._overlap.delta and isinstance(event.op, EdgeForward):
+                session, position = self._spec.session, self._position
+                return [self._ask(EdgeDelta(session, position, self._overlap.sparse))]
             self._forward_done = True
-            self._forward_ns = event.duration_ns
             if self._spec.method.steered:
                 return self._steer_when_ready(now_ns)
             self._wait_ns = now_ns - self._since_ns - self._waited_ns
@@ -141,6 +153,9 @@ class EdgeSession(Endpoint):
             self._decoded = True
             if self._round == 0:
                 self._wait_from_ns = now_ns
+            if self._held:
+                held, self._held = self._held, ()
+                return [self._forward(held)]
             return self._steer_when_ready(now_ns)
         if not isinstance(event.value, Choice):
             raise LocalProtocolError(
@@ -154,7 +169,11 @@ class EdgeSession(Endpoint):
         if self._round == 0:
             self._wait_ns = now_ns - self._wait_from_ns
             self._steer_from_ns = now_ns
-        return [self._ask(EdgeSteer(self._spec.session, self._position, self._round))]
+        prepared, sparse = self._overlap.delta, self._overlap.sparse
+        op = EdgeSteer(
+            self._spec.session, self._position, self._round, prepared=prepared, sparse=sparse
+        )
+        return [self._ask(op)]
 
     def _on_choice(self, choice: Choice, now_ns: int) -> list[Command]:
         if self._round == 0:
@@ -182,6 +201,12 @@ class EdgeSession(Endpoint):
         )
         self._busy_ns = max(0, self._forward_ns - self._wait_ns)
         return self._accept(choice, stages, now_ns)
+
+    def _begin(self, tokens: tuple[tuple[int, ...], ...]) -> list[Command]:
+        if self._overlap.forward:
+            return [self._forward(tokens)]
+        self._held = tokens
+        return []
 
     def _forward(self, tokens: tuple[tuple[int, ...], ...]) -> Command:
         starts = tuple(self._branch_lengths)
@@ -217,7 +242,7 @@ class EdgeSession(Endpoint):
         self._waited_ns = 0
         self._clear_step()
         if spec.method.edge_branches:
-            commands.append(self._forward(((choice.token,),) * len(spec.method.edge_branches)))
+            commands += self._begin(((choice.token,),) * len(spec.method.edge_branches))
         return commands
 
     def _close(self, reason: str) -> list[Command]:

@@ -108,6 +108,10 @@ class Endpoint(ABC):
     def _forward(self, tokens: tuple[tuple[int, ...], ...]) -> Command:
         """Have every branch run its next tokens."""
 
+    def _begin(self, tokens: tuple[tuple[int, ...], ...]) -> list[Command]:
+        """Have every branch run its next tokens, as soon as it may."""
+        return [self._forward(tokens)]
+
     # ------------------------------------------------------------------ beginning and end
 
     def _on_start(self, event: Start, now_ns: int) -> list[Command]:
@@ -121,7 +125,7 @@ class Endpoint(ABC):
             commands.append(self._send(FrameKind.OPEN, self._position, 0, body))
         if spec.method.edge_branches:
             prompts = [spec.prompt(branch) for branch in spec.method.edge_branches]
-            commands.append(self._forward(tuple(prompt + spec.chosen for prompt in prompts)))
+            commands += self._begin(tuple(prompt + spec.chosen for prompt in prompts))
         return commands
 
     def _on_frame(self, event: FrameArrived, now_ns: int) -> list[Command]:

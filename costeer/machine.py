@@ -70,6 +70,21 @@ class EdgeForward:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeDelta:
+    """Work out Δ behind the newest forward, before it is wanted; value None.
+
+    Args:
+        session: session id.
+        position: whose Δ.
+        sorted: sort out its greatest entries as well.
+    """
+
+    session: int
+    position: int
+    sorted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeDecode:
     """Decode a payload and merge it with this position's earlier rounds.
 
@@ -102,12 +117,16 @@ class EdgeSteer:
         round: the newest that was decoded.
         take: a draft, and θ: it is chosen unsteered if the large model gives it more than θ times
             the probability that the small one gives it without the context. Lossy.
+        prepared: whether an ``EdgeDelta`` of the position has worked out Δ.
+        sparse: whether it has sorted Δ as well, so that no pass over the vocabulary is left.
     """
 
     session: int
     position: int
     round: int
     take: tuple[int, float] | None = None
+    prepared: bool = False
+    sparse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +219,7 @@ class Release:
     session: int
 
 
-EdgeOp = EdgeForward | EdgeDecode | EdgeSteer | EdgeChoose
+EdgeOp = EdgeForward | EdgeDelta | EdgeDecode | EdgeSteer | EdgeChoose
 CloudOp = CloudForward | CloudSelect
 Op = EdgeOp | CloudOp
 

@@ -10,6 +10,7 @@ from costeer.messages import Open, Role
 from costeer.methods import CloudRole, Method, Prompt
 
 if TYPE_CHECKING:
+    from costeer.overlap import OverlapConfig
     from costeer.refinement import Ladder
     from costeer.speculation import SpeculationConfig
 
@@ -33,6 +34,7 @@ class SessionSpec:
             learns.
         bucket_bytes: frame sizes are multiples of this.
         speculation: how the device drafts; None: one exchange a token.
+        overlap: what the device does while it waits; None: the small model's forward.
         epoch: 0, and one more after each resumption.
         chosen: tokens that an earlier epoch chose.
     """
@@ -50,6 +52,7 @@ class SessionSpec:
     round_trip_bytes: int = 0
     bucket_bytes: int = 1
     speculation: SpeculationConfig | None = None
+    overlap: OverlapConfig | None = None
 
     def prompt(self, which: Prompt) -> tuple[int, ...]:
         """Return one of the two prompts."""

@@ -52,6 +52,7 @@ def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms, way: str) -> 
         "codec": _codec(plan, terms) if steered else "",
         "strength": f"{plan.arm.strength:.4g}" if steered else "",
         "refine": _refine(plan) if steered else "",
+        "overlap": plan.arm.overlap.label if plan.arm.overlap is not None else "",
         "way": way,
         "values": scenario.values,
     }

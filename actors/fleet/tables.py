@@ -19,6 +19,7 @@ from costeer.machine import EdgeChoose, EdgeDecode, EdgeSteer
 from costeer.messages import encode_error, open_bytes
 from costeer.methods import CloudRole, Prompt
 from costeer.opening import no_room
+from costeer.overlap import OverlapConfig
 from netsim.carriage import UNLIMITED
 from netsim.hardware.roofline import ForwardTerms
 from netsim.link import Link
@@ -48,6 +49,11 @@ def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
         raise ConfigError(f"cloud.egress_sharing: way: fleet knows fifo alone; {_WAY_OUT}, or fifo")
     if plan.speculation is not None:
         raise ConfigError(f"speculation: way: fleet has no drafts yet; {_WAY_OUT}, or leave it out")
+    if plan.arm.overlap not in {None, OverlapConfig()}:
+        raise ConfigError(
+            "overlap: way: fleet knows the small model's forward during the exchange alone;"
+            f" {_WAY_OUT}, or leave it out"
+        )
     if terms.learner is not None:
         raise ConfigError(f"codec.select: way: fleet has no adaptive k yet; {_WAY_OUT}, or top_k")
 

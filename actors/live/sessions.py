@@ -23,6 +23,7 @@ from costeer.machine import (
     ComputeDone,
     EdgeChoose,
     EdgeDecode,
+    EdgeDelta,
     EdgeForward,
     EdgeOp,
     EdgeSteer,
@@ -34,7 +35,7 @@ from costeer.machine import (
     Start,
 )
 
-_ORDER: tuple[type[EdgeOp], ...] = (EdgeDecode, EdgeSteer, EdgeChoose, EdgeForward)
+_ORDER: tuple[type[EdgeOp], ...] = (EdgeDecode, EdgeSteer, EdgeChoose, EdgeDelta, EdgeForward)
 """What is computed first when several kinds are due: the short ones that a token waits for."""
 
 Asked = tuple[EdgeOp, Endpoint]

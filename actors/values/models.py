@@ -41,6 +41,7 @@ from costeer.machine import (
     CloudSelect,
     EdgeChoose,
     EdgeDecode,
+    EdgeDelta,
     EdgeForward,
     EdgeOp,
     EdgeSteer,
@@ -208,6 +209,7 @@ class ModelEdgeHost(_ModelHost):
         self._deltas: dict[int, dict[int, F64]] = {}
         self._bases: dict[int, dict[int, F32]] = {}
         self._steered = False
+        self._at_once = True
         self._steerer: Steerer | None = None
 
     def begin_arm(self, arm: ArmSpec) -> int:
@@ -215,6 +217,7 @@ class ModelEdgeHost(_ModelHost):
         self._sequences.release_all()
         self._forget()
         self._steered = arm.method.steered
+        self._at_once = arm.overlap is None
         self._steerer = Steerer(arm, self._sequences.model.vocab_size, self._shadow)
         return self._sequences.model.vocab_size
 
@@ -237,6 +240,9 @@ class ModelEdgeHost(_ModelHost):
     def _execute(self, op: EdgeOp | Release, steerer: Steerer) -> object:
         if isinstance(op, EdgeDecode):
             steerer.decode(op)
+            return None
+        if isinstance(op, EdgeDelta):
+            steerer.prepare(op, self._delta(op.session, op.position))
             return None
         if isinstance(op, EdgeSteer):
             base_V = self._bases.get(op.session, {}).get(op.position)
@@ -274,8 +280,10 @@ class ModelEdgeHost(_ModelHost):
             self._rows[session][branch] = logits_V.copy()
         if self._steered:
             ready = [op for op in ops if self._complete(op.session)]
-            if ready:
+            if self._at_once and ready:
                 self._steer_from(ready)
+            for op in ops if not self._at_once else ():
+                self._deltas.pop(op.session, None)
 
     def _steer_from(self, ops: list[EdgeForward]) -> None:
         """Compute Δ of every session's newest rows, in float64 on the values of the grid."""
@@ -290,6 +298,9 @@ class ModelEdgeHost(_ModelHost):
                 self._bases[op.session] = _kept(bases, op.span, [self._rows[op.session][0]])
 
     def _delta(self, session: int, position: int) -> F64:
+        if not self._at_once and session not in self._deltas and self._complete(session):
+            base_V, pers_V = (row_V.astype(np.float64) for row_V in self._rows[session])
+            self._deltas[session] = {_NEWEST: delta(pers_V, base_V)}
         deltas = self._deltas.get(session, {})
         delta_V = deltas.get(position, deltas.get(_NEWEST))
         if delta_V is None:

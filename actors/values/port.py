@@ -16,6 +16,7 @@ from typing import Protocol
 from costeer.codec.config import AnyCodecConfig
 from costeer.machine import CloudOp, EdgeOp, Release
 from costeer.methods import Method
+from costeer.overlap import OverlapConfig
 from costeer.sampling import Sampling
 
 
@@ -30,6 +31,7 @@ class ArmSpec:
         sampling: greedy, or a temperature and a nucleus.
         seed: of the run; noise is a pure function of it.
         witnessed: sessions whose steps a steered arm's devices keep for people to look at.
+        overlap: what devices do while they wait; None: Δ is there with the forward.
     """
 
     method: Method
@@ -38,6 +40,7 @@ class ArmSpec:
     sampling: Sampling
     seed: int
     witnessed: frozenset[int] = frozenset()
+    overlap: OverlapConfig | None = None
 
 
 class CloudHost(Protocol):

@@ -29,6 +29,7 @@ from costeer.machine import (
     CloudSelect,
     EdgeChoose,
     EdgeDecode,
+    EdgeDelta,
     EdgeOp,
     EdgeSteer,
     Release,
@@ -218,6 +219,9 @@ class RowEdgeHost:
     def _execute(self, op: EdgeOp | Release, book: _Book, steerer: Steerer) -> object:
         if isinstance(op, EdgeDecode):
             steerer.decode(op)
+            return None
+        if isinstance(op, EdgeDelta):
+            steerer.prepare(op, book.use(op.session, op.position))
             return None
         if isinstance(op, EdgeSteer):
             return steerer.steer(op, book.use(op.session, op.position))

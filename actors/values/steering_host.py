@@ -22,10 +22,10 @@ import numpy.typing as npt
 from actors.values.port import ArmSpec
 from actors.values.shadow import Shadow
 from actors.values.witness import Witness
-from costeer.certificate import Choice, decide
+from costeer.certificate import Choice, decide, leading
 from costeer.codec import Codec, CodecConfig, SparseLogits, build_codec, merge, with_outlier
 from costeer.errors import CodecError, LocalProtocolError
-from costeer.machine import CloudSelect, EdgeDecode, EdgeSteer, EncodeItem, Selected
+from costeer.machine import CloudSelect, EdgeDecode, EdgeDelta, EdgeSteer, EncodeItem, Selected
 from costeer.sampling import Ids, Noise
 from costeer.steering import log_softmax
 from costeer.tail import assumed_logits
@@ -36,6 +36,8 @@ F64 = npt.NDArray[np.float64]
 
 _POSITION_STRIDE = 1 << 32
 """Counters per position: more than any vocabulary has ids."""
+_LEADING = 1_024
+"""Of Δ's greatest entries so many are sorted out: more than a first frame holds."""
 
 
 def sampling_noise(seed: int, session: int, position: int) -> Noise:
@@ -175,6 +177,7 @@ class Steerer:
         self._chooser = DenseChooser(arm, vocab_size)
         self._known: dict[int, dict[int, SparseLogits | CodecError]] = {}
         self._drafts: dict[int, dict[int, tuple[int, float]]] = {}
+        self._leading: dict[int, tuple[int, Ids]] = {}
         self.witness = Witness(arm.witnessed)
         """Keeps the steps of the arm's witnessed sessions."""
 
@@ -215,6 +218,11 @@ class Steerer:
         if op.draft is not None:
             drafts[op.position] = op.draft
 
+    def prepare(self, op: EdgeDelta, delta_V: F64 | F32) -> None:
+        """Sort out the greatest entries of Δ, if that is asked for."""
+        if op.sorted:
+            self._leading[op.session] = (op.position, leading(delta_V, _LEADING))
+
     def steer(
         self, op: EdgeSteer, delta_V: F64 | F32, base_V: F32 | None = None
     ) -> Choice | CodecError:
@@ -247,12 +255,16 @@ class Steerer:
             taken = unsteered(candidates, base_V, *op.take)
             if taken is not None:
                 return taken
-        choice = decide(candidates, delta_V, self._arm.strength, self._arm.sampling, noise)
+        # A host that was made anew has sorted nothing: the pass over the vocabulary says the same.
+        position, leading_M = self._leading.get(op.session, (-1, None))
+        if not op.sparse or position != op.position:
+            leading_M = None
+        arm = self._arm
+        choice = decide(candidates, delta_V, arm.strength, arm.sampling, noise, leading_M)
         if not choice.certified and self._arm.sampling.tail != "renormalised":
             choice = self._guess(choice, known, delta_V, noise)
         step = (op.session, op.position)
         if self.witness.watches(*step):
-            arm = self._arm
             self.witness.see(step, known, delta_V, arm.strength, arm.sampling, noise, choice)
         return replace(choice, final=True) if known.dense else choice
 
@@ -275,3 +287,4 @@ class Steerer:
         """Drop what is known of a session's rows."""
         self._known.pop(session, None)
         self._drafts.pop(session, None)
+        self._leading.pop(session, None)

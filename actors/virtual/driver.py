@@ -35,6 +35,7 @@ from costeer.machine import (
     ComputeDone,
     EdgeChoose,
     EdgeDecode,
+    EdgeDelta,
     EdgeForward,
     EdgeSteer,
     Emit,
@@ -201,13 +202,15 @@ class VirtualDriver:
             raise LocalProtocolError(f"virtual: a session has no command {command!r}")
 
     def _compute_edge(self, device: DeviceRun, op: Op, now_ns: int) -> None:
-        if not isinstance(op, EdgeForward | EdgeDecode | EdgeSteer | EdgeChoose):
+        if not isinstance(op, EdgeForward | EdgeDelta | EdgeDecode | EdgeSteer | EdgeChoose):
             raise LocalProtocolError(f"virtual: device {device.plan.device} cannot do {op!r}")
         ticket = Ticket(op, self._costs.edge_ns(op, device.plan.device_class))
         self._queue_of[device].add(op, ticket)
         round_ = 0
         if isinstance(op, EdgeForward):
             lane, position = Lane.FORWARD_DONE, op.starts[0]
+        elif isinstance(op, EdgeDelta):
+            lane, position = Lane.FORWARD_DONE, op.position
         elif isinstance(op, EdgeChoose):
             drafts = self._plan.speculation is not None
             lane = Lane.DRAFT_DONE if drafts else Lane.CHOICE_DONE

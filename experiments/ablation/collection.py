@@ -94,6 +94,7 @@ def _cell_rows(
                 "strength": arm.strength.c if arm.strength is not None else math.nan,
                 "refine": row["refine"],
                 "refined": refined,
+                "overlap": row.get("overlap", ""),
                 "link_class": row["link_class"],
                 "down_mbps": link.down.rate_bps / 1e6 if link else math.nan,
                 "up_mbps": link.up.rate_bps / 1e6 if link else math.nan,

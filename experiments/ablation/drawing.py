@@ -96,6 +96,8 @@ def short_labels(means: pd.DataFrame) -> dict[str, str]:
         name = family if pd.isna(k) else family.replace("top-k", f"top-{k}")
         if row["exactness"]:
             name += f", {row['exactness']}"
+        if varied(means["overlap"]):
+            name += f", overlap {row['overlap'] or 'by default'}"
         labels[str(key)] = name
     counts = pd.Series(list(labels.values())).value_counts()
     return {key: name if counts[name] == 1 else f"{name} ({key})" for key, name in labels.items()}

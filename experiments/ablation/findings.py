@@ -8,6 +8,7 @@ from experiments.ablation.collection import axes_of
 from experiments.ablation.drawing import BYTES, FIRST_FRAME, short_labels, varied
 from experiments.ablation.figures import has_strengths, scored
 from experiments.ablation.learning import on_learning
+from experiments.ablation.overlap import on_overlap
 from experiments.results.grid import number, significant
 
 
@@ -15,7 +16,7 @@ def findings(means: pd.DataFrame) -> list[str]:
     """Return sentences on what exactness costs, on zstd, and on what is lost without refinement."""
     rows = scored(means)
     if rows.empty:
-        return on_learning(means)
+        return on_learning(means) + on_overlap(means)
     labels = short_labels(means)
     found = []
     exact = rows[(rows["disagreements"] == 0) & (rows["exactness"] != FIRST_FRAME)]
@@ -51,7 +52,7 @@ def findings(means: pd.DataFrame) -> list[str]:
         )
     if has_strengths(means):
         found += _on_strength(rows)
-    return found + on_learning(means)
+    return found + on_learning(means) + on_overlap(means)
 
 
 def _on_strength(rows: pd.DataFrame) -> list[str]:

@@ -107,7 +107,7 @@ def _figures(means: pd.DataFrame) -> list[Shown]:
     links = links_of(means)
     if varied(means["codec"]) and len(links) > 1:
         shown.append(_speed(means))
-    if varied(means["codec"]) and len(links):
+    if (varied(means["codec"]) or varied(means["overlap"])) and len(links):
         for place, link in (("slowest", links.iloc[0]), ("fastest", links.iloc[-1])):
             if place == "fastest" and len(links) == 1:
                 break
@@ -153,7 +153,8 @@ def _stage_rows(means: pd.DataFrame, link_class: str) -> list[dict[str, Any]]:
     labels = short_labels(means)
     here = means[means["link_class"] == link_class].set_index("cell_key")
     rows = []
-    for number, key in enumerate(speed.representatives(means)):
+    told = speed.representatives(means) if varied(means["codec"]) else labels
+    for number, key in enumerate(told):
         if key not in here.index:
             continue
         row = here.loc[key]

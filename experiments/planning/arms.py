@@ -37,6 +37,7 @@ def arm_spec(scenario: Scenario, config: ArmConfig) -> ArmSpec:
         codec=config.codec or CodecConfig(),
         sampling=Sampling(sampling.temperature, sampling.top_p, sampling.tail),
         seed=scenario.seed,
+        overlap=config.overlap,
     )
 
 

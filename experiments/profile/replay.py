@@ -104,8 +104,8 @@ def _same(measured: ArmConfig, asked: ArmConfig) -> bool:
 
 
 def _key(config: ArmConfig) -> dict[str, Any]:
-    """Return what an arm's outcomes depend on: frames may be filled up afterwards."""
-    key = config.model_dump(exclude={"padding", "strength"})
+    """Return what an arm's outcomes depend on: neither on frames' filling nor on overlap."""
+    key = config.model_dump(exclude={"padding", "strength", "overlap"})
     return key | {"c": round(config.strength.c, 9) if config.strength is not None else None}
 
 

@@ -13,9 +13,9 @@ Row = Mapping[str, Any]
 TEXT, BYTES, TIME = "quality", "bytes", "time"
 """The kinds of figures that an origin can be about."""
 
-_PREFIXES = {"strength": "c=", "refine": "refine "}
+_PREFIXES = {"strength": "c=", "refine": "refine ", "overlap": "overlap "}
 
-KEYS = ("method", "speculation", "codec", "strength", "refine", "values", "way")
+KEYS = ("method", "speculation", "codec", "strength", "refine", "overlap", "values", "way")
 """What may tell arms apart, the most telling first."""
 
 

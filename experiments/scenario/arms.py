@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from costeer.codec.config import AnyCodecConfig, CodecConfig
 from costeer.errors import ConfigError
 from costeer.methods import Method, method_named
+from costeer.overlap import OverlapConfig
 from costeer.padding import PaddingConfig
 from costeer.refinement import RefineConfig
 from costeer.sampling import SamplingConfig
@@ -34,6 +35,10 @@ class ArmConfig(Section):
     speculation: SpeculationConfig | None = None
     """How devices draft, so that one exchange may bring several tokens; none by default. Which
     tokens are chosen does not depend on it, unless its `theta` says so. Steered methods alone."""
+    overlap: OverlapConfig | None = None
+    """What devices do while they wait for the cloud. By default the small model runs, and Δ is
+    charged behind it (simulated) or comes with it (live); which tokens are chosen does not depend
+    on it. Steered methods without drafts, which overlap by themselves."""
     sampling: SamplingConfig = SamplingConfig()
     """How tokens are chosen; greedy by default."""
 
@@ -66,9 +71,25 @@ class ArmConfig(Section):
     @model_validator(mode="after")
     def _fits_method(self) -> Self:
         if not self.settings.steered:
-            for name in ("strength", "codec", "refine", "padding", "speculation"):
+            for name in ("strength", "codec", "refine", "padding", "speculation", "overlap"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} has no effect on {self.method}: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> Self:
+        if self.overlap is None:
+            return self
+        if self.speculation is not None:
+            raise ValueError(
+                "overlap is of decoding step by step: devices that draft never wait; leave out"
+                " overlap or speculation"
+            )
+        if self.overlap.sparse and self.sampling.temperature > 0:
+            raise ValueError(
+                "overlap.sparse: at a temperature every token's noise has to be looked at; leave it"
+                " out, or choose temperature: 0"
+            )
         return self
 
     @property

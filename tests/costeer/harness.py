@@ -29,6 +29,7 @@ from costeer.machine import (
     ComputeDone,
     EdgeChoose,
     EdgeDecode,
+    EdgeDelta,
     EdgeForward,
     EdgeSteer,
     Emit,
@@ -44,6 +45,7 @@ from costeer.machine import (
 )
 from costeer.machines import device_machine
 from costeer.methods import METHODS, CloudRole
+from costeer.overlap import OverlapConfig
 from costeer.refinement import Ladder, RefineConfig
 from costeer.serving import Session
 from costeer.session import SessionSpec
@@ -115,6 +117,12 @@ speculations = (
         draft=st.sampled_from(["personal", "generic"]),
     )
 )
+OVERLAPS = (
+    None,
+    OverlapConfig(forward=False),
+    OverlapConfig(delta=True),
+    OverlapConfig(delta=True, sparse=True),
+)
 _public = st.lists(st.integers(1, PRIVATE.start - 1), min_size=1, max_size=12).map(tuple)
 _private = st.lists(st.sampled_from(PRIVATE), min_size=1, max_size=4).map(tuple)
 
@@ -124,10 +132,13 @@ def specs(draw: st.DrawFn, ladder: Ladder, session: int) -> SessionSpec:
     """One session of any method; a steered one with drafts more often than not."""
     public = draw(_public)
     method = draw(st.sampled_from(METHODS))
+    speculation = draw(speculations) if method.steered else None
+    plain = method.steered and speculation is None
     return SessionSpec(
         session=session,
         method=method,
-        speculation=draw(speculations) if method.steered else None,
+        speculation=speculation,
+        overlap=draw(st.sampled_from(OVERLAPS)) if plain else None,
         public=public,
         personal=draw(_private) + public,
         max_new_tokens=draw(st.integers(1, 6)),
@@ -307,7 +318,7 @@ class World:
                 self._after(transit_ns, partial(self._tell_cloud, arrived))
         elif isinstance(command, Compute):
             op = command.op
-            assert isinstance(op, EdgeForward | EdgeDecode | EdgeSteer | EdgeChoose)
+            assert isinstance(op, EdgeForward | EdgeDelta | EdgeDecode | EdgeSteer | EdgeChoose)
             duration_ns = self._duration()
             done = ComputeDone(op, self.edge.execute(op), duration_ns)
             self._after(duration_ns, partial(self._tell_edge, machine, done, spec))

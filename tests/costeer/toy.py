@@ -21,6 +21,7 @@ from costeer.machine import (
     CloudRow,
     EdgeChoose,
     EdgeDecode,
+    EdgeDelta,
     EdgeForward,
     EdgeOp,
     EdgeSteer,
@@ -178,6 +179,7 @@ class ToyEdge:
         self._outliers: dict[tuple[int, int], dict[int, int]] = {}
         self._deltas: dict[int, dict[int, list[int]]] = {}
         self._broken: dict[int, CodecError] = {}
+        self._prepared: dict[int, tuple[int, bool]] = {}
 
     def execute(self, op: EdgeOp) -> object:
         if isinstance(op, EdgeForward):
@@ -189,7 +191,12 @@ class ToyEdge:
         if isinstance(op, EdgeChoose):
             row = logits(tuple(self.branches[op.session][op.branch]), SLM)
             return Choice(ranked(row)[0], certified=True, margin=1.0)
+        if isinstance(op, EdgeDelta):
+            self._prepared[op.session] = (op.position, op.sorted)
+            return None
         assert isinstance(op, EdgeSteer)
+        if op.prepared:
+            assert self._prepared[op.session] == (op.position, op.sparse)
         round_, known = self._known[op.session][op.position]
         assert round_ == op.round
         outlier = self._outliers.get((op.session, op.position), {})

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from experiments.ablation.collection import codec_columns, half_width
 from experiments.ablation.figures import pareto
 from experiments.ablation.learning import against_fixed, best_single, on_learning
+from experiments.ablation.overlap import on_overlap
 from experiments.ablation.speed import catches_up, crossovers
 from experiments.results.formats import latex_table
 from experiments.results.grid import Column
@@ -131,6 +132,7 @@ def _row(codec: str, k: int | None, link: str, itl_s: float, rounds: float) -> d
         "rounds_mean": rounds,
         "frame_bytes_down_per_token": 1_000.0,
         "shadow_tokens": 0,
+        "overlap": "",
     }
 
 
@@ -157,3 +159,17 @@ def test_a_learnt_k_is_compared_with_the_best_fixed_one_of_each_link() -> None:
     assert found[1] == pytest.approx(math.sqrt(0.51 / 0.60) - 1)
     assert len(on_learning(means)) == 3
     assert on_learning(means[means["k"].notna()]) == []
+
+
+def test_overlap_is_told_switch_after_switch_on_each_link() -> None:
+    rows = [
+        _row("top64-bf16-packed", 64, link, itl_s, 0.0) | {"overlap": overlap}
+        for link, times_s in (("slow", (0.5, 0.4)), ("fast", (0.1, 0.102)))
+        for overlap, itl_s in zip(("none", "forward"), times_s, strict=True)
+    ]
+    said = "a token, by what the exchange hides"
+    assert on_overlap(pd.DataFrame(rows)) == [
+        f"slow, {said}: none 500.0 ms; forward 400.0 ms (−20.00 %).",
+        f"fast, {said}: none 100.0 ms; forward 102.0 ms (+2.00 %).",
+    ]
+    assert on_overlap(pd.DataFrame(rows[:1])) == []
