@@ -50,7 +50,7 @@ class EdgeActor:
         plan: ArmPlan,
         terms: CodecTerms,
         shard: int,
-        cloud: Handle | None,
+        clouds: Sequence[Handle],
         resumption: Resumption | None = None,
     ) -> None:
         """Run this shard's devices on the wall's clock.
@@ -59,15 +59,15 @@ class EdgeActor:
             plan: the arm, with this shard's devices alone.
             terms: the arm's codec.
             shard: this shard's number.
-            cloud: the cloud actor; None for methods without one.
+            clouds: the cloud actors, one for each replica; empty for methods without one.
             resumption: how far the devices have come; None for a run that begins.
         """
         clock_ns = time.monotonic_ns
-        self._live = LiveShard(self._host, plan, terms, shard, cloud, clock_ns, resumption)
+        self._live = LiveShard(self._host, plan, terms, shard, clouds, clock_ns, resumption)
 
-    def live_rehome(self, cloud: Handle, epoch: int) -> None:
-        """Go on with a cloud that knows no session."""
-        self._running().rehome(cloud, epoch)
+    def live_rehome(self, replica: int, cloud: Handle, epoch: int) -> None:
+        """Go on with a replica that knows no session."""
+        self._running().rehome(replica, cloud, epoch)
 
     def live_poll(self) -> ShardNews:
         """Return what happened since the last call."""

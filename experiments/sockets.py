@@ -63,7 +63,7 @@ def choose_arm(scenario: Scenario, wanted: str | None) -> Scenario:
         wanted: a method's name, or which arm it is, from 1; None where there is no choice.
 
     Raises:
-        ConfigError: no such arm, several of them, or one that crosses no network.
+        ConfigError: no such arm, several of them, one that crosses no network, or several replicas.
     """
     names = [arm.method for arm in scenario.arms]
     listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
@@ -79,6 +79,12 @@ def choose_arm(scenario: Scenario, wanted: str | None) -> Scenario:
     arm = scenario.arms[found[0]]
     if arm.settings.cloud is CloudRole.ABSENT:
         raise ConfigError(f"--arm {arm.method}: the device decodes alone; choose of {listed}")
+    if scenario.cloud.replicas > 1:
+        raise ConfigError(
+            f"cloud.replicas: {scenario.cloud.replicas} in {scenario.name}, and `costeer serve` is"
+            " one of them; start one for each behind a balancer that keeps a device where it is,"
+            " each with --set cloud.replicas=1"
+        )
     return scenario.model_copy(update={"arms": (arm,)})
 
 
@@ -247,7 +253,7 @@ def run_devices(
     def begin(plan: ArmPlan, terms: CodecTerms, recorder: Recorder) -> tuple[Drive, dict[str, str]]:
         _warm_edge(hosts.host, plan, terms.vocab_size)
         shard = LocalHandle(DeviceHost(hosts.host, cloud, time.monotonic_ns))
-        drive = partial(run_live, plan, terms, None, (shard,), recorder, time.sleep)
+        drive = partial(run_live, plan, terms, (), (shard,), recorder, time.sleep)
         return drive, {"compute": "measured", "links": "measured"}
 
     outcome = run_arms(hosts, Way(WAY, begin), scenario, workload, out_dir, progress)

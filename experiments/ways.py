@@ -97,7 +97,7 @@ def _begin(
             run_live,
             plan,
             terms,
-            clouds[0] if clouds else None,
+            clouds,
             laboratory.shards,
             recorder,
             time.sleep,

@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 Nothing that a live run has said is lost with a host: rows are with the driver, and a session is its
-tokens. A shard that died is made again and goes on with its devices from their rows; a cloud that
+tokens. A shard that died is made again and goes on with its devices from their rows; a replica that
 died is made again and every shard opens its sessions there anew. Both use a new epoch, so that what
 is still under way from before is nobody's. Connections stay warm: no device died. How long a
 session stood still is the ``device_queue`` of its next token.
@@ -30,25 +30,25 @@ class Deaths:
 
     Args:
         shards: number -> what was told of its death.
-        cloud: whether a shard says that its cloud has died.
+        clouds: replicas of which a shard says that they have died.
     """
 
     shards: dict[int, HostDiedError] = field(default_factory=dict)
-    cloud: bool = False
+    clouds: set[int] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         """Whether there is anybody."""
-        return bool(self.shards) or self.cloud
+        return bool(self.shards or self.clouds)
 
 
 class Crew:
-    """A cloud and its shards, in whichever lives they are."""
+    """The replicas and the shards, in whichever lives they are."""
 
     def __init__(
         self,
         plan: ArmPlan,
         terms: CodecTerms,
-        cloud: Handle | None,
+        clouds: Sequence[Handle],
         shards: Sequence[Handle],
         rows: ArmRun,
         clock_ns: Callable[[], int],
@@ -58,7 +58,7 @@ class Crew:
         Args:
             plan: the arm.
             terms: its codec.
-            cloud: the cloud actor; None for methods without one.
+            clouds: the cloud actors, one for each replica; empty for methods without one.
             shards: the edge actors.
             rows: what has been said so far; whoever takes the news adds to it.
             clock_ns: a monotone clock.
@@ -73,19 +73,20 @@ class Crew:
         self._begun = 0
         self._fruitless = 0
         self._tokens_at_death = -1
-        self.cloud = cloud
-        self.serving = False
+        self.clouds = clouds
+        self.serving: list[Handle] = []
+        """Replicas that have begun."""
 
     def begin(self) -> None:
-        """Start the cloud and the shards; where something has been said, go on from there."""
+        """Start the replicas and the shards; where something has been said, go on from there."""
         last_ns = max(
             max((row.chosen_at_ns for row in self._rows.tokens), default=0),
             max((row.finished_ns for row in self._rows.requests), default=0),
         )
         self._zero_ns = self._clock_ns() - last_ns
         self._epoch = int(last_ns > 0)
-        if self.cloud is not None:
-            self._serve(self.cloud)
+        for replica in range(len(self.clouds)):
+            self._serve(replica)
         for index in range(len(self._shards)):
             self._run_shard(index, goes_on=last_ns > 0)
             self._begun += 1
@@ -93,6 +94,10 @@ class Crew:
     def ask(self, method: str) -> dict[int, Pending]:
         """Begin a call of every shard that has begun."""
         return {index: self._shards[index].submit(method) for index in range(self._begun)}
+
+    def look(self) -> list[Pending]:
+        """Begin to ask every replica that has begun how it stands."""
+        return [cloud.submit("live_look") for cloud in self.serving]
 
     def may_be_mended(self, shard: int) -> bool:
         """Whether a shard that died can be made again."""
@@ -102,22 +107,24 @@ class Crew:
         """Make the dead again; who dies meanwhile is found by the next poll.
 
         Raises:
-            HostDiedError: the cloud cannot be made again, or hosts die again and again.
+            HostDiedError: a replica cannot be made again, or hosts die again and again.
         """
         reasons: Mapping[int, HostDiedError] = deaths.shards
-        died = next(iter(reasons.values()), HostDiedError("the cloud's actor died"))
+        died = next(iter(reasons.values()), HostDiedError("a cloud actor died"))
         self._count(died)
-        cloud = self.cloud
-        with suppress(HostDiedError):
-            if cloud is not None and (deaths.cloud or not _answers(cloud)):
-                if not isinstance(cloud, Revivable):
-                    raise died
-                cloud.revive("no shard could reach it" if deaths.cloud else str(died))
-                self._serve(cloud)
+        for replica, cloud in enumerate(self.clouds):
+            unreached = replica in deaths.clouds
+            if not unreached and _answers(cloud):
+                continue
+            if not isinstance(cloud, Revivable):
+                raise died
+            with suppress(HostDiedError):
+                cloud.revive("no shard could reach it" if unreached else str(died))
+                self._serve(replica)
                 self._epoch += 1
                 for index in range(self._begun):
                     if index not in reasons:
-                        self._shards[index].call("live_rehome", cloud, self._epoch)
+                        self._shards[index].call("live_rehome", replica, cloud, self._epoch)
         for index, reason in reasons.items():
             shard = self._shards[index]
             if isinstance(shard, Revivable):
@@ -133,9 +140,11 @@ class Crew:
         if self._fruitless >= _FRUITLESS:
             raise died
 
-    def _serve(self, cloud: Handle) -> None:
-        cloud.call("live_begin", engine_spec(self._plan, self._terms), self._plan.egress_bps)
-        self.serving = True
+    def _serve(self, replica: int) -> None:
+        spec = engine_spec(self._plan, self._terms)
+        self.clouds[replica].call("live_begin", spec, self._plan.egress_bps)
+        if len(self.serving) == replica:
+            self.serving.append(self.clouds[replica])
 
     def _run_shard(self, index: int, *, goes_on: bool) -> None:
         mine = replace(self._plan, devices=self._plan.devices[index :: len(self._shards)])
@@ -145,7 +154,8 @@ class Crew:
             progress = progress_of(mine.devices, rows.tokens, rows.requests)
             now_ns = self._clock_ns() - self._zero_ns
             resumption.append(Resumption(self._epoch, now_ns, progress))
-        self._shards[index].call("live_begin", mine, self._terms, index, self.cloud, *resumption)
+        clouds = tuple(self.clouds)
+        self._shards[index].call("live_begin", mine, self._terms, index, clouds, *resumption)
 
 
 def _answers(cloud: Handle) -> bool:

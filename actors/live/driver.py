@@ -1,4 +1,4 @@
-"""Runs one arm in real time: starts the cloud and the shards, collects what they report."""
+"""Runs one arm in real time: starts the replicas and the shards, collects what they report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actors.live.sessions import ShardNews
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle, HostDiedError, Pending, Revivable, never
 from actors.records import ArmRun, Recorder, ReplicaRun
-from actors.sight import CloudLook, Sight
+from actors.sight import CloudLook, Sight, together
 
 POLL_S = 0.2
 
@@ -20,7 +20,7 @@ POLL_S = 0.2
 def run_live(
     plan: ArmPlan,
     terms: CodecTerms,
-    cloud: Handle | None,
+    clouds: Sequence[Handle],
     shards: Sequence[Handle],
     recorder: Recorder,
     wait_s: Callable[[float], None],
@@ -32,7 +32,7 @@ def run_live(
     Args:
         plan: the arm.
         terms: its codec, at the vocabulary that the hosts reported.
-        cloud: the cloud actor; None for methods without one.
+        clouds: the cloud actors, one for each replica; empty for methods without one.
         shards: the edge actors; at least one, since the devices live there.
         recorder: takes the rows.
         wait_s: waits between two looks at the shards (``time.sleep``).
@@ -44,11 +44,11 @@ def run_live(
     """
     recorder.restore()
     books = _Books(recorder)
-    crew = Crew(plan, terms, cloud, shards, recorder.run, clock_ns)
+    crew = Crew(plan, terms, clouds, shards, recorder.run, clock_ns)
     try:
         crew.begin()
         while not (recorder.all_finished or stopped() or books.failure):
-            looking = cloud.submit("live_look") if cloud is not None and recorder.watched else None
+            looking = crew.look() if recorder.watched else []
             deaths = books.take(crew.ask("live_poll"), crew)
             books.show(looking)
             if deaths and not (recorder.all_finished or books.failure):
@@ -62,18 +62,19 @@ def run_live(
     complete = recorder.all_finished and books.failure is None
     # Shards first: what they still send needs a cloud.
     books.take(crew.ask("live_end"), crew)
-    report = LiveCloudReport()
-    if cloud is not None and crew.serving:
-        if recorder.watched:
-            books.show(cloud.submit("live_look"))
-        report = books.cloud_report(cloud.submit("live_end"), mortal=isinstance(cloud, Revivable))
+    if recorder.watched and crew.serving:
+        books.show(crew.look())
+    ending = [(cloud, cloud.submit("live_end")) for cloud in crew.serving]
+    reports = [
+        books.cloud_report(pending, mortal=isinstance(cloud, Revivable))
+        for cloud, pending in ending
+    ]
     run = books.close(complete=complete and books.failure is None)
     if books.failure is not None:
         raise books.failure
-    if cloud is not None:
-        run.replicas = [ReplicaRun(report.engine, report.egress_busy_ns)]
-    run.messages = report.messages
-    run.lateness_ns = [*books.lateness_ns, *report.lateness_ns]
+    run.replicas = [ReplicaRun(each.engine, each.egress_busy_ns) for each in reports]
+    run.messages = sum(each.messages for each in reports)
+    run.lateness_ns = [*books.lateness_ns, *(late for one in reports for late in one.lateness_ns)]
     return run
 
 
@@ -84,7 +85,7 @@ class _Books:
         self._recorder = recorder
         self._end_ns = 0
         self._shown_lateness = 0
-        self._look: CloudLook | None = None
+        self._looks: list[CloudLook] = []
         recorder.attend(self._sight)
         self.lateness_ns: list[int] = []
         self.failure: BaseException | None = None
@@ -106,7 +107,7 @@ class _Books:
                 continue
             if isinstance(news, ShardNews):
                 self._take(news)
-                deaths.cloud = deaths.cloud or news.cloud_lost
+                deaths.clouds |= news.clouds_lost
         return deaths
 
     def _take(self, news: ShardNews) -> None:
@@ -118,21 +119,21 @@ class _Books:
         self._end_ns = max(self._end_ns, news.now_ns)
         self.failure = self.failure or news.failure
 
-    def show(self, looking: Pending | None) -> None:
-        """Show whoever watches what came, and how the cloud stands."""
-        if looking is not None:
-            # A cloud that died meanwhile shows nothing; whoever mends it hears of it elsewhere.
+    def show(self, looking: Sequence[Pending]) -> None:
+        """Show whoever watches what came, and how the replicas stand."""
+        for each in looking:
+            # One that died meanwhile shows nothing; whoever mends it hears of it elsewhere.
             with suppress(HostDiedError):
-                found = looking.result()
-                self._look = found if isinstance(found, CloudLook) else None
+                found = each.result()
+                self._looks += [found] if isinstance(found, CloudLook) else []
         self._recorder.show()
 
     def _sight(self) -> Sight:
         lateness_ns = tuple(self.lateness_ns[self._shown_lateness :])
         self._shown_lateness += len(lateness_ns)
         # A look is shown once: its batches are those since the look before.
-        look, self._look = self._look, None
-        return Sight(self._end_ns, look, lateness_ns)
+        looks, self._looks = self._looks, []
+        return Sight(self._end_ns, together(looks), lateness_ns)
 
     def cloud_report(self, pending: Pending, *, mortal: bool) -> LiveCloudReport:
         """Take what the cloud says at its end; nothing if it failed.

@@ -1,12 +1,12 @@
-"""A shard of a live run: many devices, one small model, a thread and a line to the cloud.
+"""A shard of a live run: many devices, one small model, a thread and a line to each replica.
 
 The main thread feeds the session machines and computes for them, many devices in one batch; what
-crosses to the cloud and back is the line's business (``line``). How late something was handed over
-against its instant is recorded.
+crosses to a replica and back is its line's business (``line``). A device's frames take the line of
+the replica that serves it. How late something was handed over against its instant is recorded.
 
 The threads end by themselves when all requests have ended and the last frames, the CLOSEs, have
-gone up; or at once when the shard is stopped before, or when one of them fails. When the cloud dies
-the devices wait until ``rehome`` names its successor, and then open their sessions there again, on
+gone up; or at once when the shard is stopped before, or when one of them fails. When a replica dies
+its devices wait until ``rehome`` names its successor, and then open their sessions there again, on
 connections that stay warm.
 """
 
@@ -38,7 +38,7 @@ class LiveShard:
         plan: ArmPlan,
         terms: CodecTerms,
         shard: int,
-        cloud: Handle | None,
+        clouds: Sequence[Handle],
         clock_ns: Callable[[], int],
         resumption: Resumption | None = None,
     ) -> None:
@@ -49,7 +49,7 @@ class LiveShard:
             plan: the arm; its devices are this shard's alone.
             terms: the arm's codec.
             shard: this shard's number.
-            cloud: where frames go; None for methods without a cloud.
+            clouds: where frames go, one for each replica; empty for methods without a cloud.
             clock_ns: a monotone clock.
             resumption: how far the devices have come; None for a run that begins.
         """
@@ -62,14 +62,17 @@ class LiveShard:
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._stopping = False
         self._failure: BaseException | None = None
-        self._cloud_lost = False
+        self._lost: set[int] = set()
         devices = [DeviceRun(each, link_of(each, plan.arm.seed)) for each in plan.devices]
         hooks = Hooks(self._now_ns, self._at, self._send, self._release)
         self._sessions = Sessions(plan, terms, devices, hooks)
         self._sessions.plan_first(resumption)
         self._lines: list[CloudLine] = []
-        if cloud is not None:
-            self._connect(cloud, resumption.epoch if resumption else 0)
+        self._line_to: dict[int, CloudLine] = {}
+        serving = {each.replica for each in plan.devices}
+        for replica, cloud in enumerate(clouds):
+            if replica in serving:
+                self._connect(replica, cloud, resumption.epoch if resumption else 0)
         self._thread = Thread(target=self._guarded_run, name="live-shard", daemon=True)
         # First: a cloud that fails at once must not stop what is already due.
         self._thread.start()
@@ -79,22 +82,25 @@ class LiveShard:
     def poll(self) -> ShardNews:
         """Return what happened since the last call."""
         news = self._sessions.take_news(self._failure)
-        news.cloud_lost = self._cloud_lost
+        news.clouds_lost = frozenset(self._lost)
         return news
 
-    def rehome(self, cloud: Handle, epoch: int) -> None:
-        """Open all sessions again at another cloud.
+    def rehome(self, replica: int, cloud: Handle, epoch: int) -> None:
+        """Open a replica's sessions again at its successor; nothing to do where it has none here.
 
         Args:
-            cloud: knows none of them.
+            replica: which one.
+            cloud: knows none of the sessions.
             epoch: of the sessions; higher than before.
         """
         with self._changed:
-            self._lines[-1].close()
-            self._connect(cloud, epoch)
-            self._lines[-1].start()
-            self._cloud_lost = False
-            self._at(self._now_ns(), partial(self._sessions.reopen, epoch))
+            if replica not in self._line_to:
+                return
+            self._line_to[replica].close()
+            self._connect(replica, cloud, epoch)
+            self._line_to[replica].start()
+            self._lost.discard(replica)
+            self._at(self._now_ns(), partial(self._sessions.reopen, replica, epoch))
             self._changed.notify_all()
 
     def stop(self) -> ShardNews:
@@ -109,23 +115,24 @@ class LiveShard:
         self._sessions.censor()
         return self.poll()
 
-    # ------------------------------------------------------------------ the line
+    # ------------------------------------------------------------------ the lines
 
-    def _connect(self, cloud: Handle, epoch: int) -> None:
+    def _connect(self, replica: int, cloud: Handle, epoch: int) -> None:
         hooks = LineHooks(
             now_ns=self._now_ns,
             stopping=lambda: self._stopping,
             over=self._over,
             deliver=self._deliver,
             note_late=self._sessions.note_late,
-            lost=self._lose,
+            lost=partial(self._lose, replica),
             failed=self._fail,
         )
-        self._lines.append(CloudLine(cloud, LineId(self._shard, epoch), hooks))
+        self._line_to[replica] = CloudLine(cloud, LineId(self._shard, epoch), hooks)
+        self._lines.append(self._line_to[replica])
 
-    def _lose(self) -> None:
+    def _lose(self, replica: int) -> None:
         with self._changed:
-            self._cloud_lost = True
+            self._lost.add(replica)
 
     def _deliver(self, frames: Sequence[DownFrame]) -> None:
         """Put what the cloud sent on the access links."""
@@ -207,7 +214,7 @@ class LiveShard:
             now_ns = self._now_ns()
             arrival_ns = device.access.up(now_ns, len(command.frame)).arrival_ns
             frame = UpFrame(command.session, command.frame, arrival_ns - now_ns)
-            self._lines[-1].send(arrival_ns, frame)
+            self._line_to[device.replica].send(arrival_ns, frame)
 
     def _compute(self) -> None:
         if self._sessions.has_work:

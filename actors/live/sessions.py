@@ -52,7 +52,7 @@ class ShardNews:
         lateness_ns: how late each frame was handed over or taken.
         now_ns: the shard's clock.
         failure: what one of its threads raised; the rows up to then are here nevertheless.
-        cloud_lost: whether its cloud has died, and no other has taken its place so far.
+        clouds_lost: replicas that have died, and no other has taken their places so far.
     """
 
     tokens: list[TokenRow] = field(default_factory=list)
@@ -60,7 +60,7 @@ class ShardNews:
     lateness_ns: list[int] = field(default_factory=list)
     now_ns: int = 0
     failure: BaseException | None = None
-    cloud_lost: bool = False
+    clouds_lost: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,11 @@ class Sessions:
             else:
                 self._plan_request(device, progress.last_ns)
 
-    def reopen(self, epoch: int) -> None:
-        """Open every session again, at a cloud that knows none of them."""
+    def reopen(self, replica: int, epoch: int) -> None:
+        """Open every session of a replica's devices again, at one that knows none of them."""
         for device in self._devices:
+            if device.replica != replica:
+                continue
             device.epoch = epoch
             machine = device.machine
             if machine is None:

@@ -282,9 +282,9 @@ class DeviceHost:
         self._clock_ns = clock_ns
         self._devices: ConnectedDevices | None = None
 
-    def live_begin(self, plan: ArmPlan, terms: CodecTerms, shard: int, cloud: object) -> None:
+    def live_begin(self, plan: ArmPlan, terms: CodecTerms, shard: int, clouds: object) -> None:
         """Connect an arm's devices and let them begin."""
-        del shard, cloud  # there is one host of devices, and the cloud listens elsewhere
+        del shard, clouds  # there is one host of devices, and the cloud listens elsewhere
         self._devices = ConnectedDevices(self._host, plan, terms, self._cloud, self._clock_ns)
 
     def live_poll(self) -> ShardNews:

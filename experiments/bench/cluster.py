@@ -60,7 +60,7 @@ def _measure(scenario: Scenario, laboratory: Laboratory) -> list[dict[str, Any]]
         recorder = Recorder(_DEVICES, lambda _tokens, _requests: None)
         before, began_s = _spent(laboratory), monotonic()
         run = run_live(
-            plan, terms, laboratory.cloud, laboratory.shards, recorder, lambda _: sleep(_POLL_S)
+            plan, terms, laboratory.clouds, laboratory.shards, recorder, lambda _: sleep(_POLL_S)
         )
         wall_s, after = monotonic() - began_s, _spent(laboratory)
     tokens = len(run.tokens)

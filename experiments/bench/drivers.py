@@ -130,7 +130,7 @@ class _Setting:
         cloud = LocalHandle(CloudActor(lambda: self.cloud))
         edge = LocalHandle(EdgeActor(lambda: self.edge))
         run = run_live(
-            self.plan, self.terms, cloud, [edge], self.recorder(), lambda _: time.sleep(_POLL_S)
+            self.plan, self.terms, [cloud], [edge], self.recorder(), lambda _: time.sleep(_POLL_S)
         )
         return len(run.tokens)
 

@@ -113,11 +113,6 @@ class Scenario(Section):
     @model_validator(mode="after")
     def _replicas_have_devices(self) -> Self:
         replicas = self.cloud.replicas
-        if self.way == "live" and replicas > 1:
-            raise ValueError(
-                f"cloud.replicas: {replicas} replicas are simulated only; choose way: virtual or"
-                " fleet, or give 1"
-            )
         if replicas > self.fleet.devices:
             raise ValueError(
                 f"cloud.replicas: {replicas} for {self.fleet.devices} devices; at most one replica"

@@ -50,10 +50,16 @@ LIMITS = EngineLimits(
 Hosts = tuple[Handle, list[Handle]]
 
 
-def generated_hosts(shards: int = 1, port: Port | None = None, *, vocab_size: int = VOCAB) -> Hosts:
+def generated_hosts(
+    shards: int = 1,
+    port: Port | None = None,
+    *,
+    vocab_size: int = VOCAB,
+    threads: int | None = None,
+) -> Hosts:
     config = GeneratedConfig(vocab_size=vocab_size)
     rows = partial(RowSource, config)
-    return _hosts(partial(RowCloudHost, rows), partial(RowEdgeHost, rows), shards, port)
+    return _hosts(partial(RowCloudHost, rows), partial(RowEdgeHost, rows), shards, port, threads)
 
 
 def null_hosts(shards: int = 1, port: Port | None = None, acceptance: float = 0.8) -> Hosts:
@@ -62,11 +68,15 @@ def null_hosts(shards: int = 1, port: Port | None = None, acceptance: float = 0.
 
 
 def _hosts(
-    cloud: Callable[[], Any], edge: Callable[[], Any], shards: int, port: Port | None
+    cloud: Callable[[], Any],
+    edge: Callable[[], Any],
+    shards: int,
+    port: Port | None,
+    threads: int | None = None,
 ) -> Hosts:
     port = port or LocalPort()
     return (
-        port.start(CloudActor, cloud, threads=2 * shards + 1),
+        port.start(CloudActor, cloud, threads=threads or 2 * shards + 1),
         [port.start(EdgeActor, edge, threads=2) for _ in range(shards)],
     )
 

@@ -83,7 +83,10 @@ def live(
 ) -> ArmRun:
     cloud, shards = hosts or generated_hosts()
     terms = begin(plan, (cloud, shards))
-    needed = cloud if plan.arm.method.cloud is not CloudRole.ABSENT else None
+    clouds = [cloud, *(generated_hosts()[0] for _ in range(1, plan.replicas))]
+    for another in clouds[1:]:
+        another.call("begin_arm", plan.arm)
+    needed = clouds if plan.arm.method.cloud is not CloudRole.ABSENT else ()
     return run_live(plan, terms, needed, shards, recorder or recorder_of(plan), wait, stopped)
 
 
@@ -134,6 +137,18 @@ def test_live_chooses_what_virtual_chooses(method: str, engines: list[CloudEngin
     assert [sum(engine.counters.batches) for engine in engines] == (
         [sum(run.engine.batches)] if run.engine.batches else [0] * len(engines)
     )
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_devices_stay_with_their_replicas(shards: int, engines: list[CloudEngine]) -> None:
+    devices = [replace(each, replica=each.device % 2) for each in fleet(devices=4, requests=2)]
+    plan = replace(arm_plan("costeer", devices, max_new_tokens=3), replicas=2)
+    run, simulated = live(plan, generated_hosts(shards)), run_virtual(plan)
+    assert output_digest(run.tokens) == output_digest(simulated.tokens)
+    assert [row.replica for row in run.tokens] == [row.replica for row in simulated.tokens]
+    assert len(engines) == len(run.replicas) == 2
+    served = [sum(each.engine.batches) for each in run.replicas]
+    assert served == [sum(each.engine.batches) for each in simulated.replicas]
 
 
 def test_live_and_virtual_agree_on_models_and_on_an_ideal_link() -> None:

@@ -160,7 +160,7 @@ def live(
         time.sleep(pause_s / 20)
 
     terms = begin(plan, hosts)
-    needed = hosts[0] if plan.arm.method.cloud is not CloudRole.ABSENT else None
+    needed = (hosts[0],) if plan.arm.method.cloud is not CloudRole.ABSENT else ()
     run = run_live(plan, terms, needed, hosts[1], recorder, wait)
     still = [row.record.stages_ns[0] for row in run.tokens if row.record.position]
     return output_digest(run.tokens), round(max(still, default=0) / 1e9, 2)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_a_live_run_chooses_the_same_tokens(hosts: Hosts, method: str) -> None:
     plan = arm_plan(method, DEVICES)
     assert plan.arm.method.cloud is not CloudRole.ABSENT
     terms = begin(plan, hosts)
-    run = run_live(plan, terms, hosts[0], hosts[1], recorder_of(plan), wait_s)
+    run = run_live(plan, terms, (hosts[0],), hosts[1], recorder_of(plan), wait_s)
     assert run.complete
     assert output_digest(run.tokens) == output_digest(run_virtual(plan).tokens)
 
@@ -146,7 +147,7 @@ def test_a_live_run_goes_on_when_hosts_are_killed(target: str, hosts: Hosts, por
             doomed.clear()
         wait_s(pause_s)
 
-    run = run_live(plan, terms, hosts[0], hosts[1], recorder, wait)
+    run = run_live(plan, terms, (hosts[0],), hosts[1], recorder, wait)
     assert run.complete
     assert len(port.recoveries) - before == (2 if target == "both" else 1)
     assert output_digest(run.tokens) == output_digest(run_virtual(plan).tokens)
@@ -157,6 +158,34 @@ def test_a_live_run_goes_on_when_hosts_are_killed(target: str, hosts: Hosts, por
     stood_still = [row for row in run.tokens if row.record.position and row.record.stages_ns[0]]
     assert 1 <= len(stood_still) <= 4
     assert all(sum(row.record.stages_ns) == row.record.latency_ns for row in run.tokens)
+
+
+def test_a_replica_that_is_killed_is_made_again_and_the_other_one_goes_on(
+    hosts: Hosts, port: RayPort
+) -> None:
+    other, _ = generated_hosts(0, port, threads=5)
+    slow = [replace(device(n, where=link(5 * MS, 0)), replica=n % 2) for n in range(4)]
+    plan = replace(arm_plan("costeer", slow, max_new_tokens=30), replicas=2)
+    terms = begin(plan, hosts)
+    other.call("begin_arm", plan.arm)
+    recorder = recorder_of(plan)
+    doomed = [other]
+
+    def wait(pause_s: float) -> None:
+        if doomed and len(recorder.run.tokens) > 8:
+            host = doomed.pop()
+            assert isinstance(host, SupervisedHandle)
+            os.kill(host.place()[1], signal.SIGKILL)
+        wait_s(pause_s)
+
+    run = run_live(plan, terms, (hosts[0], other), hosts[1], recorder, wait)
+    assert run.complete
+    assert output_digest(run.tokens) == output_digest(run_virtual(plan).tokens)
+    assert all(row.replica == row.device % 2 for row in run.tokens)
+    stood_still = [row for row in run.tokens if row.record.position and row.record.stages_ns[0]]
+    assert {row.replica for row in stood_still} <= {1}
+    assert isinstance(other, SupervisedHandle)
+    other.seat.end()
 
 
 def test_what_an_exchange_costs_is_told_by_process(
@@ -187,7 +216,7 @@ def test_hosts_that_cannot_live_are_given_up(hosts: Hosts, port: RayPort) -> Non
     before = len(port.recoveries)
     recorder = recorder_of(plan)
     with pytest.raises(HostDiedError):
-        run_live(plan, terms, None, [shard], recorder, wait)
+        run_live(plan, terms, (), [shard], recorder, wait)
     assert len(port.recoveries) - before >= 5
 
 

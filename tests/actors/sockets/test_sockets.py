@@ -39,7 +39,7 @@ def wait_s(_: float) -> None:
 def drive(cloud: Served) -> ArmRun:
     """Run the plan's devices against a server."""
     shards = (cloud.devices(),)
-    return run_live(cloud.plan, cloud.terms, None, shards, recorder_of(cloud.plan), wait_s)
+    return run_live(cloud.plan, cloud.terms, (), shards, recorder_of(cloud.plan), wait_s)
 
 
 def is_empty(server: CloudServer) -> bool:
@@ -97,14 +97,14 @@ def test_a_wrong_token_a_wrong_arm_and_nobody_there_are_told() -> None:
     with served(plan) as cloud:
         where = cloud.address()
         with pytest.raises(ConfigError, match="token is not the one"):
-            cloud.devices(token=b"another").call("live_begin", plan, cloud.terms, 0, None)
+            cloud.devices(token=b"another").call("live_begin", plan, cloud.terms, 0, ())
         other = arm_plan(seed=8)
         with pytest.raises(ConfigError, match="seed is 7 at the cloud and 8 here"):
-            cloud.devices().call("live_begin", other, cloud.terms, 0, None)
+            cloud.devices().call("live_begin", other, cloud.terms, 0, ())
         cloud.until(lambda server: not server.connected)
         gone = cloud.devices()
     with pytest.raises(ConfigError, match=f"{where.port}: cannot be reached .*costeer serve"):
-        gone.call("live_begin", plan, cloud.terms, 0, None)
+        gone.call("live_begin", plan, cloud.terms, 0, ())
 
 
 def test_a_port_in_use_is_told() -> None:
@@ -136,7 +136,7 @@ def test_a_server_that_stops_ends_the_run_and_keeps_its_rows() -> None:
 
         many = arm_plan(devices=[device(0, 400, think_ns=5 * MS)], max_new_tokens=3)
         with pytest.raises(CosteerError, match="connection"):
-            run_live(many, cloud.terms, None, (cloud.devices(),), recorder, cut)
+            run_live(many, cloud.terms, (), (cloud.devices(),), recorder, cut)
     assert recorder.run.requests
     assert not recorder.run.complete
 
