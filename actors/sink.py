@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -217,6 +217,7 @@ class RunSink:
         manifest: versions, git commit, seed, hardware, argv, ...; ``schema_version`` and
             ``complete`` are added here.
         pieces: of a run that goes on: how many there are; None for a new run.
+        keep_pieces: whether an incomplete run needs its pieces to go on, not its rows alone.
 
     Raises:
         ConfigError: the directory cannot be written or holds a run already.
@@ -229,8 +230,10 @@ class RunSink:
         manifest: Mapping[str, Any],
         *,
         pieces: int | None = None,
+        keep_pieces: bool = False,
     ) -> None:
         self.path = Path(out_dir)
+        self._keep_pieces = keep_pieces
         self._manifest: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **manifest}
         self._count = pieces or 0
         self._closed = False
@@ -272,6 +275,9 @@ class RunSink:
         tokens: Sequence[TokenRow],
         requests: Sequence[RequestRow],
         extra: Mapping[int, Mapping[str, Any]] | None = None,
+        *,
+        name: str | None = None,
+        beside: Callable[[Path], None] | None = None,
     ) -> None:
         """Commit rows of one arm; both tables' rows appear together or not at all.
 
@@ -281,11 +287,15 @@ class RunSink:
             tokens: token rows, in any order.
             requests: request rows, in any order.
             extra: session -> further columns of ``requests``.
+            name: of the piece: tables hold pieces in the order of their names; a number that
+                grows if None.
+            beside: writes more files into the piece's folder; they appear with the rows.
         """
-        if not tokens and not requests:
+        if not tokens and not requests and beside is None:
             return
-        name = f"{self._count:06d}"
-        self._count += 1
+        if name is None:
+            name = f"{self._count:06d}"
+            self._count += 1
         piece = self.path / f".piece-{name}"
         piece.mkdir()
         if tokens:
@@ -294,6 +304,8 @@ class RunSink:
         if requests:
             columns = request_columns(arm, keys, requests, extra)
             pq.write_table(_table(columns, keys), piece / "requests.parquet")
+        if beside is not None:
+            beside(piece)
         piece.rename(self._pieces / name)
 
     def log(self, **entry: object) -> None:
@@ -337,10 +349,14 @@ class RunSink:
         pieces = sorted(self._pieces.iterdir())
         for table in ("tokens", "requests"):
             _merge(pieces, table, self.path)
+        if complete or not self._keep_pieces:
+            self._drop_pieces()
+        self._write_manifest(complete=complete)
+
+    def _drop_pieces(self) -> None:
         merged = self.path / ".pieces-merged"
         self._pieces.rename(merged)
         shutil.rmtree(merged)
-        self._write_manifest(complete=complete)
 
     def _write_manifest(self, *, complete: bool) -> None:
         self.write_text("manifest.json", _json({**self._manifest, "complete": complete}))

@@ -6,8 +6,7 @@ Rules
   one computes must not depend on how many others there are.
 * A cell is never retried by Ray: what it raises is its result. A cell whose process died is run
   again, alone, as often as the caller says; the others go on.
-* Results come in the order in which cells end. Cells begin in their order, none far ahead of the
-  first one that is not done, so that whoever puts results in order holds few of them.
+* Cells begin in their order; results come in the order in which they end.
 * When the caller stops asking, what still runs is cancelled and the cluster is left. Cells that are
   watched are asked to stop before that, and have ``_HAND_OVER_S`` to hand over what they have.
 """
@@ -18,7 +17,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, TypeVar, cast
 
 import ray
@@ -98,7 +96,6 @@ class CellPool:
         cells: Sequence[_Given],
         *,
         tries: int = 1,
-        ahead: int | None = None,
         stopped: Stopped = never,
     ) -> Generator[tuple[int, _Made | Exception], None, None]:
         """Carry out cells; yield (index, value or what was raised) as they end.
@@ -107,12 +104,10 @@ class CellPool:
             function: importable on every node.
             cells: its arguments, picklable.
             tries: how often a cell is begun whose process dies.
-            ahead: how far a cell that begins may be from the first one that is not done; without
-                limit if None.
             stopped: whether to stop; asked now and then. What runs then is cancelled.
         """
         task = _decorated(function)
-        order = _Order(len(cells), self._at_once, tries, ahead or len(cells))
+        order = _Order(len(cells), self._at_once, tries)
         return _map(order, lambda index: task.remote(cells[index]), stopped)
 
     def watch(
@@ -123,7 +118,6 @@ class CellPool:
         stopped: Stopped,
         *,
         tries: int = 1,
-        ahead: int | None = None,
     ) -> Generator[tuple[int, _Made | Exception], None, None]:
         """Carry out cells that tell how far they are; yield (index, value or what was raised).
 
@@ -135,10 +129,9 @@ class CellPool:
             stopped: whether to stop; asked now and then. What runs then is asked to stop, and its
                 values are yielded too; what takes too long is cancelled.
             tries: see ``map``.
-            ahead: see ``map``.
         """
         task = _decorated(run_watched)
-        order = _Order(len(cells), self._at_once, tries, ahead or len(cells))
+        order = _Order(len(cells), self._at_once, tries)
         board = Board(told)
         try:
             made = _map(
@@ -169,22 +162,16 @@ def _decorated(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - a task of
 class _Order:
     """Which cell begins when."""
 
-    def __init__(self, cells: int, at_once: int, tries: int, ahead: int) -> None:
+    def __init__(self, cells: int, at_once: int, tries: int) -> None:
         self._waiting = deque(range(cells))
         self._begun: Counter[int] = Counter()
         self._at_once = at_once
         self._tries = tries
-        self._ahead = ahead
         self.running: dict[Any, int] = {}
 
     def begin(self, begin: Callable[[int], Any]) -> None:
         """Begin as many as may run now."""
-        first = min([*self.running.values(), *islice(self._waiting, 1)], default=0)
-        while (
-            self._waiting
-            and len(self.running) < self._at_once
-            and self._waiting[0] < first + self._ahead
-        ):
+        while self._waiting and len(self.running) < self._at_once:
             index = self._waiting.popleft()
             self._begun[index] += 1
             self.running[begin(index)] = index

@@ -21,7 +21,6 @@ from actors.plan import ArmPlan, codec_terms
 from actors.port import Recovery
 from actors.records import ArmRun, Earlier, News, Recorder, RequestRow, TokenRow
 from actors.sink import RunSink
-from costeer.errors import ConfigError
 from experiments.calibration import PairCalibration
 from experiments.hosting import NO_CLUSTER, Laboratory, open_laboratory
 from experiments.interrupt import deferred_interrupt
@@ -76,51 +75,29 @@ def run_scenario(
         ConfigError: something in the scenario cannot be had, or nothing can listen there.
         Exception: what a host raised, Ctrl-C too; after what there is was written.
     """
+    metrics = Metrics(scenario=scenario.name, way=scenario.way, values=scenario.values)
+    watched = metrics if metrics_at is not None else None
     if runs_in_cells(scenario):
-        check_cells(out_dir, metrics_at, resume=resume)
-        outcome = run_cells(scenario, out_dir, address, progress, jobs)
+        from experiments.fleet.run import run_fleet  # noqa: PLC0415 - only where it is asked for
+
+        with serve_metrics(metrics, metrics_at, progress.note):
+            outcome = run_fleet(
+                scenario, out_dir, address, progress, jobs, metrics=watched, resume=resume
+            )
         write_report(outcome.run_dir)
         return outcome
     if not resume:
         check_out_dir(out_dir)
     workload = plan_workload(scenario)
-    metrics = Metrics(scenario=scenario.name, way=scenario.way, values=scenario.values)
     with ExitStack() as stack:
         serving = stack.enter_context(serve_metrics(metrics, metrics_at, progress.note))
         laboratory = stack.enter_context(open_laboratory(scenario, address, serving))
-        watched = metrics if metrics_at is not None else None
         way = scenario_way(laboratory, scenario)
         outcome = run_arms(
             laboratory, way, scenario, workload, out_dir, progress, watched, resume=resume
         )
     write_report(outcome.run_dir)
     return outcome
-
-
-def check_cells(out_dir: Path, metrics_at: MetricsAt | None, *, resume: bool) -> None:
-    """Refuse what a fleet that keeps no rows cannot have.
-
-    Raises:
-        ConfigError: metrics, or going on with an earlier run.
-    """
-    if metrics_at is not None:
-        raise ConfigError(
-            "--metrics-port: metrics count the rows of tokens, and a fleet of this size keeps none;"
-            " leave it out, log.jsonl tells how far the run is"
-        )
-    if resume:
-        raise ConfigError(
-            f"--resume {out_dir}: a fleet of this size keeps no rows to go on from; run it anew"
-        )
-
-
-def run_cells(
-    scenario: Scenario, out_dir: Path, address: str, progress: Progress, jobs: int | None = None
-) -> RunOutcome:
-    """Run a fleet that keeps no rows; see ``experiments.fleet.run.run_fleet``."""
-    from experiments.fleet.run import run_fleet  # noqa: PLC0415 - only where it is asked for
-
-    return run_fleet(scenario, out_dir, address, progress, jobs)
 
 
 def run_in(
@@ -146,7 +123,9 @@ def run_in(
         Exception: what a host raised, Ctrl-C too; after what there is was written.
     """
     if runs_in_cells(scenario) and calibration is None:
-        return run_cells(scenario, out_dir, NO_CLUSTER, progress)
+        from experiments.fleet.run import run_fleet  # noqa: PLC0415 - only where it is asked for
+
+        return run_fleet(scenario, out_dir, NO_CLUSTER, progress)
     way = scenario_way(laboratory, scenario, calibration)
     return run_arms(laboratory, way, scenario, workload, out_dir, progress)
 

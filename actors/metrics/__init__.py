@@ -12,6 +12,7 @@ Rules
 """
 
 from actors.metrics.arm import ArmMetrics
+from actors.metrics.cells import CellMetrics
 from actors.metrics.exporter import Exporter
 from actors.metrics.families import FAMILIES, NODE_FAMILIES, SIMULATED, WALL, Family
 from actors.metrics.node import MeteredHost, NodeExporter
@@ -26,6 +27,7 @@ __all__ = [
     "SIMULATED",
     "WALL",
     "ArmMetrics",
+    "CellMetrics",
     "DeviceStates",
     "Exporter",
     "Family",

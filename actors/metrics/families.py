@@ -116,7 +116,8 @@ FAMILIES = (
     Family(
         "requests",
         "counter",
-        "Requests that ended: eos, length, failed, or censored by the end of the run.",
+        "Requests that ended: eos, length (a large fleet calls both ended), failed, or censored by"
+        " the end of the run.",
         ("method", "finished_reason"),
     ),
     Family("payload_bytes", "counter", "What codecs made, per direction.", _LINK),
@@ -130,6 +131,12 @@ FAMILIES = (
         ("state",),
     ),
     Family("expected_tokens", "gauge", "The most tokens that the arm can generate."),
+    Family(
+        "cells",
+        "gauge",
+        "Replicas of a large fleet's arm by state: done (what they came to is counted) or left.",
+        ("state",),
+    ),
     Family("num_requests_running", "gauge", "Sessions that hold KV memory at the cloud."),
     Family("num_requests_waiting", "gauge", "Sessions that wait for KV memory."),
     Family("kv_cache_usage_ratio", "gauge", "Share of the KV memory that is reserved."),

@@ -36,11 +36,13 @@ class _Histogram:
         self.counts = np.zeros(len(bounds) + 1, np.int64)
         self.total = 0.0
 
-    def add(self, values: NDArray[np.float64]) -> None:
+    def add(
+        self, values: NDArray[np.float64], counts: NDArray[np.int64] | None, total: float
+    ) -> None:
         # side="left": a value on a bound belongs to the bucket below it (le).
         found = np.searchsorted(self.bounds, values, side="left")
-        self.counts += np.bincount(found, minlength=len(self.counts))
-        self.total += float(values.sum())
+        np.add.at(self.counts, found, 1 if counts is None else counts)
+        self.total += total
 
     def buckets(self) -> list[tuple[str, float]]:
         names = [*(str(float(bound)) for bound in self.bounds), "+Inf"]
@@ -151,10 +153,25 @@ class Series:
     def observe(self, name: str, values: NDArray[np.float64], *labels: str) -> None:
         """Put values into a histogram."""
         if len(values):
-            key, found = self._key(name, labels), self._histograms[name]
-            if key not in found:
-                found[key] = _Histogram(self._by_name[name].bounds)
-            found[key].add(values)
+            self._histogram(name, labels).add(values, None, float(values.sum()))
+
+    def observe_counts(
+        self,
+        name: str,
+        values: NDArray[np.float64],
+        counts: NDArray[np.int64],
+        total: float,
+        *labels: str,
+    ) -> None:
+        """Put values into a histogram that came so many times each; their sum is said."""
+        if len(values):
+            self._histogram(name, labels).add(values, counts, total)
+
+    def _histogram(self, name: str, labels: Sequence[str]) -> _Histogram:
+        key, found = self._key(name, labels), self._histograms[name]
+        if key not in found:
+            found[key] = _Histogram(self._by_name[name].bounds)
+        return found[key]
 
 
 class Metrics(Series):

@@ -48,7 +48,7 @@ def run(repeats: int = 20) -> list[dict[str, Any]]:
             for workers, times_s in taken_s.items():
                 began_s = time.perf_counter()
                 outcomes = cell_outcomes(CellPool(workers), tasks, lambda _: None, never)
-                results = [each.result for each in outcomes]
+                results = [outcome.result for _, outcome in outcomes]
                 times_s.append(time.perf_counter() - began_s)
                 began_s = time.perf_counter()
                 tokens = reduce(CellResult.merged, results).figure("tokens")

@@ -68,7 +68,7 @@ FLEET = Board(
         ),
         Panel(
             "Requests that ended",
-            "Of the time shown, by reason: eos, length, failed, or censored by the end of the run.",
+            "By reason: eos, length (of large fleets: ended), failed, or censored by the end.",
             "none",
             (
                 Query(
@@ -76,6 +76,14 @@ FLEET = Board(
                     "{{finished_reason}}",
                 ),
             ),
+            stacked=True,
+        ),
+        Panel(
+            "Replicas of a large fleet",
+            "Done or left, of the present arm: such a run counts a replica's tokens when it is "
+            "done, not as they come.",
+            "none",
+            (Query("sum by (state) (costeer_cells)", "{{state}}"),),
             stacked=True,
         ),
         Panel(

@@ -1,4 +1,4 @@
-"""Cells carried out where there is room, their outcomes handed on in the order of the cells."""
+"""Cells carried out where there is room, their outcomes handed on as they end."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 _TRIES = 3
 """How often a cell is begun whose process dies."""
-_AHEAD = 32
-"""Outcomes that wait, at most, for one before them."""
 
 
 def open_pool(address: str, jobs: int | None) -> AbstractContextManager[CellPool | None]:
@@ -46,11 +44,11 @@ def cell_outcomes(
     tasks: Sequence[CellTask],
     told: Callable[[int], None],
     stopped: Callable[[], bool],
-) -> Iterator[CellOutcome]:
-    """Carry out cells; yield their outcomes in the order given.
+) -> Iterator[tuple[CellTask, CellOutcome]]:
+    """Carry out cells; yield them with their outcomes as they end.
 
-    One that is stopped ends with what there is: the cells that are done, whether or not those
-    before them are, and those that were under way, as far as they came.
+    One that is stopped ends with what there is: the cells that are done, and those that were under
+    way, as far as they came.
 
     Args:
         pool: where; this process if None.
@@ -67,18 +65,10 @@ def cell_outcomes(
         for task in tasks:
             if stopped():
                 return
-            yield run_task(task, told, stopped)
+            yield task, run_task(task, told, stopped)
         return
-    early: dict[int, CellOutcome] = {}
-    turn = 0
-    made = pool.watch(run_task, tasks, told, stopped, tries=_TRIES, ahead=_AHEAD)
-    with closing(made):
+    with closing(pool.watch(run_task, tasks, told, stopped, tries=_TRIES)) as made:
         for index, done in made:
             if isinstance(done, Exception):
                 raise done
-            early[index] = done
-            while turn in early:
-                yield early.pop(turn)
-                turn += 1
-    for index in sorted(early):
-        yield early[index]
+            yield tasks[index], done

@@ -1,26 +1,28 @@
 """A fleet's scenario, carried out cell by cell and written down.
 
 The arms run one after the other, each as so many independent cells, in this process or on a
-cluster. Results are merged in the order of the cells with integer sums, so they do not depend on
-how many workers there were, and what has been merged is kept no longer. A cell whose process dies
-is run again, alone. Ctrl-C and failures leave a run that can be read: what there was until then,
-marked incomplete.
+cluster. Results are merged as they come with integer sums, and rows lie in the order of the cells,
+so neither depends on how many workers there were; what has been merged is kept no longer. A cell
+whose process dies is run again, alone. Ctrl-C and failures leave a run that can be read: what there
+was until then, marked incomplete. One that goes on takes the cells that had ended from its disk.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.fleet.result import CellResult
 from actors.fleet.watching import Watch
+from actors.metrics import CellMetrics, Metrics
 from actors.plan import ArmPlan
 from actors.sink import RunSink
+from experiments.fleet.kept import keep_cell, kept_cell, made_by, reopen_cells
 from experiments.fleet.limits import check_size, load_of
+from experiments.fleet.log import CellLog
 from experiments.fleet.mapping import cell_outcomes, open_pool
 from experiments.fleet.task import CellTask, arm_of_cells
 from experiments.hosting import NO_CLUSTER
@@ -39,9 +41,6 @@ from experiments.scenario import Scenario, dump_scenario
 if TYPE_CHECKING:
     from cluster.cells import CellPool
 
-_LOG_EVERY_S = 1.0
-_NOT_YET = 0.99
-"""The most that an arm has done before its last cell is."""
 _WORTH_A_CLUSTER_S = 20.0
 """Below so much work the start of a cluster takes longer than it saves."""
 
@@ -73,22 +72,27 @@ def run_fleet(
     jobs: int | None = None,
     *,
     lighter: int = 1,
+    metrics: Metrics | None = None,
+    resume: bool = False,
 ) -> RunOutcome:
     """Run a fleet's cells and write down what they come to; no report is written.
 
     Args:
         scenario: what to run; ``way: fleet``.
-        out_dir: a directory that does not hold a run yet.
+        out_dir: a directory that does not hold a run yet, or the one that is to go on.
         address: ``none``, ``local``, ``auto`` or HOST:PORT.
         progress: told of arms and tokens.
         jobs: cells at the same time; as many as there are CPUs if None.
         lighter: payloads weigh one part in so many, for what-ifs.
+        metrics: count the cells as they end; None for nobody.
+        resume: go on with the run that ``out_dir`` holds: only cells that have not ended are run.
 
     Raises:
         ConfigError: it does not fit, cannot be expressed, or no cluster answers.
         Exception: what a cell raised, Ctrl-C too; after what there is was written.
     """
-    check_out_dir(out_dir)
+    if not resume:
+        check_out_dir(out_dir)
     at_once = 1 if address == NO_CLUSTER else jobs or os.cpu_count() or 1
     size = check_size(scenario, at_once)
     arms = [_plan(scenario, index, progress) for index in range(len(scenario.arms))]
@@ -96,12 +100,22 @@ def run_fleet(
     if size.cells == 1 or size.seconds(len(arms), 1) < _WORTH_A_CLUSTER_S:
         # A cluster that was asked for by name is used in any case.
         address = NO_CLUSTER if address == "local" and jobs is None else address
-    named = _Values(scenario.values, scenario.values)
-    run = _Run(scenario, size, progress, lighter)
+    manifest = manifest_of(scenario, scenario.way, _Values(scenario.values, scenario.values))
+    manifest |= made_by(scenario)
+    kept: dict[tuple[int, int], Path] = {}
+    if resume:
+        kept = reopen_cells(out_dir, scenario)
+        manifest |= {"resumed_after_cells": len(kept)}
+        progress.note(f"{len(kept)} of {size.cells * len(arms)} cells are done already")
+    run = _Run(scenario, size, progress, lighter, kept, metrics)
     with (
         open_pool(address, jobs) as pool,
         RunSink(
-            out_dir, dump_scenario(scenario), manifest_of(scenario, scenario.way, named)
+            out_dir,
+            dump_scenario(scenario),
+            manifest,
+            pieces=0 if resume else None,
+            keep_pieces=True,
         ) as sink,
         deferred_interrupt() as stopped,
     ):
@@ -133,11 +147,21 @@ def _plan(scenario: Scenario, index: int, progress: Progress) -> _Arm:
 class _Run:
     """The arms of a run: those that have ended, and the one that is under way."""
 
-    def __init__(self, scenario: Scenario, size: Size, progress: Progress, lighter: int) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        size: Size,
+        progress: Progress,
+        lighter: int,
+        kept: Mapping[tuple[int, int], Path],
+        metrics: Metrics | None,
+    ) -> None:
         self._scenario = scenario
         self._lighter = lighter
         self._size = size
         self._progress = progress
+        self._kept = kept
+        self._metrics = metrics
         self._kinds = [
             (link.name, each.device_class)
             for link, each in zip(
@@ -152,35 +176,58 @@ class _Run:
     ) -> None:
         """Run an arm's cells; what was merged is kept, also of an arm that fails."""
         size, progress = self._size, self._progress
-        watch = Watch(
-            reading_speed_tokens_per_s=READING_SPEED_TOKENS_PER_S,
-            sample_every=sample_every(self._scenario, size),
-        )
-        tasks = [
-            CellTask(self._scenario, arm.index, cell, watch, self._lighter)
-            for cell in range(size.cells)
-        ]
         expected = round(size.tokens / len(self._scenario.arms))
         progress.begin(arm_title(arm.keys), expected)
-        log = _Log(sink, arm.index, size.cells, expected)
+        log = CellLog(sink, arm.index, size.cells, expected)
 
         def told(tokens: int) -> None:
             progress.advance(tokens)
             log.advance(tokens)
 
-        merged: CellResult | None = None
-        ended = 0
+        merged = _Merged(self._counting(arm, expected))
         try:
-            for outcome in cell_outcomes(pool, tasks, told, stopped):
-                merged = outcome.result if merged is None else merged.merged(outcome.result)
-                ended += outcome.ended
-                sink.write(arm.index, arm.keys, outcome.rows.tokens, outcome.rows.requests)
+            for sums in self._kept_of(arm):
+                cell = kept_cell(sums)
+                merged.add(cell.result, ended=True)
+                self._sampled += cell.sampled
+                progress.advance(cell.tokens)
+                log.take(cell.tokens)
+            tasks = self._missing(arm)
+            for task, outcome in cell_outcomes(pool, tasks, told, stopped):
+                keep_cell(sink, arm.index, arm.keys, task.cell, outcome)
+                merged.add(outcome.result, ended=outcome.ended)
                 self._sampled += len(outcome.rows.requests)
                 log.cell()
         finally:
-            if merged is not None:
-                self._keep(arm, merged, sink, complete=ended == size.cells)
+            if merged.result is not None:
+                self._keep(arm, merged.result, sink, complete=merged.ended == size.cells)
         progress.end()
+
+    def _kept_of(self, arm: _Arm) -> list[Path]:
+        return [sums for (index, _), sums in sorted(self._kept.items()) if index == arm.index]
+
+    def _missing(self, arm: _Arm) -> list[CellTask]:
+        watch = Watch(
+            reading_speed_tokens_per_s=READING_SPEED_TOKENS_PER_S,
+            sample_every=sample_every(self._scenario, self._size),
+        )
+        return [
+            CellTask(self._scenario, arm.index, cell, watch, self._lighter)
+            for cell in range(self._size.cells)
+            if (arm.index, cell) not in self._kept
+        ]
+
+    def _counting(self, arm: _Arm, expected: int) -> CellMetrics | None:
+        if self._metrics is None:
+            return None
+        return CellMetrics(
+            self._metrics,
+            method=arm.keys["method"],
+            codec=arm.keys["codec"],
+            links=[link for link, _ in self._kinds],
+            cells=self._size.cells,
+            expected_tokens=expected,
+        )
 
     def _keep(self, arm: _Arm, merged: CellResult, sink: RunSink, *, complete: bool) -> None:
         done = FleetArm(
@@ -221,46 +268,19 @@ class _Run:
         }
 
 
-class _Log:
-    """Tells ``log.jsonl`` how far an arm is, now and then."""
+class _Merged:
+    """What an arm's cells have come to so far: sums, so in whatever order they ended."""
 
-    def __init__(self, sink: RunSink, arm: int, cells: int, expected: int) -> None:
-        self._sink = sink
-        self._arm = arm
-        self._cells = cells
-        self._expected = expected
-        self._done = self._tokens = 0
-        self._began_s = self._told_s = time.monotonic()
+    def __init__(self, counting: CellMetrics | None) -> None:
+        self._counting = counting
+        self.result: CellResult | None = None
+        self.ended = 0
 
-    def cell(self) -> None:
-        """One cell more is done."""
-        self._done += 1
-        self._tell(last=self._done == self._cells)
-
-    def advance(self, tokens: int) -> None:
-        """So many tokens more were simulated."""
-        self._tokens += tokens
-        self._tell(last=False)
-
-    def _tell(self, *, last: bool) -> None:
-        now_s = time.monotonic()
-        if now_s - self._told_s < _LOG_EVERY_S and not last:
-            return
-        self._told_s = now_s
-        elapsed_s = now_s - self._began_s
-        # How many tokens there will be is an estimate, how many cells is not.
-        share = max(self._done / self._cells, min(1.0, self._tokens / max(1, self._expected)))
-        if not last:
-            share = min(share, _NOT_YET)
-        self._sink.log(
-            event="cells",
-            arm=self._arm,
-            done=self._done,
-            of=self._cells,
-            tokens=self._tokens,
-            elapsed_s=round(elapsed_s, 3),
-            eta_s=round(elapsed_s * (1 / share - 1), 3) if share else None,
-        )
+    def add(self, result: CellResult, *, ended: bool) -> None:
+        self.result = result if self.result is None else self.result.merged(result)
+        self.ended += ended
+        if self._counting is not None:
+            self._counting(result)
 
 
 def sample_every(scenario: Scenario, size: Size) -> int:

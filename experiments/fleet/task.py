@@ -49,11 +49,13 @@ class CellOutcome:
     Args:
         result: what the cell came to; its sample is left out.
         rows: the sample.
+        tokens: how many were simulated, those of the warm-up included.
         ended: whether the cell reached its end, or was stopped because it never would.
     """
 
     result: CellResult
     rows: SampledRows
+    tokens: int
     ended: bool
 
 
@@ -114,4 +116,4 @@ def run_task(
     sample = sample.merged(Sample(*run.take_unfinished()))
     result = run.result(overloaded=overload.found)
     rows = sampled_rows(sample, cell, plan, outcomes, result.end_ns)
-    return CellOutcome(result, rows, ended=run.over or overload.found)
+    return CellOutcome(result, rows, run.tokens, ended=run.over or overload.found)

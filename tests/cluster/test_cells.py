@@ -1,4 +1,4 @@
-"""Cells as tasks: in order, never far ahead, and run again, alone, where a process dies."""
+"""Cells as tasks: begun in order, watched, and run again, alone, where a process dies."""
 
 from __future__ import annotations
 
@@ -77,17 +77,6 @@ def test_what_a_cell_raises_is_its_result_and_not_tried_again(pool: CellPool) ->
     ((_, failure),) = pool.map(refuse, [(7, "")], tries=3)
     assert isinstance(failure, ConfigError)
     assert str(failure) == "cell 7: as asked"
-
-
-def test_no_cell_begins_far_ahead_of_the_first_that_is_not_taken(
-    pool: CellPool, tmp_path: Path
-) -> None:
-    cells = [(number, str(tmp_path)) for number in range(8)]
-    done = 0
-    for _ in pool.map(square, cells, ahead=2):
-        done += 1
-        assert len(begun(tmp_path)) <= done + 2
-    assert done == 8
 
 
 def test_whoever_stops_gets_no_more(pool: CellPool, tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ def main(folder: str) -> None:
     with cell_pool("local", 7) as pool:
         for workers in (1, 2, 3, 7):
             few = CellPool(workers)
-            outcomes = list(cell_outcomes(few, tasks, lambda _: None, never))
-            found[f"{workers} workers"] = digest(outcomes)
+            outcomes = cell_outcomes(few, tasks, lambda _: None, never)
+            found[f"{workers} workers"] = digest(outcome for _, outcome in outcomes)
         made = dict(pool.map(run_or_die, [(task, folder) for task in tasks], tries=3))
         killed = [made[cell] for cell in range(7)]
         found["killed"] = digest(each for each in killed if isinstance(each, CellOutcome))

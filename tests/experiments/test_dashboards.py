@@ -19,11 +19,14 @@ from experiments.dashboards.bundle import prometheus_yaml, write_bundle
 from experiments.dashboards.panels import CLOCKS, dashboard_json, filtered
 from experiments.dashboards.ray_board import RAY
 from experiments.dashboards.rules import ALERTS, ITL_SLO_S, RECORDINGS
+from experiments.fleet.run import run_fleet
 from experiments.hosting import open_laboratory
 from experiments.planning import plan_workload
+from experiments.planning.members import as_it_is
 from experiments.progress import NoProgress
 from experiments.run import run_arms
 from experiments.ways import scenario_way
+from tests.experiments.small_fleets import fleet
 from tests.experiments.small_runs import scenario
 from tests.prometheus import (
     Server,
@@ -253,13 +256,21 @@ def _run(metrics: Metrics, way: str, out_dir: Path) -> None:
         run_arms(laboratory, chosen, given, work, out_dir, NoProgress(), metrics)
 
 
+def _run_cells(metrics: Metrics, out_dir: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        # A few tokens are quicker than a compiler.
+        patch.setattr("experiments.fleet.task.kept_compiler", lambda: as_it_is)
+        run_fleet(fleet(4, 2), out_dir, "none", NoProgress(), metrics=metrics)
+
+
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Prometheus with the shipped rules that has scraped a simulated and a live run."""
+    """A Prometheus with the shipped rules that has scraped a simulated, a live and a large run."""
     home = tmp_path_factory.mktemp("prometheus")
     write_bundle(home)
     metrics = {
-        way: Metrics(scenario="small", way=way, values="generated") for way in ("virtual", "live")
+        way: Metrics(scenario="small", way=way, values="generated")
+        for way in ("virtual", "live", "fleet")
     }
     with ExitStack() as stack:
         exporters = [
@@ -275,7 +286,10 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         # Rates need two scrapes with something in between.
         for number in range(2):
             for way, each in metrics.items():
-                _run(each, way, home / f"{way}-{number}")
+                if way == "fleet":
+                    _run_cells(each, home / f"{way}-{number}")
+                else:
+                    _run(each, way, home / f"{way}-{number}")
             found.wait_for_scrapes()
         yield found
 

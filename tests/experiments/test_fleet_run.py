@@ -13,12 +13,14 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import actors.fleet.machine_code
 import experiments.fleet.task
 from actors.fleet.result import CellResult
+from actors.fleet.stored import read_result, write_result
 from actors.fleet.watching import Watch
 from costeer.errors import ConfigError
 from experiments.fleet.bottleneck import (
@@ -35,6 +37,7 @@ from experiments.progress import LineProgress, NoProgress
 from experiments.report import write_report
 from experiments.results import load
 from experiments.results.grid import text_table
+from experiments.resume import interrupted_scenario
 from experiments.run import run_scenario
 from experiments.scenario import Scenario
 from tests.experiments.small_fleets import fleet
@@ -282,11 +285,87 @@ def test_progress_and_the_log_tell_how_far_it_is(tmp_path: Path) -> None:
     assert log[-1]["event"] == "arm"
 
 
-def test_metrics_need_rows(tmp_path: Path) -> None:
-    from experiments.metrics import MetricsAt
+# --------------------------------------------------------------------------- going on
 
-    with pytest.raises(ConfigError, match="--metrics-port"):
-        run_scenario(fleet(), tmp_path, "none", NoProgress(), MetricsAt("127.0.0.1", 0, None))
+
+SPREAD_OUT: dict[str, Any] = {"fleet": {"sample": 14}, "arms": METHODS[:0:-1]}
+
+
+@pytest.fixture
+def cells_run(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Which cells were run, by arm."""
+    found: list[tuple[int, int]] = []
+
+    def noted(task: CellTask, *more: Any) -> CellOutcome:
+        found.append((task.arm, task.cell))
+        return run_task(task, *more)
+
+    monkeypatch.setattr("experiments.fleet.mapping.run_task", noted)
+    return found
+
+
+def interrupted(path: Path, given: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a run that was stopped in its second cell."""
+    with monkeypatch.context() as patch:
+        patch.setattr("actors.fleet.cells.PIECE_EVENTS", 20)
+        with pytest.raises(KeyboardInterrupt):
+            run(given, path, Impatient())
+
+
+def test_a_run_goes_on_with_the_cells_that_had_not_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells_run: list[tuple[int, int]]
+) -> None:
+    given = fleet(**SPREAD_OUT)
+    whole_run = run(given, tmp_path / "whole")
+    interrupted(tmp_path / "run", given, monkeypatch)
+    stopped = load(tmp_path / "run")
+    assert 2 < len(stopped.requests) < 14
+    pieces = {each.name: each for each in (tmp_path / "run" / "pieces").iterdir()}
+    assert sorted(pieces) == ["000-000000", "000-000001"]
+    assert not (pieces["000-000001"] / "sums.npz").exists()
+    (tmp_path / "run" / ".piece-000-000003").mkdir()
+    cells_run.clear()
+    notes = Notes()
+    outcome = run_scenario(
+        interrupted_scenario(tmp_path / "run"), tmp_path / "run", "none", notes, resume=True
+    )
+    assert cells_run == [(0, cell) for cell in range(1, 7)] + [(1, cell) for cell in range(7)]
+    assert "1 of 14 cells are done already" in notes.notes
+    assert notes.tokens == 2 * 84
+    assert outcome.summary == whole_run
+    assert not (tmp_path / "run" / "pieces").exists()
+    mine, theirs = load(tmp_path / "run"), load(tmp_path / "whole")
+    assert mine.complete
+    assert mine.manifest["sample"] == theirs.manifest["sample"]
+    assert mine.manifest["resumed_after_cells"] == 1
+    pd.testing.assert_frame_equal(mine.tokens, theirs.tokens)
+    pd.testing.assert_frame_equal(mine.requests, theirs.requests)
+
+
+def test_cells_of_other_code_or_another_scenario_are_not_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(tmp_path / "run", fleet(), monkeypatch)
+    with pytest.raises(ConfigError, match="computed by another version of this program"):
+        run_fleet(fleet(seed=8), tmp_path / "run", "none", NoProgress(), resume=True)
+
+
+def test_a_cell_on_disk_is_the_cell(tmp_path: Path) -> None:
+    outcome = run_task(CellTask(fleet(), 0, 3, Watch(sample_every=1)))
+    write_result(tmp_path / "sums.npz", outcome.result, {"tokens": outcome.tokens})
+    result, about = read_result(tmp_path / "sums.npz")
+    assert about == {"tokens": 12}
+    assert repr(result) == repr(outcome.result)
+    assert result.digest == outcome.result.digest
+    for name in ("counts_CHB", "totals_CH", "least_CH", "most_CH", "first_arrival_ns_C"):
+        assert np.array_equal(getattr(result, name), getattr(outcome.result, name))
+    assert (tmp_path / "sums.npz").stat().st_size < 20_000
+
+
+def test_what_is_no_cell_is_told(tmp_path: Path) -> None:
+    (tmp_path / "sums.npz").write_bytes(b"torn")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_result(tmp_path / "sums.npz")
 
 
 # --------------------------------------------------------------------------- bottleneck

@@ -18,8 +18,10 @@ from actors.sight import Sight
 from costeer.errors import ConfigError
 from costeer.token_record import STAGES, TokenRecord
 from experiments import cli
+from experiments.fleet.run import run_fleet
 from experiments.hosting import open_laboratory
 from experiments.planning import plan_arm, plan_workload
+from experiments.planning.members import as_it_is
 from experiments.progress import NoProgress
 from experiments.results import load
 from experiments.run import run_arms
@@ -92,6 +94,43 @@ def test_metrics_say_what_the_rows_say(way: str, clock: str, tmp_path: Path) -> 
     assert total(samples, "costeer_batch_rows_count") > 0
     other = "costeer_sim_" if way == "live" else "costeer_inter"
     assert not any(name.startswith(other) for name, _ in samples)
+
+
+OF_ROWS_ALONE = {
+    f"costeer_{name}"
+    for name in (
+        *("devices", "link_devices", "num_requests_running", "num_requests_waiting"),
+        *("kv_cache_usage_ratio", "sim_link_busy_seconds_total", "requests_total"),
+        "sim_clock_seconds_total",
+    )
+}
+"""What cells do not tell, or not in the same words: their clock goes on to the last frame."""
+
+
+def test_cells_count_what_their_rows_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.fleet.machine_code.kept_compiler", lambda: as_it_is)
+    monkeypatch.setattr("experiments.fleet.task.kept_compiler", lambda: as_it_is)
+    rows = samples_of(counted("fleet", tmp_path)[0])
+    given = scenario(way="fleet", values="null")
+    metrics = Metrics(scenario=given.name, way=given.way, values=given.values)
+    run_fleet(given, tmp_path / "cells", "none", NoProgress(), metrics=metrics)
+    cells = samples_of(metrics)
+    assert total(cells, "costeer_cells", state="done") == 1
+    assert total(cells, "costeer_requests_total", finished_reason="ended") == total(
+        rows, "costeer_requests_total"
+    )
+    compared = {
+        key
+        for key, value in rows.items()
+        # A value that is 0.8 % off may be in the next bucket.
+        if value and key[0] not in OF_ROWS_ALONE and not key[0].endswith("seconds_bucket")
+    }
+    assert len(compared) > 60
+    assert {"costeer_batch_rows_bucket", "costeer_sim_inter_token_latency_seconds_sum"} <= {
+        name for name, _ in compared
+    }
+    for key in sorted(compared):
+        assert cells[key] == pytest.approx(rows[key], rel=1e-9), key
 
 
 def test_names_units_and_help_texts_are_those_of_the_field() -> None:
