@@ -44,6 +44,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from costeer.answers import Answers, asked_of, frame_of
 from costeer.errors import FrameError, LocalProtocolError, RemoteProtocolError
 from costeer.learning import KLearner
 from costeer.machine import (
@@ -54,11 +55,9 @@ from costeer.machine import (
     Command,
     Compute,
     ComputeDone,
-    EncodeItem,
     Event,
     FrameArrived,
     Release,
-    Selected,
     Send,
     SetTimer,
     Timer,
@@ -67,7 +66,6 @@ from costeer.machine import (
 from costeer.messages import (
     Frame,
     FrameKind,
-    Role,
     decode_frame,
     decode_open,
     decode_token,
@@ -79,7 +77,7 @@ from costeer.messages import (
 from costeer.opening import check_open, new_session
 from costeer.serving import EngineCounters, EngineLimits, EngineSpec, Memory, Session, State
 from costeer.steps import Steps
-from costeer.verification import frames_of, items_of, payload_bytes, take_draft, take_refine
+from costeer.verification import payload_bytes, take_draft, take_refine
 
 if TYPE_CHECKING:
     from costeer.speculation import Ledger
@@ -288,45 +286,15 @@ class CloudEngine:
         running = self._steps.begin_select(done)
         if not running:
             return []
-        encode: list[EncodeItem] = []
-        choose: list[tuple[int, int]] = []
-        for session in running:
-            if session.role is Role.STREAM:
-                choose.append((session.session, session.position))
-                continue
-            if self._learner is not None and session.round == 0:
-                session.ladder = self._learner.ladder(session.round_trip_bytes)
-            if session.ledger is not None:
-                encode += items_of(session, session.ledger, session.ladder)
-            else:
-                ranks = session.ladder.ranks(session.round)
-                encode.append(EncodeItem(session.session, session.position, *ranks))
-        self._step = CloudSelect(tuple(encode), tuple(choose))
+        self._step = asked_of(running, self._learner)
         return [Compute(self._step)]
 
     def _on_select(self, op: CloudSelect, event: ComputeDone, now_ns: int) -> list[Command]:
-        value = event.value
-        if (
-            not isinstance(value, Selected)
-            or len(value.payloads) != len(op.encode)
-            or len(value.tokens) != len(op.choose)
-            or len(value.draft_logits) not in {0, len(op.encode)}
-        ):
-            raise LocalProtocolError(f"cloud engine: {op} gave {value!r}")
+        answers = Answers(op, event.value)
         self.counters.select_ns += event.duration_ns
-        payloads = iter(value.payloads)
-        logits = iter(value.draft_logits or (None,) * len(op.encode))
-        tokens = iter(value.tokens)
         commands: list[Command] = []
         for session in self._steps.end_select():
-            answer: int | list[Frame]
-            if session.role is Role.STREAM:
-                answer = next(tokens)
-            elif session.ledger is not None:
-                answer = frames_of(session, session.ledger, payloads, logits)
-            else:
-                next(logits)
-                answer = [self._frame(session, FrameKind.LOGITS, next(payloads))]
+            answer = answers.take(session)
             if session.state is State.CLOSING:
                 commands += self._free(session)
                 continue
@@ -349,7 +317,7 @@ class CloudEngine:
     def _stream(
         self, session: Session, token: int, trace: CloudTrace, now_ns: int
     ) -> list[Command]:
-        frame = self._frame(session, FrameKind.STREAM, encode_token(token))
+        frame = frame_of(session, FrameKind.STREAM, encode_token(token))
         sent = Send(session.session, encode_frame(frame), 0, trace)
         if token in self._spec.eos or session.position + 1 == session.max_new_tokens:
             return [sent, *self._release(session)]
@@ -391,7 +359,7 @@ class CloudEngine:
         return self._drop(session, f"no word from the device for {silent_ns / 1e9:g} s")
 
     def _drop(self, session: Session, reason: str) -> list[Command]:
-        frame = self._frame(session, FrameKind.ERROR, encode_error(reason))
+        frame = frame_of(session, FrameKind.ERROR, encode_error(reason))
         return [Send(session.session, encode_frame(frame)), *self._release(session)]
 
     def _release(self, session: Session) -> list[Command]:
@@ -414,9 +382,6 @@ class CloudEngine:
         self._memory.free(session)
         self._admit()
         return [Release(session.session)]
-
-    def _frame(self, session: Session, kind: FrameKind, body: bytes) -> Frame:
-        return Frame(kind, session.session, session.epoch, session.position, session.round, body)
 
     def _send_logits(self, frame: Frame, trace: CloudTrace) -> Send:
         data = filled(frame, self._spec.bucket_bytes)

@@ -1,0 +1,77 @@
+"""What a step's select is asked for, and what each of its sessions is answered with.
+
+The engine says which sessions are in a step; this is what their roles make of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from costeer.errors import LocalProtocolError
+from costeer.machine import CloudSelect, EncodeItem, Selected
+from costeer.messages import Frame, FrameKind, Role
+from costeer.verification import frames_of, items_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from costeer.learning import KLearner
+    from costeer.serving import Session
+
+
+def asked_of(running: Sequence[Session], learner: KLearner | None) -> CloudSelect:
+    """Return what is to be encoded and chosen, session by session.
+
+    Args:
+        running: the step's sessions; their logits are there.
+        learner: chooses the ranks of logits that are sent for the first time; None: fixed.
+    """
+    encode: list[EncodeItem] = []
+    choose: list[tuple[int, int]] = []
+    for session in running:
+        if session.role is Role.STREAM:
+            choose.append((session.session, session.position))
+            continue
+        if learner is not None and session.round == 0:
+            session.ladder = learner.ladder(session.round_trip_bytes)
+        if session.ledger is not None:
+            encode += items_of(session, session.ledger, session.ladder)
+        else:
+            ranks = session.ladder.ranks(session.round)
+            encode.append(EncodeItem(session.session, session.position, *ranks))
+    return CloudSelect(tuple(encode), tuple(choose))
+
+
+class Answers:
+    """What a select gave, to be taken session by session in the order of ``asked_of``."""
+
+    def __init__(self, op: CloudSelect, value: object) -> None:
+        """Take a select's value.
+
+        Raises:
+            LocalProtocolError: it is not what was asked for.
+        """
+        if (
+            not isinstance(value, Selected)
+            or len(value.payloads) != len(op.encode)
+            or len(value.tokens) != len(op.choose)
+            or len(value.draft_logits) not in {0, len(op.encode)}
+        ):
+            raise LocalProtocolError(f"cloud engine: {op} gave {value!r}")
+        self._payloads = iter(value.payloads)
+        self._logits = iter(value.draft_logits or (None,) * len(op.encode))
+        self._tokens = iter(value.tokens)
+
+    def take(self, session: Session) -> int | list[Frame]:
+        """Return a session's answer: the token that was chosen for it, or frames with logits."""
+        if session.role is Role.STREAM:
+            return next(self._tokens)
+        if session.ledger is not None:
+            return frames_of(session, session.ledger, self._payloads, self._logits)
+        next(self._logits)
+        return [frame_of(session, FrameKind.LOGITS, next(self._payloads))]
+
+
+def frame_of(session: Session, kind: FrameKind, body: bytes) -> Frame:
+    """Return a frame about a session's position and round."""
+    return Frame(kind, session.session, session.epoch, session.position, session.round, body)
