@@ -74,7 +74,9 @@ class Costs:
             return model.forward_ns(
                 [len(row.tokens) for row in op.rows], [row.start for row in op.rows]
             )
-        cost_ns = model.choose_ns(self._vocab_size, len(op.choose)) if op.choose else 0
+        # Where the row says whether its token is chosen or sent, both are charged.
+        chosen = len(op.choose) + sum(1 for item in op.encode if item.unless)
+        cost_ns = model.choose_ns(self._vocab_size, chosen) if chosen else 0
         # Rows of the same ranks are one batch; a dense row among sparse ones is charged alone.
         for (first, last), rows in Counter(
             (item.first_rank, item.last_rank) for item in op.encode

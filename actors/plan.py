@@ -9,6 +9,7 @@ from costeer.cloud import EngineLimits, EngineSpec
 from costeer.codec.config import AdaptiveConfig, AnyCodecConfig, CodecConfig, StepConfig
 from costeer.codec.core import build_codec
 from costeer.errors import ConfigError
+from costeer.gate import GateConfig
 from costeer.learning import LearnerSpec, naive_bytes, packed_bytes
 from costeer.padding import NO_PADDING, PaddingConfig
 from costeer.refinement import Ladder, RefineConfig
@@ -97,6 +98,7 @@ class ArmPlan:
         egress_discipline: how devices share it.
         until_ns: simulated time at which everything stops; 0 to run to every session's end.
         speculation: how devices draft; None: one exchange a token.
+        gate: when steering pauses, of a method that lets it.
         replicas: copies of the large model.
     """
 
@@ -111,6 +113,7 @@ class ArmPlan:
     egress_discipline: Discipline = Discipline.FIFO
     until_ns: int = 0
     speculation: SpeculationConfig | None = None
+    gate: GateConfig | None = None
     replicas: int = 1
 
     def new_tokens(self, request: Request) -> int:
@@ -174,6 +177,7 @@ def engine_spec(plan: ArmPlan, terms: CodecTerms) -> EngineSpec:
         terms.ladder,
         terms.learner,
         plan.padding.down_bytes,
+        plan.gate,
     )
 
 

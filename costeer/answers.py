@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from costeer.errors import LocalProtocolError
+from costeer.gate import ALWAYS
 from costeer.machine import CloudSelect, EncodeItem, Selected
 from costeer.messages import Frame, FrameKind, Role
 from costeer.verification import frames_of, items_of
@@ -38,8 +39,20 @@ def asked_of(running: Sequence[Session], learner: KLearner | None) -> CloudSelec
             encode += items_of(session, session.ledger, session.ladder)
         else:
             ranks = session.ladder.ranks(session.round)
-            encode.append(EncodeItem(session.session, session.position, *ranks))
+            unless = _unless(session)
+            encode.append(EncodeItem(session.session, session.position, *ranks, unless=unless))
     return CloudSelect(tuple(encode), tuple(choose))
+
+
+def _unless(session: Session) -> float | None:
+    """Return the doubt below which the cloud's own token is wanted; see ``EncodeItem``."""
+    if session.gate is None or session.round:
+        return None
+    return ALWAYS if _is_seen_again(session) else session.gate.unless
+
+
+def _is_seen_again(session: Session) -> bool:
+    return session.position < len(session.again)
 
 
 class Answers:
@@ -56,20 +69,34 @@ class Answers:
             or len(value.payloads) != len(op.encode)
             or len(value.tokens) != len(op.choose)
             or len(value.draft_logits) not in {0, len(op.encode)}
+            or len(value.doubts) not in {0, len(op.encode)}
         ):
             raise LocalProtocolError(f"cloud engine: {op} gave {value!r}")
         self._payloads = iter(value.payloads)
         self._logits = iter(value.draft_logits or (None,) * len(op.encode))
+        self._doubts = iter(value.doubts or (None,) * len(op.encode))
         self._tokens = iter(value.tokens)
 
     def take(self, session: Session) -> int | list[Frame]:
-        """Return a session's answer: the token that was chosen for it, or frames with logits."""
+        """Return a session's answer: the token that was chosen for it, or frames with logits.
+
+        No frame at all where a token that was chosen before is seen again.
+        """
         if session.role is Role.STREAM:
             return next(self._tokens)
         if session.ledger is not None:
+            for _ in session.ledger.sending:
+                next(self._doubts)
             return frames_of(session, session.ledger, self._payloads, self._logits)
         next(self._logits)
-        return [frame_of(session, FrameKind.LOGITS, next(self._payloads))]
+        payload, doubt = next(self._payloads), next(self._doubts)
+        if session.gate is not None and doubt is not None:
+            session.gate.saw(doubt.doubt)
+            if _is_seen_again(session):
+                return []
+            if doubt.token is not None:
+                return doubt.token
+        return [frame_of(session, FrameKind.LOGITS, payload)]
 
 
 def frame_of(session: Session, kind: FrameKind, body: bytes) -> Frame:

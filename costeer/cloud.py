@@ -26,6 +26,7 @@ ready      picked by a step                        running
 running    forward done, prompt not at its end     ready, at the front
 running    select done, streamed, not at its end   ready
 running    select done, steered                    away
+running    select done, the gate chose or saw       ready
 running    CLOSE, newer epoch, rule broken         closing
 closing    forward or select done                  released
 away       TOKEN of this position                  ready
@@ -308,6 +309,8 @@ class CloudEngine:
             session.seen_ns = now_ns
             if isinstance(answer, int):
                 commands += self._stream(session, answer, trace, now_ns)
+            elif session.position < len(session.again):
+                self._go_on(session, session.again[session.position])
             else:
                 commands += [self._send_logits(frame, trace) for frame in answer]
             if session.ledger is not None:
@@ -328,10 +331,13 @@ class CloudEngine:
 
     def _extend(self, session: Session, token: int, uplink_ns: int, now_ns: int) -> None:
         """Go on to the next position, with the token that was chosen for this one."""
+        self._begin(session, uplink_ns, now_ns)
+        self._go_on(session, token)
+
+    def _go_on(self, session: Session, token: int) -> None:
         session.position += 1
         session.round = 0
         session.tokens.append(token)
-        self._begin(session, uplink_ns, now_ns)
         self._steps.make_ready(session)
 
     def _begin(self, session: Session, uplink_ns: int, now_ns: int) -> None:

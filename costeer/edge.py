@@ -130,9 +130,10 @@ class EdgeSession(Endpoint):
             self._downlink_ns = transit_ns
             stages = critical_path(
                 now_ns - self._since_ns,
-                (self._waited_ns, 0, *_cloud_stages(trace or _NO_TRACE), longer_ns),
+                (self._waited_ns, 0, *cloud_stages(trace), longer_ns),
             )
-            commands += self._accept(Choice(token, certified=True, margin=0.0), stages, now_ns)
+            choice = Choice(token, certified=True, margin=0.0)
+            commands += self._accept(choice, stages, now_ns, told=True)
         return commands
 
     # ------------------------------------------------------------------ computations
@@ -191,7 +192,7 @@ class EdgeSession(Endpoint):
             (
                 self._waited_ns,
                 0,  # nothing is drafted
-                *_cloud_stages(self._trace),
+                *cloud_stages(self._trace),
                 self._downlink_ns,
                 decode_ns,
                 self._wait_ns,
@@ -200,7 +201,7 @@ class EdgeSession(Endpoint):
             ),
         )
         self._busy_ns = max(0, self._forward_ns - self._wait_ns)
-        return self._accept(choice, stages, now_ns)
+        return self._accept(choice, stages, now_ns, told=not self._spec.method.steered)
 
     def _begin(self, tokens: tuple[tuple[int, ...], ...]) -> list[Command]:
         if self._overlap.forward:
@@ -216,7 +217,10 @@ class EdgeSession(Endpoint):
 
     # ------------------------------------------------------------------ tokens
 
-    def _accept(self, choice: Choice, stages: tuple[int, ...], now_ns: int) -> list[Command]:
+    def _accept(
+        self, choice: Choice, stages: tuple[int, ...], now_ns: int, *, told: bool
+    ) -> list[Command]:
+        """Take a token: record it, tell the cloud unless it has been told, and go on."""
         spec = self._spec
         record = TokenRecord(
             spec.session,
@@ -231,10 +235,10 @@ class EdgeSession(Endpoint):
         )
         commands: list[Command] = [Emit(record)]
         if choice.token in spec.eos:
-            return commands + self._close("eos")
+            return commands + self._end("eos", failed=False, tell=not told, round_=self._round)
         if self._position + 1 == spec.max_new_tokens:
-            return commands + self._close("length")
-        if spec.method.steered:
+            return commands + self._end("length", failed=False, tell=not told, round_=self._round)
+        if not told:
             body = encode_token(choice.token)
             commands.append(self._send(FrameKind.TOKEN, self._position, self._round, body))
         self._position += 1
@@ -245,10 +249,6 @@ class EdgeSession(Endpoint):
             commands += self._begin(((choice.token,),) * len(spec.method.edge_branches))
         return commands
 
-    def _close(self, reason: str) -> list[Command]:
-        tell = self._spec.method.steered
-        return self._end(reason, failed=False, tell=tell, round_=self._round)
-
     def _clear_step(self) -> None:
         self._round = 0
         self._received = self._decoded = self._forward_done = False
@@ -258,5 +258,7 @@ class EdgeSession(Endpoint):
         self._steer_from_ns = self._steer_ns = self._refine_from_ns = 0
 
 
-def _cloud_stages(trace: CloudTrace) -> tuple[int, int, int, int]:
+def cloud_stages(trace: CloudTrace | None) -> tuple[int, int, int, int]:
+    """Return a cloud's durations in the order of ``STAGES``; 0 where nobody told them."""
+    trace = trace or _NO_TRACE
     return trace.uplink_ns, trace.queue_ns, trace.compute_ns, trace.select_ns

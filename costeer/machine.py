@@ -172,6 +172,8 @@ class EncodeItem:
         first_rank: the first rank.
         last_rank: the one behind the last.
         draft: a token whose logit is sent as well, wherever it ranks.
+        unless: a doubt, 1 − the probability of the likeliest token: a row whose doubt is below it
+            is not encoded, its token is chosen. None: encoded, and no doubt is asked for.
     """
 
     session: int
@@ -179,6 +181,20 @@ class EncodeItem:
     first_rank: int
     last_rank: int
     draft: int | None = None
+    unless: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What the cloud thinks of a row by itself.
+
+    Args:
+        doubt: 1 − the probability of its likeliest token.
+        token: its choice, in the place of a payload; None where the row was encoded.
+    """
+
+    doubt: float
+    token: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +221,13 @@ class Selected:
         tokens: one per token to choose.
         draft_logits: one per item, None where no draft was named or the payload holds it; empty
             where no item named one.
+        doubts: one per item, None where none was asked for; empty where no item asked.
     """
 
     payloads: tuple[bytes, ...]
     tokens: tuple[int, ...]
     draft_logits: tuple[float | None, ...] = ()
+    doubts: tuple[Doubt | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

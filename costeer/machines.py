@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from costeer.drafting import DraftingSession
 from costeer.edge import EdgeSession
+from costeer.gated import GatedSession
+from costeer.methods import CloudRole
 
 if TYPE_CHECKING:
     from costeer.endpoint import Endpoint
@@ -18,4 +20,6 @@ def device_machine(spec: SessionSpec) -> Endpoint:
     Raises:
         LocalProtocolError: its tokens are already chosen, all of them.
     """
-    return DraftingSession(spec) if spec.speculation is not None else EdgeSession(spec)
+    if spec.speculation is not None:
+        return DraftingSession(spec)
+    return GatedSession(spec) if spec.method.cloud is CloudRole.GATED else EdgeSession(spec)

@@ -28,9 +28,9 @@ STREAM    down  the id that the cloud chose at ``position``
 ERROR     down  UTF-8 text
 ========  ====  =============================================================================
 
-A session of role LOGITS speaks TOKEN, MORE and LOGITS, one of role DRAFTS speaks DRAFT, REFINE and
-ROWS (``costeer.drafting``). Neither MORE nor REFINE names a token: a device that asked for ids
-would reveal Δ.
+A session of role LOGITS speaks TOKEN, MORE and LOGITS, one of role GATED is sent STREAM as well
+(``costeer.gate``), one of role DRAFTS speaks DRAFT, REFINE and ROWS (``costeer.drafting``).
+Neither MORE nor REFINE names a token: a device that asked for ids would reveal Δ.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Role(IntEnum):
     LOGITS = 0
     STREAM = 1
     DRAFTS = 2
+    GATED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +262,7 @@ def decode_open(data: bytes) -> Open:
     end = len(data)
     if end > MAX_OPEN_BYTES:
         raise FrameError(f"OPEN body of {end} bytes exceeds {MAX_OPEN_BYTES}")
-    if not data or data[0] > Role.DRAFTS:
+    if not data or data[0] > max(Role):
         raise FrameError("OPEN body: no role")
     max_new_tokens, at = get_number(data, 1, end)
     fingerprint, at = get_number(data, at, end)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from costeer.errors import ConfigError
+from costeer.speculation import SpeculationConfig
 
 
 class Prompt(Enum):
@@ -30,6 +31,8 @@ class CloudRole(Enum):
     """Sends logits down and waits for the chosen token: one round trip a token."""
     STREAM = "stream"
     """Chooses by itself and streams tokens down."""
+    GATED = "gated"
+    """As ``LOGITS``, but streams the tokens of which it is sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Method:
             their rows stand in its batch: the public branch first where both are there.
         default_strength: T of the steering recurrence used when a scenario gives no strength
             (20 in the paper's CoSteer, 1 in its eq. 8); None where nothing is steered.
+        drafts: how devices draft where a scenario says nothing else; None: not at all.
     """
 
     name: str
@@ -51,11 +55,17 @@ class Method:
     cloud_prompt: Prompt | None
     edge_branches: tuple[Prompt, ...]
     default_strength: int | None = None
+    drafts: SpeculationConfig | None = None
 
     @property
     def steered(self) -> bool:
         """Whether the device shifts the cloud's logits by c·Δ."""
-        return self.cloud is CloudRole.LOGITS
+        return self.cloud in {CloudRole.LOGITS, CloudRole.GATED}
+
+    @property
+    def gated(self) -> bool:
+        """Whether steering pauses where the cloud is sure."""
+        return self.cloud is CloudRole.GATED
 
     @property
     def streamed(self) -> bool:
@@ -80,22 +90,37 @@ METHODS: tuple[Method, ...] = (
 )
 """The six settings of the paper's Tables 1 and 2."""
 
+EXTENSIONS: tuple[Method, ...] = (
+    Method(
+        "specsteer",
+        CloudRole.LOGITS,
+        Prompt.PUBLIC,
+        _BOTH,
+        default_strength=20,
+        drafts=SpeculationConfig(drafts=4, theta=0.1),
+    ),
+    Method("adacosteer", CloudRole.GATED, Prompt.PUBLIC, _BOTH, default_strength=20),
+)
+"""What the same authors made of it later: drafts that may stay unsteered (arXiv 2603.16219), and
+steering that pauses where the cloud is sure."""
+
 
 def method_named(name: str) -> Method:
     """Return the method of that name.
 
     Args:
-        name: one of ``METHODS``, or ``package.module:NAME`` for a ``Method`` of one's own.
+        name: one of ``METHODS`` or ``EXTENSIONS``, or ``package.module:NAME`` for a ``Method`` of
+            one's own.
 
     Raises:
         ConfigError: there is none, or it asks for what no machine does.
     """
     if ":" in name:
         return _own(name)
-    for method in METHODS:
+    for method in METHODS + EXTENSIONS:
         if method.name == name:
             return method
-    known = ", ".join(method.name for method in METHODS)
+    known = ", ".join(method.name for method in METHODS + EXTENSIONS)
     raise ConfigError(f"method: {name!r} is not known; choose one of {known}")
 
 

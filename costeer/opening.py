@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from costeer.errors import RemoteProtocolError
+from costeer.gate import Gate
 from costeer.messages import Frame, Open, Role
 from costeer.serving import Session
 from costeer.speculation import Ledger
@@ -36,6 +37,8 @@ def check_open(body: Open, spec: EngineSpec, memory: Memory) -> None:
             f"codec {body.codec_fingerprint:#010x} asked, {spec.codec_fingerprint:#010x}"
             " spoken here; give both sides the same codec configuration"
         )
+    if body.role is Role.GATED and spec.gate is None:
+        raise RemoteProtocolError("OPEN: steering that pauses is not served here")
     if not memory.has_room(needs_tokens):
         raise RemoteProtocolError(no_room(limits.max_waiting))
 
@@ -47,6 +50,9 @@ def no_room(max_waiting: int) -> str:
 
 def new_session(frame: Frame, body: Open, spec: EngineSpec, uplink_ns: int, now_ns: int) -> Session:
     """Return the session that a checked OPEN asks for, waiting for memory."""
+    # A gate has to see the doubt of every token, so those chosen before are run one by one.
+    gate = Gate(spec.gate) if body.role is Role.GATED and spec.gate is not None else None
+    chosen = body.chosen if gate is None else ()
     return Session(
         session=frame.session,
         epoch=frame.epoch,
@@ -54,8 +60,8 @@ def new_session(frame: Frame, body: Open, spec: EngineSpec, uplink_ns: int, now_
         max_new_tokens=body.max_new_tokens,
         needs_tokens=len(body.prompt) + body.max_new_tokens,
         prompt_tokens=len(body.prompt),
-        tokens=[*body.prompt, *body.chosen],
-        position=len(body.chosen),
+        tokens=[*body.prompt, *chosen],
+        position=len(chosen),
         uplink_ns=uplink_ns,
         ready_ns=now_ns,
         seen_ns=now_ns,
@@ -65,4 +71,6 @@ def new_session(frame: Frame, body: Open, spec: EngineSpec, uplink_ns: int, now_
         ledger=Ledger.begun(len(body.chosen), body.max_new_tokens)
         if body.role is Role.DRAFTS
         else None,
+        gate=gate,
+        again=body.chosen if gate is not None else (),
     )

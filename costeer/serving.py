@@ -17,6 +17,7 @@ from costeer.schedule import admit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from costeer.gate import Gate, GateConfig
     from costeer.learning import LearnerSpec
     from costeer.messages import Role
     from costeer.refinement import Ladder
@@ -69,6 +70,7 @@ class EngineSpec:
         ladder: ranks per refinement round.
         learner: what chooses the ladder of each step instead; None: it stays as it is.
         bucket_bytes: sizes of LOGITS frames are multiples of this.
+        gate: when steering pauses in sessions that let it; None: in none.
     """
 
     limits: EngineLimits
@@ -78,6 +80,7 @@ class EngineSpec:
     ladder: Ladder
     learner: LearnerSpec | None = None
     bucket_bytes: int = 1
+    gate: GateConfig | None = None
 
 
 @dataclass(slots=True)
@@ -157,6 +160,8 @@ class Session:
         round_trip_bytes: what its link could carry in a round trip.
         compute_ns: forwards since ``ready_ns`` that had a row of it.
         ledger: of a session with drafts.
+        gate: of a session whose steering may pause.
+        again: tokens that an earlier epoch chose, of a session whose gate has to see them again.
     """
 
     session: int
@@ -179,6 +184,8 @@ class Session:
     round: int = 0
     compute_ns: int = 0
     ledger: Ledger | None = None
+    gate: Gate | None = None
+    again: tuple[int, ...] = ()
 
     @property
     def pending(self) -> int:

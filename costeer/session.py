@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from costeer.refinement import Ladder
     from costeer.speculation import SpeculationConfig
 
-_ROLES = {CloudRole.LOGITS: Role.LOGITS, CloudRole.STREAM: Role.STREAM}
+_ROLES = {
+    CloudRole.LOGITS: Role.LOGITS,
+    CloudRole.STREAM: Role.STREAM,
+    CloudRole.GATED: Role.GATED,
+}
 
 
 @dataclass(frozen=True, slots=True)

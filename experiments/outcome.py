@@ -53,6 +53,7 @@ def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms, way: str) -> 
         "strength": f"{plan.arm.strength:.4g}" if steered else "",
         "refine": _refine(plan) if steered else "",
         "overlap": plan.arm.overlap.label if plan.arm.overlap is not None else "",
+        "gate": plan.gate.label if plan.gate is not None else "",
         "way": way,
         "values": scenario.values,
     }

@@ -107,8 +107,8 @@ def _begin(
     if scenario.way == "fleet":
         return _fleet(scenario, costs, plan, terms, recorder), {"compute": costs.origin}
     shards: Sequence[Handle] = laboratory.shards if method.edge_branches else ()
-    # Forwards of a drafting session depend on what was drafted, which no row tells: computed anew.
-    if recorder.earlier.tokens and plan.speculation is None:
+    # What was drafted, and of what the cloud was how sure, no row tells: computed anew.
+    if recorder.earlier.tokens and plan.speculation is None and plan.gate is None:
         recall = Recall(recorder.earlier.tokens, unless=plan.arm.witnessed)
         clouds = [RecallingCloud(cloud, recall) for cloud in clouds]
         shards = [RecallingEdge(shard, recall) for shard in shards]

@@ -161,7 +161,8 @@ class ModelCloudHost(_ModelHost):
         if isinstance(op, CloudSelect):
             if self._selector is None:
                 raise LocalProtocolError("cloud host: an operation before begin_arm")
-            if self._ranker is None or not op.encode:
+            gated = any(item.unless is not None for item in op.encode)
+            if self._ranker is None or gated or not op.encode:
                 return self._selector.select(op, self._host_row)
             logits_BV = torch.stack([self._row(each.session, each.position) for each in op.encode])
             ranges = [(each.first_rank, each.last_rank) for each in op.encode]

@@ -25,7 +25,15 @@ from actors.values.witness import Witness
 from costeer.certificate import Choice, decide, leading
 from costeer.codec import Codec, CodecConfig, SparseLogits, build_codec, merge, with_outlier
 from costeer.errors import CodecError, LocalProtocolError
-from costeer.machine import CloudSelect, EdgeDecode, EdgeDelta, EdgeSteer, EncodeItem, Selected
+from costeer.machine import (
+    CloudSelect,
+    Doubt,
+    EdgeDecode,
+    EdgeDelta,
+    EdgeSteer,
+    EncodeItem,
+    Selected,
+)
 from costeer.sampling import Ids, Noise
 from costeer.steering import log_softmax
 from costeer.tail import assumed_logits
@@ -113,6 +121,39 @@ class Selector:
 
     def select(self, op: CloudSelect, row_of: Callable[[int, int], F32]) -> Selected:
         """Encode and choose; ``row_of(session, position)`` gives the logits of a position."""
+        doubts = self._doubts(op, row_of)
+        own = {at for at, each in enumerate(doubts) if each is not None and each.token is not None}
+        if own:
+            kept = tuple(item for at, item in enumerate(op.encode) if at not in own)
+            rest = iter(self.select(replace(op, encode=kept, choose=()), row_of).payloads)
+            payloads = [b"" if at in own else next(rest) for at in range(len(op.encode))]
+        else:
+            payloads = self._encoded(op, row_of)
+        tokens = [
+            self._chooser.choose(session, position, row_of(session, position)).token
+            for session, position in op.choose
+        ]
+        return Selected(tuple(payloads), tuple(tokens), self.draft_logits(op, row_of), doubts)
+
+    def _doubts(
+        self, op: CloudSelect, row_of: Callable[[int, int], F32]
+    ) -> tuple[Doubt | None, ...]:
+        """Return how sure the rows are, of which that is asked; see ``Selected``."""
+        if all(item.unless is None for item in op.encode):
+            return ()
+        return tuple(
+            None if item.unless is None else self._doubt(item, row_of, item.unless)
+            for item in op.encode
+        )
+
+    def _doubt(self, item: EncodeItem, row_of: Callable[[int, int], F32], unless: float) -> Doubt:
+        row_V = row_of(item.session, item.position)
+        doubt = 1.0 - 1.0 / float(np.exp(row_V - row_V.max(), dtype=np.float64).sum())
+        if doubt >= unless:
+            return Doubt(doubt)
+        return Doubt(doubt, self._chooser.choose(item.session, item.position, row_V).token)
+
+    def _encoded(self, op: CloudSelect, row_of: Callable[[int, int], F32]) -> list[bytes]:
         payloads: list[bytes] = []
         if op.encode:
             logits_BV = np.stack([row_of(item.session, item.position) for item in op.encode])
@@ -125,11 +166,7 @@ class Selector:
                 for item in op.encode:
                     row_V = row_of(item.session, item.position)
                     self._shadow.show_row(item.session, item.position, row_V)
-        tokens = [
-            self._chooser.choose(session, position, row_of(session, position)).token
-            for session, position in op.choose
-        ]
-        return Selected(tuple(payloads), tuple(tokens), self.draft_logits(op, row_of))
+        return payloads
 
     def draft_logits(
         self, op: CloudSelect, row_of: Callable[[int, int], F32]

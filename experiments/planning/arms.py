@@ -66,6 +66,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         egress_discipline=cloud.egress_sharing,
         until_ns=round((scenario.workload.duration_s or 0.0) * _NS),
         speculation=config.speculation,
+        gate=config.gate,
         replicas=cloud.replicas,
     )
     if scenario.values == "models" and isinstance(scenario.models.cloud, OpenAiModel):
@@ -80,6 +81,13 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         raise ConfigError(
             "arms: speculation.theta compares two models' probabilities, which values:"
             f" {scenario.values} does not have; leave it out, or choose values: models"
+        )
+    openai = scenario.values == "models" and isinstance(scenario.models.cloud, OpenAiModel)
+    if plan.gate is not None and (openai or scenario.values in {"profile", "null"}):
+        raise ConfigError(
+            f"arms: {plan.arm.method.name} asks how sure the cloud is of each token, which"
+            f" {'a model of kind: openai' if openai else f'values: {scenario.values}'} cannot tell;"
+            " choose values: models (kind: hf), recorded or generated"
         )
     if scenario.values == "profile" and plan.speculation is not None:
         raise ConfigError(

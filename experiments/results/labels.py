@@ -13,9 +13,9 @@ Row = Mapping[str, Any]
 TEXT, BYTES, TIME = "quality", "bytes", "time"
 """The kinds of figures that an origin can be about."""
 
-_PREFIXES = {"strength": "c=", "refine": "refine ", "overlap": "overlap "}
+_PREFIXES = {"strength": "c=", "refine": "refine ", "overlap": "overlap ", "gate": "gate "}
 
-KEYS = ("method", "speculation", "codec", "strength", "refine", "overlap", "values", "way")
+KEYS = ("method", "speculation", "codec", "strength", "refine", "gate", "overlap", "values", "way")
 """What may tell arms apart, the most telling first."""
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from costeer.codec.config import AnyCodecConfig, CodecConfig
 from costeer.errors import ConfigError
+from costeer.gate import GateConfig
 from costeer.methods import Method, method_named
 from costeer.overlap import OverlapConfig
 from costeer.padding import PaddingConfig
@@ -17,6 +18,8 @@ from costeer.speculation import SpeculationConfig
 from costeer.steering import StrengthConfig
 from experiments.scenario.lengths import LengthsConfig
 from experiments.scenario.section import Section
+
+_STEERED_ALONE = ("strength", "codec", "refine", "padding", "speculation", "gate", "overlap")
 
 
 class ArmConfig(Section):
@@ -35,6 +38,8 @@ class ArmConfig(Section):
     speculation: SpeculationConfig | None = None
     """How devices draft, so that one exchange may bring several tokens; none by default. Which
     tokens are chosen does not depend on it, unless its `theta` says so. Steered methods alone."""
+    gate: GateConfig | None = None
+    """When steering pauses, and when it comes back. `adacosteer` alone."""
     overlap: OverlapConfig | None = None
     """What devices do while they wait for the cloud. By default the small model runs, and Δ is
     charged behind it (simulated) or comes with it (live); which tokens are chosen does not depend
@@ -66,24 +71,37 @@ class ArmConfig(Section):
         filled.setdefault("strength", {"T": method.default_strength})
         filled.setdefault("codec", CodecConfig())
         filled.setdefault("refine", RefineConfig())
+        if method.drafts is not None:
+            drafts = filled.setdefault("speculation", method.drafts)
+            if isinstance(drafts, dict):
+                filled["speculation"] = {"theta": method.drafts.theta, **drafts}
+        if method.gated:
+            filled.setdefault("gate", GateConfig())
         return filled
 
     @model_validator(mode="after")
     def _fits_method(self) -> Self:
         if not self.settings.steered:
-            for name in ("strength", "codec", "refine", "padding", "speculation", "overlap"):
+            for name in _STEERED_ALONE:
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} has no effect on {self.method}: leave it out")
+        if self.gate is not None and not self.settings.gated:
+            raise ValueError(f"gate has no effect on {self.method}: leave it out")
+        if self.settings.gated and self.speculation is not None:
+            raise ValueError(
+                f"speculation: devices under {self.method} do not draft, its cloud goes on by"
+                " itself where it is sure; leave it out"
+            )
         return self
 
     @model_validator(mode="after")
     def _overlap_fits(self) -> Self:
         if self.overlap is None:
             return self
-        if self.speculation is not None:
+        if self.speculation is not None or self.gate is not None:
             raise ValueError(
-                "overlap is of decoding step by step: devices that draft never wait; leave out"
-                " overlap or speculation"
+                "overlap is of decoding step by step: devices that draft, or whose steering"
+                " pauses, do not wait in this way; leave it out"
             )
         if self.overlap.sparse and self.sampling.temperature > 0:
             raise ValueError(

@@ -44,7 +44,7 @@ from costeer.machine import (
     TimerFired,
 )
 from costeer.machines import device_machine
-from costeer.methods import METHODS, CloudRole
+from costeer.methods import EXTENSIONS, METHODS, CloudRole
 from costeer.overlap import OverlapConfig
 from costeer.refinement import Ladder, RefineConfig
 from costeer.serving import Session
@@ -52,7 +52,7 @@ from costeer.session import SessionSpec
 from costeer.speculation import SpeculationConfig
 from costeer.token_record import STAGES, TokenRecord
 from tests.costeer.invariants import validate
-from tests.costeer.toy import EOS, FINGERPRINT, PRIVATE, VOCAB, ToyCloud, ToyEdge
+from tests.costeer.toy import EOS, FINGERPRINT, GATE, PRIVATE, VOCAB, ToyCloud, ToyEdge
 
 CLOUD_CLOCK_NS = 10**17
 """How far the cloud's clock is ahead of the devices'."""
@@ -131,9 +131,10 @@ _private = st.lists(st.sampled_from(PRIVATE), min_size=1, max_size=4).map(tuple)
 def specs(draw: st.DrawFn, ladder: Ladder, session: int) -> SessionSpec:
     """One session of any method; a steered one with drafts more often than not."""
     public = draw(_public)
-    method = draw(st.sampled_from(METHODS))
-    speculation = draw(speculations) if method.steered else None
-    plain = method.steered and speculation is None
+    method = draw(st.sampled_from(METHODS + EXTENSIONS))
+    drafts = method.steered and not method.gated
+    speculation = draw(speculations) if drafts else None
+    plain = drafts and speculation is None
     return SessionSpec(
         session=session,
         method=method,
@@ -208,7 +209,7 @@ class World:
         bucket_bytes: int = 1,
     ) -> None:
         self.spec = EngineSpec(
-            engine_limits, VOCAB, EOS, FINGERPRINT, ladder, learner, bucket_bytes
+            engine_limits, VOCAB, EOS, FINGERPRINT, ladder, learner, bucket_bytes, GATE
         )
         self.engine = CloudEngine(self.spec)
         self.cloud = ToyCloud()

@@ -15,10 +15,12 @@ from zlib import crc32
 
 from costeer.certificate import Choice
 from costeer.errors import CodecError
+from costeer.gate import GateConfig
 from costeer.machine import (
     CloudForward,
     CloudOp,
     CloudRow,
+    Doubt,
     EdgeChoose,
     EdgeDecode,
     EdgeDelta,
@@ -28,9 +30,10 @@ from costeer.machine import (
     EncodeItem,
     Selected,
 )
-from costeer.methods import CloudRole
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from costeer.session import SessionSpec
 
 VOCAB = 40
@@ -39,6 +42,7 @@ PRIVATE = range(32, VOCAB)
 EOS = frozenset({0})
 FINGERPRINT = 0xC0DEC
 LLM, SLM = 1, 2
+GATE = GateConfig(sure=0.3, after=2, unsure=0.6)
 
 Prefix = tuple[int, ...]
 _ENTRY = struct.Struct("<Bi")
@@ -76,6 +80,28 @@ def decide(ranks: dict[int, int], delta_V: list[int], outlier: dict[int, int]) -
     return Choice(token, certified=margin > 0, margin=float(margin))
 
 
+def doubt(row: tuple[int, ...]) -> float:
+    """How little the best token is ahead of the next."""
+    first, second = (row[token] for token in ranked(row)[:2])
+    return 1 / (1 + first - second)
+
+
+def own_tokens(public: Prefix, chosen: Sequence[int]) -> list[bool]:
+    """Which of the chosen tokens are the cloud's own: by the gate's rule, from what is public.
+
+    One more than there are tokens: whether it would choose the next.
+    """
+    found = []
+    closed, run = False, 0
+    for position in range(len(chosen) + 1):
+        here = doubt(logits(public + tuple(chosen[:position]), LLM))
+        found.append(closed and here < GATE.unsure)
+        closed = found[-1]
+        run = run + 1 if here < GATE.sure else 0
+        closed = closed or run >= GATE.after
+    return found
+
+
 @dataclass(frozen=True)
 class Expected:
     """Tokens of a session and how many MOREs each of them took."""
@@ -92,7 +118,8 @@ def expected(spec: SessionSpec) -> Expected:
     while len(tokens) < spec.max_new_tokens and not EOS.intersection(tokens):
         chosen = tuple(tokens)
         round_ = 0
-        if method.cloud is CloudRole.LOGITS:
+        own = method.gated and own_tokens(spec.public, chosen)[-1]
+        if method.steered and not own:
             row = logits(spec.public + chosen, LLM)
             delta_V = delta(spec.public + chosen, spec.personal + chosen)
             while True:
@@ -102,7 +129,7 @@ def expected(spec: SessionSpec) -> Expected:
                     break
                 round_ += 1
             token = choice.token
-        elif method.cloud is CloudRole.STREAM:
+        elif method.streamed or own:
             assert method.cloud_prompt is not None
             token = ranked(logits(spec.prompt(method.cloud_prompt) + chosen, LLM))[0]
         else:
@@ -126,10 +153,14 @@ class ToyCloud:
             for row in op.rows:
                 self._run(row)
             return None
-        payloads = tuple(self._encode(item) for item in op.encode)
+        doubts = tuple(self._doubt(item) for item in op.encode)
+        payloads = tuple(
+            b"" if seen is not None and seen.token is not None else self._encode(item)
+            for item, seen in zip(op.encode, doubts, strict=True)
+        )
         logits_of_drafts = tuple(self._draft_logit(item) for item in op.encode)
         chosen = tuple(ranked(self._newest(session))[0] for session, _ in op.choose)
-        return Selected(payloads, chosen, logits_of_drafts)
+        return Selected(payloads, chosen, logits_of_drafts, doubts)
 
     def release(self, session: int) -> None:
         self.caches.pop(session, None)
@@ -162,6 +193,13 @@ class ToyCloud:
         row = self._row(item)
         sent = ranked(row)[item.first_rank : item.last_rank]
         return b"".join(_ENTRY.pack(token, row[token]) for token in sent)
+
+    def _doubt(self, item: EncodeItem) -> Doubt | None:
+        if item.unless is None:
+            return None
+        row = self._row(item)
+        here = doubt(row)
+        return Doubt(here, ranked(row)[0] if here < item.unless else None)
 
     def _draft_logit(self, item: EncodeItem) -> float | None:
         row = self._row(item)

@@ -17,6 +17,7 @@ from costeer.messages import (
     encode_token,
 )
 from costeer.methods import CloudRole, Method
+from tests.costeer.toy import own_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ class PublicSession:
 
 def public_part(spec: SessionSpec) -> PublicSession:
     """Cut a session down to what is public."""
-    steered = spec.method.cloud is CloudRole.LOGITS
+    steered = spec.method.steered
     return PublicSession(
         session=spec.session,
         epoch=spec.epoch,
@@ -54,7 +55,7 @@ def public_part(spec: SessionSpec) -> PublicSession:
 def _role(spec: SessionSpec) -> Role:
     if spec.speculation is not None:
         return Role.DRAFTS
-    return Role.LOGITS if spec.method.cloud is CloudRole.LOGITS else Role.STREAM
+    return Role.GATED if spec.method.gated else Role.LOGITS if spec.method.steered else Role.STREAM
 
 
 def rebuild_drafting_uplink(
@@ -102,6 +103,8 @@ def rebuild_uplink(
         mores: how often MORE was asked for at each of them.
     """
     first = len(public.chosen_before)
+    # Which tokens the cloud chose by itself it knows, and so does anybody who has its model.
+    own = own_tokens(public.prompt, (*public.chosen_before, *tokens))
 
     def frame(kind: FrameKind, position: int, round_: int, body: bytes = b"") -> bytes:
         return encode_frame(Frame(kind, public.session, public.epoch, position, round_, body))
@@ -110,6 +113,8 @@ def rebuild_uplink(
     if public.role is Role.STREAM:
         return frames
     for position, (token, count) in enumerate(zip(tokens, mores, strict=True), start=first):
+        if public.role is Role.GATED and own[position]:
+            continue
         frames += [frame(FrameKind.MORE, position, round_ + 1) for round_ in range(count)]
         if position + 1 < first + len(tokens):
             frames.append(frame(FrameKind.TOKEN, position, count, encode_token(token)))
