@@ -38,6 +38,7 @@ class Costs:
         ladder: Ladder,
         *,
         changed: bool = False,
+        ahead: tuple[int, int] = (0, 0),
     ) -> None:
         """Take one cost model for the cloud and one per device class.
 
@@ -46,7 +47,10 @@ class Costs:
             edges: by name of the device class.
             ladder: says how many logits each round carries.
             changed: whether declared factors changed what the models say; told as their origin.
+            ahead: how many tokens a device of another vocabulary looks ahead, and rows of each
+                branch that it reads for it: as if every look were worth it.
         """
+        self._ahead = ahead
         self._changed = changed
         self._cloud = cloud
         self._edges = dict(edges)
@@ -119,7 +123,7 @@ class Costs:
             LocalProtocolError: not an operation of a device.
         """
         if isinstance(op, EdgeForward):
-            return self._edges[device_class].forward_ns([len(run) for run in op.tokens], op.starts)
+            return self._edge_forward_ns(self._edges[device_class], op)
         if isinstance(op, EdgeSteer):
             return self._steering_ns(op, device_class)
         if isinstance(op, EdgeDelta):
@@ -148,6 +152,15 @@ class Costs:
             known = self._ladder.ranks(op.round)[1]
             cost_ns = self._sparse_ns[key] = self._edges[device_class].choose_ns(known)
         return delta_ns + cost_ns
+
+    def _edge_forward_ns(self, model: CostModel, op: EdgeForward) -> int:
+        cost_ns = model.forward_ns([len(run) for run in op.tokens], op.starts)
+        deepest, width = self._ahead
+        if len(op.tokens) > 1:
+            ends = [start + len(run) for run, start in zip(op.tokens, op.starts, strict=True)]
+            for depth in range(1, deepest + 1):
+                cost_ns += model.forward_ns([depth] * (width * len(ends)), ends * width)
+        return cost_ns
 
 
 def _terms(model: CostModel) -> ForwardTerms:

@@ -42,20 +42,28 @@ class Told:
         tokens: of each branch (one at a cloud), prompt and chosen ones.
         decodes: payloads of the position that the newest forward leads to.
         log: of a drafting session, all that it was told, in order, instead.
+        prompts: see ``EdgeForward``.
     """
 
     tokens: list[list[int]] = field(default_factory=list)
     decodes: list[EdgeDecode] = field(default_factory=list)
     log: list[EdgeForward | EdgeDecode | CloudRow] = field(default_factory=list)
+    prompts: tuple[int, ...] = ()
 
-    def extend(self, runs: Runs, starts: Sequence[int]) -> None:
+    def extend(self, runs: Runs, starts: Sequence[int], prompts: tuple[int, ...] = ()) -> None:
         """Add the tokens of a forward."""
+        self.prompts = prompts or self.prompts
         while len(self.tokens) < len(runs):
             self.tokens.append([])
         for branch, run, start in zip(self.tokens, runs, starts, strict=True):
             del branch[start:]
             branch.extend(run)
         self.decodes = []
+
+    def edge_forward(self, session: int) -> EdgeForward:
+        """Return the one forward that brings a small model to where the session is."""
+        runs = tuple(tuple(branch) for branch in self.tokens)
+        return EdgeForward(session, runs, (0,) * len(runs), prompts=self.prompts)
 
     def decode(self, op: EdgeDecode) -> None:
         """Add a payload; those of earlier positions are over, but for a drafting session."""
@@ -93,7 +101,7 @@ class Ledger:
             elif isinstance(op, EdgeForward):
                 told = self._told(op.session)
                 if op.span is None:
-                    told.extend(op.tokens, op.starts)
+                    told.extend(op.tokens, op.starts, op.prompts)
                 else:
                     told.log.append(op)
             elif isinstance(op, EdgeDecode):
@@ -124,8 +132,7 @@ class Ledger:
         ops: list[Op | Release] = []
         for session, told in self._sessions.items():
             if told.tokens:
-                runs = tuple(tuple(branch) for branch in told.tokens)
-                ops.append(EdgeForward(session, runs, (0,) * len(runs)))
+                ops.append(told.edge_forward(session))
         for told in self._sessions.values():
             ops.extend(told.decodes)
             ops.extend(op for op in told.log if not isinstance(op, CloudRow))

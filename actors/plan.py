@@ -11,6 +11,7 @@ from costeer.codec.core import build_codec
 from costeer.errors import ConfigError
 from costeer.gate import GateConfig
 from costeer.learning import LearnerSpec, naive_bytes, packed_bytes
+from costeer.methods import Prompt
 from costeer.padding import NO_PADDING, PaddingConfig
 from costeer.refinement import Ladder, RefineConfig
 from costeer.session import SessionSpec
@@ -32,12 +33,19 @@ class Request:
         public: prompt ids without the private context.
         personal: prompt ids with it.
         limit: the most tokens of this answer; None for the arm's limit.
+        own: both in the small model's ids; None where these are the cloud's.
     """
 
     prompt_id: str
     public: tuple[int, ...]
     personal: tuple[int, ...]
     limit: int | None = None
+    own: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+    def branch(self, which: Prompt) -> tuple[int, ...]:
+        """Return a prompt as the device's small model reads it."""
+        public, personal = self.own or (self.public, self.personal)
+        return public if which is Prompt.PUBLIC else personal
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,4 +227,5 @@ def session_spec(
         epoch=epoch,
         speculation=plan.speculation,
         overlap=plan.arm.overlap,
+        own=request.own,
     )

@@ -155,7 +155,7 @@ class RecallingEdge(_RecallingHandle):
         if isinstance(op, EdgeForward):
             if not self._defers(op.session):
                 return _Step(needed=(op,))
-            self._deferred[op.session].extend(op.tokens, op.starts)
+            self._deferred[op.session].extend(op.tokens, op.starts, op.prompts)
             return _Step()
         if isinstance(op, CloudForward | CloudSelect):
             raise LocalProtocolError(f"an edge was asked for {op}")
@@ -172,8 +172,7 @@ class RecallingEdge(_RecallingHandle):
         told = self._take(op.session)
         if told is None:
             return _Step(needed=(op,))
-        runs = tuple(tuple(branch) for branch in told.tokens)
-        return _Step(needed=(EdgeForward(op.session, runs, (0,) * len(runs)), op))
+        return _Step(needed=(told.edge_forward(op.session), op))
 
 
 class RecallingCloud(_RecallingHandle):

@@ -211,9 +211,10 @@ class EdgeSession(Endpoint):
 
     def _forward(self, tokens: tuple[tuple[int, ...], ...]) -> Command:
         starts = tuple(self._branch_lengths)
+        prompts = () if any(starts) else self._own_prompts()
         for branch, run in enumerate(tokens):
             self._branch_lengths[branch] += len(run)
-        return self._ask(EdgeForward(self._spec.session, tokens, starts))
+        return self._ask(EdgeForward(self._spec.session, tokens, starts, prompts=prompts))
 
     # ------------------------------------------------------------------ tokens
 

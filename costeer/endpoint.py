@@ -124,7 +124,7 @@ class Endpoint(ABC):
             body = encode_open(open_body(spec))
             commands.append(self._send(FrameKind.OPEN, self._position, 0, body))
         if spec.method.edge_branches:
-            prompts = [spec.prompt(branch) for branch in spec.method.edge_branches]
+            prompts = [spec.branch_prompt(branch) for branch in spec.method.edge_branches]
             commands += self._begin(tuple(prompt + spec.chosen for prompt in prompts))
         return commands
 
@@ -157,6 +157,13 @@ class Endpoint(ABC):
         return commands
 
     # ------------------------------------------------------------------ helpers
+
+    def _own_prompts(self) -> tuple[int, ...]:
+        """Return how long the prompts of the branches are, where their ids are not the cloud's."""
+        spec = self._spec
+        if spec.own is None:
+            return ()
+        return tuple(len(spec.branch_prompt(branch)) for branch in spec.method.edge_branches)
 
     def _ask(self, op: EdgeOp) -> Compute:
         self._outstanding.append(op)

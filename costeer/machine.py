@@ -61,12 +61,15 @@ class EdgeForward:
         starts: tokens already in the cache, per branch; what the cache holds from there on is
             forgotten.
         span: the position behind the last token, of a drafting session.
+        prompts: how many tokens of each run are a prompt in the small model's own ids, where these
+            are not the cloud's; all that follows is chosen tokens, in the cloud's.
     """
 
     session: int
     tokens: tuple[tuple[int, ...], ...]
     starts: tuple[int, ...]
     span: Span | None = None
+    prompts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

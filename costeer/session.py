@@ -39,6 +39,7 @@ class SessionSpec:
         bucket_bytes: frame sizes are multiples of this.
         speculation: how the device drafts; None: one exchange a token.
         overlap: what the device does while it waits; None: the small model's forward.
+        own: the two prompts in the small model's ids; None where these are the cloud's.
         epoch: 0, and one more after each resumption.
         chosen: tokens that an earlier epoch chose.
     """
@@ -57,10 +58,17 @@ class SessionSpec:
     bucket_bytes: int = 1
     speculation: SpeculationConfig | None = None
     overlap: OverlapConfig | None = None
+    own: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     def prompt(self, which: Prompt) -> tuple[int, ...]:
-        """Return one of the two prompts."""
+        """Return one of the two prompts, in the cloud's ids."""
         return self.public if which is Prompt.PUBLIC else self.personal
+
+    def branch_prompt(self, which: Prompt) -> tuple[int, ...]:
+        """Return one of the two prompts, in the small model's ids."""
+        if self.own is None:
+            return self.prompt(which)
+        return self.own[0] if which is Prompt.PUBLIC else self.own[1]
 
 
 def open_body(spec: SessionSpec) -> Open:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -22,8 +22,8 @@ from actors.values.witness import Witnessed
 from costeer.codec.config import AnyCodecConfig
 from costeer.errors import LocalProtocolError
 from experiments.interrupt import deferred_interrupt
-from experiments.pair_limits import vocab_size_of
-from experiments.scenario import HfModel, ModelsConfig, Scenario
+from experiments.pair_limits import vocab_sizes
+from experiments.scenario import AlignedBytes, HfModel, ModelsConfig, Scenario
 
 _Host = TypeVar("_Host", CloudHost, EdgeHost)
 
@@ -182,16 +182,11 @@ def host_makers(
 ) -> tuple[Callable[[], CloudHost], Callable[[], EdgeHost], tuple[str, str]]:
     """Return makers of both hosts, picklable without a shadow, and their names."""
     if scenario.values == "models":
-        from actors.values.models import ModelEdgeHost  # noqa: PLC0415 - takes seconds
-
         models = scenario.models
-        vocab_size = vocab_size_of(models)
-        settings = (models.numerics, vocab_size, shadow)
+        cloud_size, edge_size = vocab_sizes(models)
         return (
-            _cloud_maker(models, vocab_size, shadow),
-            partial(
-                _model_host, ModelEdgeHost, models.edge.location, models.edge.options, *settings
-            ),
+            _cloud_maker(models, cloud_size, shadow),
+            _edge_maker(models, cloud_size, edge_size, shadow),
             (models.cloud.title, models.edge.title),
         )
     if scenario.values == "generated":
@@ -249,6 +244,34 @@ def _cloud_maker(
     )
     return partial(
         CompletionsCloudHost, endpoint, models.tokenizer_location, vocab_size, shadow=shadow
+    )
+
+
+def _edge_maker(
+    models: ModelsConfig, cloud_size: int, edge_size: int, shadow: Shadow | None
+) -> Callable[[], EdgeHost]:
+    from actors.models.tokenizer import eos_ids, token_ids  # noqa: PLC0415 - transformers: seconds
+    from actors.values.aligned import AlignmentSpec  # noqa: PLC0415 - takes seconds
+    from actors.values.models import ModelEdgeHost  # noqa: PLC0415 - takes seconds
+
+    alignment = None
+    chosen = models.alignment
+    if models.aligned:
+        location = models.tokenizer_location
+        ends = (*eos_ids(location), *token_ids(location, models.end_tokens))
+        alignment = AlignmentSpec(
+            isinstance(chosen, AlignedBytes), location, cloud_size, tuple(sorted(set(ends)))
+        )
+    if alignment is not None and isinstance(chosen, AlignedBytes):
+        alignment = replace(alignment, depth=chosen.depth, width=chosen.width, least=chosen.least)
+    return partial(
+        ModelEdgeHost,
+        models.edge.location,
+        models.numerics,
+        vocab_size=edge_size,
+        options=models.edge.options,
+        shadow=shadow,
+        alignment=alignment,
     )
 
 

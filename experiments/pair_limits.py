@@ -23,6 +23,28 @@ def check_models(models: ModelsConfig) -> None:
             raise ConfigError(f"models.{party}.path: {error}") from error
 
 
+def vocab_sizes(models: ModelsConfig) -> tuple[int, int]:
+    """Return the sizes of the large model's vocabulary and of the small one's; often they are one.
+
+    Raises:
+        ConfigError: different tokenizers and no alignment, or a model that has fewer logits than
+            tokens.
+    """
+    from actors.models.tokenizer import (  # noqa: PLC0415 - transformers takes seconds
+        own_vocab_size,
+        tokenizer_size,
+    )
+
+    if not models.aligned:
+        size = vocab_size_of(models)
+        return size, size
+    if isinstance(models.cloud, HfModel):
+        cloud = own_vocab_size(models.cloud.location)
+    else:
+        cloud = tokenizer_size(models.tokenizer_location)
+    return cloud, own_vocab_size(models.edge.location)
+
+
 def vocab_size_of(models: ModelsConfig) -> int:
     """Return how many tokens two models share.
 

@@ -9,7 +9,7 @@ from typing import Any
 from actors.records import CENSORED, RequestRow
 from actors.values.witness import Candidates, Witnessed
 from costeer.errors import ConfigError
-from costeer.methods import Method, Prompt
+from costeer.methods import CloudRole, Method, Prompt
 from experiments.planning import Workload
 from experiments.scenario import Scenario
 
@@ -24,8 +24,8 @@ class TextBook:
             ConfigError: what scores texts is not installed.
         """
         self._rows = workload.rows
-        self._eos = workload.eos
-        self._tokenizer = None
+        self._workload = workload
+        self._tokenizer = self._own = None
         if scenario.values == "models":
             from actors.models.tokenizer import load_tokenizer  # noqa: PLC0415 - takes seconds
 
@@ -35,6 +35,8 @@ class TextBook:
                     " pip install rouge-score"
                 )
             self._tokenizer = load_tokenizer(scenario.models.tokenizer_location)
+            if scenario.models.aligned:
+                self._own = load_tokenizer(scenario.models.edge.location)
 
     def columns(
         self, method: Method, requests: Sequence[RequestRow]
@@ -45,15 +47,19 @@ class TextBook:
         the profile in its prompt where the method sends it the personal one, and in the tokens
         that it chooses or is told, refuted drafts among them.
         """
-        if self._tokenizer is None:
+        # Where the small model has a vocabulary of its own, it is alone that it writes in it.
+        alone = method.cloud is CloudRole.ABSENT and self._own is not None
+        tokenizer = self._own if alone else self._tokenizer
+        if tokenizer is None:
             return {}
         from experiments.evaluation.quality import rouge_l  # noqa: PLC0415 - takes seconds
 
+        ends = self._workload.ends(method)
         found: dict[int, Mapping[str, Any]] = {}
         for request in requests:
             row = self._rows[request.prompt_id]
-            ids = [token for token in request.tokens if token not in self._eos]
-            text = str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip()
+            ids = [token for token in request.tokens if token not in ends]
+            text = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
             sent = {Prompt.PUBLIC: row.input, Prompt.PERSONAL: row.personalized_input, None: ""}
             columns: dict[str, Any] = {
                 "text": text,
@@ -62,7 +68,7 @@ class TextBook:
                 "reference": row.output,
             }
             if not request.failed and request.reason != CENSORED:
-                drafts = self._tokenizer.decode(list(request.refuted), skip_special_tokens=True)
+                drafts = tokenizer.decode(list(request.refuted), skip_special_tokens=True)
                 told = f"{text} {drafts}" if method.cloud_prompt is not None else ""
                 columns |= {
                     "rouge_l": float(rouge_l([text], [row.output])[0]) if row.output else None,
@@ -105,7 +111,7 @@ class TextBook:
         before = ""
         for position, token in enumerate(tokens):
             # What a token adds depends on those before it: spaces, and letters of several bytes.
-            so_far = [each for each in tokens[: position + 1] if each not in self._eos]
+            so_far = [each for each in tokens[: position + 1] if each not in self._workload.eos]
             text = self._decode(so_far).lstrip()
             told: dict[str, Any] = {"text": text[len(before) :]}
             before = text

@@ -120,7 +120,8 @@ def check_same_tokenizer(cloud_path: str | Path, edge_path: str | Path) -> int:
         raise ConfigError(
             f"models {cloud_path} and {edge_path}: tokenizers differ in {len(differing)} tokens "
             f"(first {example!r}: id {cloud.get(example)} against {edge.get(example)}); "
-            "steering needs a pair with one vocabulary"
+            "choose models.alignment: {kind: bytes} or {kind: intersection}, or a pair with one "
+            "vocabulary where there is no such choice"
         )
     return max(cloud.values()) + 1
 
@@ -135,10 +136,34 @@ def shared_vocab_size(cloud_path: str | Path, edge_path: str | Path) -> int:
     """
     tokens = check_same_tokenizer(cloud_path, edge_path)
     for path in (cloud_path, edge_path):
-        width = int(load_config(path).get_text_config().vocab_size)
-        if width < tokens:
-            raise ConfigError(
-                f"model {path}: has {width} logits for {tokens} tokens of its tokenizer; "
-                "it does not belong to this tokenizer"
-            )
+        _check_width(path, tokens)
     return tokens
+
+
+def own_vocab_size(path: str | Path) -> int:
+    """Return the real tokens of one model: what its logits are cut to.
+
+    Raises:
+        ConfigError: no tokenizer, or the model has fewer logits than tokens.
+    """
+    tokens = tokenizer_size(path)
+    _check_width(path, tokens)
+    return tokens
+
+
+def tokenizer_size(path: str | Path) -> int:
+    """Return how many ids a tokenizer has.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    return max(load_tokenizer(path).get_vocab().values()) + 1
+
+
+def _check_width(path: str | Path, tokens: int) -> None:
+    width = int(load_config(path).get_text_config().vocab_size)
+    if width < tokens:
+        raise ConfigError(
+            f"model {path}: has {width} logits for {tokens} tokens of its tokenizer; "
+            "it does not belong to this tokenizer"
+        )

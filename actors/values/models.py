@@ -28,6 +28,7 @@ from actors.models.forward import HostedModel
 from actors.models.loading import load
 from actors.models.numerics import Numerics
 from actors.models.options import HostOptions
+from actors.values.aligned import Aligner, AlignmentSpec
 from actors.values.port import ArmSpec
 from actors.values.ranking import DeviceRanker
 from actors.values.shadow import Shadow
@@ -203,7 +204,48 @@ class ModelCloudHost(_ModelHost):
 
 
 class ModelEdgeHost(_ModelHost):
-    """The small model of one shard, for all its devices: a sequence is one branch of one device."""
+    """The small model of one shard, for all its devices: a sequence is one branch of one device.
+
+    Where its vocabulary is not the cloud's, steered arms are in the cloud's ids all the same, and
+    an ``Aligner`` stands between; other arms do without the cloud and are in its own ids.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        numerics: Numerics,
+        *,
+        vocab_size: int | None = None,
+        max_context: int | None = None,
+        options: HostOptions = _PLAIN,
+        shadow: Shadow | None = None,
+        alignment: AlignmentSpec | None = None,
+    ) -> None:
+        """Host a model as ``_ModelHost`` does.
+
+        Args:
+            path: as there.
+            numerics: as there.
+            vocab_size: as there: of the small model's own vocabulary.
+            max_context: as there.
+            options: as there.
+            shadow: as there.
+            alignment: how Δ comes to the cloud's vocabulary; None where the two are one.
+
+        Raises:
+            ConfigError: the model cannot be hosted, or the vocabularies not be aligned.
+        """
+        super().__init__(
+            path,
+            numerics,
+            vocab_size=vocab_size,
+            max_context=max_context,
+            options=options,
+            shadow=shadow,
+        )
+        self._aligner: Aligner | None = None
+        if alignment is not None:
+            self._aligner = Aligner(alignment, path, self._sequences.model.vocab_size)
 
     def _forget(self) -> None:
         self._rows: dict[int, list[F32]] = {}
@@ -219,8 +261,12 @@ class ModelEdgeHost(_ModelHost):
         self._forget()
         self._steered = arm.method.steered
         self._at_once = arm.overlap is None
-        self._steerer = Steerer(arm, self._sequences.model.vocab_size, self._shadow)
-        return self._sequences.model.vocab_size
+        size = own_size = self._sequences.model.vocab_size
+        if self._aligner is not None:
+            self._aligner.forget_all()
+            size = self._aligner.vocab_size
+        self._steerer = Steerer(arm, size if self._steered else own_size, self._shadow)
+        return size
 
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
         """Values of the operations, in order."""
@@ -243,21 +289,26 @@ class ModelEdgeHost(_ModelHost):
             steerer.decode(op)
             return None
         if isinstance(op, EdgeDelta):
-            steerer.prepare(op, self._delta(op.session, op.position))
+            steerer.prepare(op, self.delta(op.session, op.position))
             return None
         if isinstance(op, EdgeSteer):
             base_V = self._bases.get(op.session, {}).get(op.position)
-            return steerer.steer(op, self._delta(op.session, op.position), base_V)
+            return steerer.steer(op, self.delta(op.session, op.position), base_V)
         if isinstance(op, EdgeChoose):
             return steerer.choose(op.session, op.position, self._newest(op.session)[op.branch])
         self._sequences.release(op.session)
         self._rows.pop(op.session, None)
         self._deltas.pop(op.session, None)
         self._bases.pop(op.session, None)
+        if self._aligner is not None:
+            self._aligner.forget(op.session)
         steerer.forget(op.session)
         return None
 
     def _forward(self, ops: list[EdgeForward]) -> None:
+        if self._aligner is not None and self._steered:
+            own = [self._aligner.own_forward(op) for op in ops]
+            ops = [op for op in own if op is not None]
         slots: list[int] = []
         starts: list[int] = []
         runs: list[tuple[int, ...]] = []
@@ -288,6 +339,10 @@ class ModelEdgeHost(_ModelHost):
 
     def _steer_from(self, ops: list[EdgeForward]) -> None:
         """Compute Δ of every session's newest rows, in float64 on the values of the grid."""
+        if self._aligner is not None:
+            for op in ops:
+                self._deltas[op.session] = {_NEWEST: self._newest_delta(op.session)}
+            return
         base_BV = np.stack([self._rows[op.session][0] for op in ops])
         pers_BV = np.stack([self._rows[op.session][1] for op in ops])
         delta_BV = delta(pers_BV.astype(np.float64), base_BV.astype(np.float64))
@@ -298,14 +353,27 @@ class ModelEdgeHost(_ModelHost):
                 bases = self._bases.get(op.session, {})
                 self._bases[op.session] = _kept(bases, op.span, [self._rows[op.session][0]])
 
-    def _delta(self, session: int, position: int) -> F64:
+    def delta(self, session: int, position: int) -> F64:
+        """Return Δ at a position, over the cloud's vocabulary.
+
+        Raises:
+            LocalProtocolError: there was no forward for it.
+        """
         if not self._at_once and session not in self._deltas and self._complete(session):
-            base_V, pers_V = (row_V.astype(np.float64) for row_V in self._rows[session])
-            self._deltas[session] = {_NEWEST: delta(pers_V, base_V)}
+            self._deltas[session] = {_NEWEST: self._newest_delta(session)}
         deltas = self._deltas.get(session, {})
         delta_V = deltas.get(position, deltas.get(_NEWEST))
         if delta_V is None:
             raise LocalProtocolError(f"session {session}: steered before both branches' forward")
+        return delta_V
+
+    def _newest_delta(self, session: int) -> F64:
+        """Compute Δ from a session's newest rows, over the cloud's vocabulary."""
+        base_V, pers_V = self._rows[session]
+        if self._aligner is not None:
+            slots = self._sequences.slots(session, _BRANCHES)
+            return self._aligner.delta(self._sequences.model, slots, base_V, pers_V)
+        delta_V: F64 = delta(pers_V.astype(np.float64), base_V.astype(np.float64))
         return delta_V
 
     def _complete(self, session: int) -> bool:
@@ -324,6 +392,9 @@ def _kept(rows: dict[int, _Row], span: Span | None, found: list[_Row]) -> dict[i
     needed = {position: row for position, row in rows.items() if position >= span.oldest}
     return needed | dict(enumerate(found, start=span.first))
 
+
+_BRANCHES = 2
+"""Of a steered session: without the context, and with it."""
 
 _NEWEST = -1
 """The key of a row that belongs to whatever position is asked for next."""

@@ -62,6 +62,18 @@ def register(add: Parsers) -> None:
     parser.add_argument("--limit", metavar="N", type=count, default=64, help="rows to compare on")
     add_json(parser)
     parser.set_defaults(execute=_baselines)
+    parser = add("tokenizers", help="CoSteer with a small model of another tokenizer")
+    parser.add_argument("--pair", metavar="SCENARIO", default="shipped", help="of one vocabulary")
+    parser.add_argument(
+        "--slm",
+        metavar="DIR",
+        default="pair/slm-other",
+        help="the small model of another tokenizer (default: the shipped one)",
+    )
+    parser.add_argument("--limit", metavar="N", type=count, default=24, help="prompts")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="new directory for the runs")
+    add_json(parser)
+    parser.set_defaults(execute=_tokenizers)
     parser = add("noise", help="how methods bear irrelevant lines in the private context")
     parser.add_argument("--pair", metavar="SCENARIO", default="shipped", help="whose models")
     parser.add_argument("--limit", metavar="N", type=count, default=32, help="rows of each point")
@@ -207,6 +219,29 @@ def _baselines(arguments: argparse.Namespace) -> int:
         print(json.dumps(asdict(found), indent=2))
     else:
         print(comparison_text(found, _width()))
+    return 0
+
+
+def _tokenizers(arguments: argparse.Namespace) -> int:
+    """Run every way to align two vocabularies, and print."""
+    from dataclasses import asdict
+
+    from experiments.outcome import check_out_dir
+    from experiments.paper.running import pair_scenario
+    from experiments.progress import progress_for
+    from experiments.tokenizers.shown import tokenizers_text
+    from experiments.tokenizers.study import compare_tokenizers
+
+    base = pair_scenario(arguments.pair)
+    out = run_directory(arguments.out, "tokenizers")
+    check_out_dir(out)
+    out.mkdir(parents=True, exist_ok=True)
+    found = compare_tokenizers(base, arguments.limit, out, progress_for(), arguments.slm)
+    if arguments.json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        print(tokenizers_text(found, arguments.limit, _width()))
+        print(f"\nruns: {out}")
     return 0
 
 

@@ -93,8 +93,10 @@ PRESETS: Final = {
 Example = tuple[list[int], list[int]]
 
 
-def new_model(preset: Preset, vocabulary: int, seed: int, device: str) -> Qwen2ForCausalLM:
-    """A Qwen2 model with fresh weights drawn from ``seed``.
+def new_model(
+    preset: Preset, tokenizer: PreTrainedTokenizerFast, seed: int, device: str
+) -> Qwen2ForCausalLM:
+    """A Qwen2 model for a tokenizer, with fresh weights drawn from ``seed``.
 
     Embeddings start at ``embedding_std``, not at transformers' 0.02: with the small value the
     common direction of a word class soon drowns what tells its words apart, and neither copying
@@ -102,7 +104,7 @@ def new_model(preset: Preset, vocabulary: int, seed: int, device: str) -> Qwen2F
     """
     torch.manual_seed(seed)
     config = Qwen2Config(
-        vocab_size=vocabulary,
+        vocab_size=len(tokenizer),
         hidden_size=preset.hidden_size,
         num_hidden_layers=preset.layers,
         num_attention_heads=preset.heads,
@@ -110,9 +112,9 @@ def new_model(preset: Preset, vocabulary: int, seed: int, device: str) -> Qwen2F
         intermediate_size=preset.intermediate_size,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
         use_cache=True,
     )
     with torch.device(device):
@@ -244,7 +246,7 @@ def train(
 ) -> None:
     """Train, save the model, its tokenizer and ``training.json`` into ``out``."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = new_model(preset, len(tokenizer), seed, device)
+    model = new_model(preset, tokenizer, seed, device)
     opts = optimizers(model, preset)
     full_rates = [[group["lr"] for group in opt.param_groups] for opt in opts]
     step, wall_s, cpu_s, tokens_read, curve = 0, 0.0, 0.0, 0, []
@@ -286,6 +288,7 @@ def train(
                 "model": name,
                 "seed": seed,
                 "corpus": {"seed": SEED, "things": THINGS},
+                "vocabulary": len(tokenizer),
                 "parameters": sum(p.numel() for p in model.parameters()),
                 "preset": asdict(preset),
                 "steps": step,
@@ -332,8 +335,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=sorted(PRESETS), required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--tokenizer", choices=sorted(pair_tokenizer.RECIPES), default="shipped", help="whose ids"
+    )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, help="default: runs/pair/MODEL-SEED.pt")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="default: runs/pair/MODEL-TOKENIZER-SEED.pt"
+    )
     parser.add_argument("--steps", type=int, help="default: the preset's")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
     arguments = parser.parse_args()
@@ -341,12 +349,12 @@ def main() -> None:
     if arguments.steps is not None:
         preset = Preset(**{**asdict(preset), "steps": arguments.steps})
     checkpoint = arguments.checkpoint or Path(
-        "runs", "pair", f"{arguments.model}-{arguments.seed}.pt"
+        "runs", "pair", f"{arguments.model}-{arguments.tokenizer}-{arguments.seed}.pt"
     )
     arguments.out.mkdir(parents=True, exist_ok=True)
     train(
         preset,
-        pair_tokenizer.build(),
+        pair_tokenizer.build(recipe=pair_tokenizer.RECIPES[arguments.tokenizer]),
         arguments.model,
         arguments.seed,
         arguments.out,

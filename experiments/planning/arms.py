@@ -18,7 +18,7 @@ from costeer.sampling import Sampling
 from experiments.calibration import PairCalibration
 from experiments.planning.size import runs_in_cells
 from experiments.planning.workload import Workload, plan_cells, plan_workload
-from experiments.scenario import ArmConfig, CostFactors, OpenAiModel, Scenario
+from experiments.scenario import AlignedBytes, ArmConfig, CostFactors, OpenAiModel, Scenario
 from netsim.hardware import CostModel, Roofline, hardware_named, shape_named
 
 _NS = 1e9
@@ -50,7 +50,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         arm=replace(arm_spec(scenario, config), witnessed=witnessed),
         devices=workload.devices,
         max_new_tokens=scenario.workload.max_new_tokens,
-        eos=workload.eos,
+        eos=workload.ends(method),
         refine=config.refine or RefineConfig(),
         padding=config.padding or NO_PADDING,
         limits=EngineLimits(
@@ -76,6 +76,11 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
                 "arms: speculation needs a cloud that keeps a cache; models.cloud of"
                 " kind: openai has none, leave it out or choose kind: hf"
             )
+    if scenario.values == "models" and scenario.models.aligned and plan.speculation is not None:
+        raise ConfigError(
+            "arms: speculation drafts in the small model's tokens, which models.alignment says are"
+            " not the large one's; leave it out, or choose a pair with one vocabulary"
+        )
     lossy = plan.speculation is not None and plan.speculation.theta is not None
     if lossy and scenario.values != "models":
         raise ConfigError(
@@ -191,7 +196,12 @@ def plan_costs(
         else:
             edges[name] = Roofline(hardware, shape_named(timing.edge_model), **edge_by)
     throttled = any(each.throttled for each in classes.values())
-    return Costs(cloud, edges, terms.ladder, changed=throttled or factors != CostFactors())
+    alignment = scenario.models.alignment
+    ahead = (0, 0)
+    if scenario.values == "models" and isinstance(alignment, AlignedBytes):
+        ahead = (alignment.depth, alignment.width)
+    changed = throttled or factors != CostFactors()
+    return Costs(cloud, edges, terms.ladder, changed=changed, ahead=ahead)
 
 
 def read_calibration(path: Path) -> PairCalibration:

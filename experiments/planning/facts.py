@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actors.plan import ArmPlan, CodecTerms
 from costeer.machine import EdgeDecode, EdgeSteer
-from costeer.methods import CloudRole, Prompt
+from costeer.methods import CloudRole
 from experiments.planning.arms import plan_costs
 from experiments.planning.workload import Workload
 from experiments.results.cost import CostFacts, EdgeFacts
@@ -49,10 +49,7 @@ def _edges(
     shape = shape_named(scenario.timing.edge_model)
     longest = max(
         (
-            sum(
-                len(request.public if branch is Prompt.PUBLIC else request.personal)
-                for branch in method.edge_branches
-            )
+            sum(len(request.branch(branch)) for branch in method.edge_branches)
             for device in plan.devices
             for request in device.requests
         ),

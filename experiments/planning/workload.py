@@ -12,10 +12,10 @@ import numpy as np
 from actors.plan import DevicePlan, Request, session_id
 from actors.values.order import ReplayOrder
 from costeer.errors import ConfigError
-from costeer.methods import Prompt
+from costeer.methods import CloudRole, Method, Prompt
 from experiments.datasets.kinds import Reading
 from experiments.datasets.row import PromptRow
-from experiments.pair_limits import check_models, context_limits, vocab_size_of
+from experiments.pair_limits import check_models, context_limits, vocab_sizes
 from experiments.planning.arrival_trace import lengths_from_trace
 from experiments.planning.devices import plan_devices
 from experiments.planning.members import most_devices
@@ -37,6 +37,7 @@ class Workload:
         max_context: tokens of one session that both models allow.
         longest_public: tokens of the longest prompt without the private context.
         longest_personal: tokens of the longest prompt with it.
+        own_eos: ids that end a text of the small model alone; None where they are the same.
     """
 
     rows: dict[str, PromptRow]
@@ -46,6 +47,13 @@ class Workload:
     max_context: int
     longest_public: int = 0
     longest_personal: int = 0
+    own_eos: frozenset[int] | None = None
+
+    def ends(self, method: Method) -> frozenset[int]:
+        """Return the ids that end a text of a method."""
+        if self.own_eos is None or method.cloud is not CloudRole.ABSENT:
+            return self.eos
+        return self.own_eos
 
     def longest(self, prompt: Prompt) -> int:
         """Tokens of the longest prompt of that kind."""
@@ -240,8 +248,12 @@ def _models_workload(models: ModelsConfig, *, ignore_eos: bool) -> Workload:
     of = models.tokenizer_location
     ends = (*eos_ids(of), *token_ids(of, models.end_tokens))
     eos = frozenset() if ignore_eos else frozenset(ends)
+    own = None
+    if models.aligned:
+        own = frozenset() if ignore_eos else frozenset(eos_ids(models.edge.location))
     contexts = context_limits(models)
-    return Workload({}, (), eos, vocab_size_of(models), min(contexts.values()))
+    size, _ = vocab_sizes(models)
+    return Workload({}, (), eos, size, min(contexts.values()), own_eos=own)
 
 
 def _rows(scenario: Scenario) -> tuple[PromptRow, ...]:
@@ -262,13 +274,18 @@ def _plan_texts(scenario: Scenario) -> Workload:
     rows = _rows(scenario)
     allowed = _models_workload(scenario.models, ignore_eos=scenario.workload.ignore_eos)
     chat = scenario.models.chat
-    encode = prompt_encoder(scenario.models.tokenizer_location, chat.build() if chat else None)
+    wrap = chat.build() if chat else None
+    encode = prompt_encoder(scenario.models.tokenizer_location, wrap)
+    own = prompt_encoder(scenario.models.edge.location, wrap) if scenario.models.aligned else None
     limits = context_limits(scenario.models)
     max_context = allowed.max_context
     encoded: dict[str, Request] = {}
     for row in rows:
         request = Request(row.id, encode(row.input), encode(row.personalized_input))
         longest = max(len(request.public), len(request.personal))
+        if own is not None:
+            request = replace(request, own=(own(row.input), own(row.personalized_input)))
+            longest = max(longest, *(len(request.branch(which)) for which in Prompt))
         if longest + scenario.workload.max_new_tokens > max_context:
             raise ConfigError(
                 f"workload.prompts: row {row.id!r} has {longest} tokens and"

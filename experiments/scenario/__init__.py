@@ -14,10 +14,11 @@ from experiments.scenario.fleet import (
 )
 from experiments.scenario.loading import dump_scenario, load_scenario, shipped_scenarios
 from experiments.scenario.model import Scenario
-from experiments.scenario.models import HfModel, ModelsConfig, OpenAiModel
+from experiments.scenario.models import AlignedBytes, HfModel, ModelsConfig, OpenAiModel
 from experiments.scenario.values import GeneratedValues
 
 __all__ = [
+    "AlignedBytes",
     "ArmConfig",
     "ClosedArrivals",
     "CloudConfig",

@@ -135,8 +135,41 @@ class ChatConfig(Section):
         return Chat(self.system, self.thinking, self.date or FIXED_DATE)
 
 
+class SameTokens(Section):
+    """One vocabulary for both models."""
+
+    kind: Literal["same"] = "same"
+    """`same`."""
+
+
+class SharedTokens(Section):
+    """Tokens of the same bytes in both vocabularies are steered, the large model's others not."""
+
+    kind: Literal["intersection"]
+    """`intersection`."""
+
+
+class AlignedBytes(Section):
+    """Every token of the large model is steered by what the small one makes of its bytes."""
+
+    kind: Literal["bytes"]
+    """`bytes`."""
+    depth: int = Field(default=2, ge=0, le=8)
+    """How many of its own tokens the device looks ahead, one more forward each; with 0, tokens of
+    the large model that begin alike in the small one's share their Δ."""
+    width: int = Field(default=4, ge=1, le=64)
+    """Beginnings of tokens that a look ahead follows, rows of each branch."""
+    least: float = Field(default=0.01, ge=0, le=1)
+    """Probability of a beginning, with or without the context, below which it is not followed."""
+
+
+Alignment: TypeAlias = Annotated[
+    SameTokens | SharedTokens | AlignedBytes, Field(discriminator="kind")
+]
+
+
 class ModelsConfig(Section):
-    """The two models; they have to share their tokens."""
+    """The two models."""
 
     cloud: CloudModel = HfModel(path="pair/llm")
     """The large model, in the cloud: of this laboratory's own (`hf`), or of a server (`openai`)."""
@@ -144,6 +177,9 @@ class ModelsConfig(Section):
     """The small model, on every device."""
     numerics: Numerics = Numerics.BATCH_INVARIANT
     """`batch-invariant` (same bits whoever shares the batch), `fp32` or `bf16`."""
+    alignment: Alignment = SameTokens()
+    """What steers where the models' tokens differ: `same` (refused then), `intersection`, or
+    `bytes`."""
     chat: ChatConfig | None = None
     """Wrap prompts in the chat template; as they stand by default."""
     end_tokens: tuple[str, ...] = ()
@@ -182,6 +218,11 @@ class ModelsConfig(Section):
         if isinstance(self.cloud, HfModel):
             return self.cloud.location
         return self.cloud.tokenizer or self.edge.location
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the small model has its own vocabulary."""
+        return not isinstance(self.alignment, SameTokens)
 
     def hosted_cloud(self, purpose: str) -> HfModel:
         """Return the large model where its whole rows of logits are needed.

@@ -74,6 +74,6 @@ def test_a_pair_is_cut_to_its_real_tokens_before_the_log_softmax(pair: tuple[Pat
         result: np.ndarray = torch.log_softmax(logits, -1).numpy()
         return result
 
-    delta_V = host._delta(1, 0)
+    delta_V = host.delta(1, 0)
     assert np.isfinite(delta_V).all()
     np.testing.assert_allclose(delta_V, log_probs(personal) - log_probs(public), atol=2e-4)

@@ -251,11 +251,11 @@ def test_a_branch_without_new_tokens_keeps_its_logits() -> None:
     text = texts()[0]
     edge().begin_arm(arm())
     edge().execute([EdgeForward(text.session, (text.public, text.personal), (0, 0))])
-    whole_V = edge()._delta(text.session, 0)
+    whole_V = edge().delta(text.session, 0)
     edge().begin_arm(arm())
     edge().execute([EdgeForward(text.session, (text.public, text.personal[:2]), (0, 0))])
     edge().execute([EdgeForward(text.session, ((), text.personal[2:]), (len(text.public), 2))])
-    np.testing.assert_array_equal(edge()._delta(text.session, 0), whole_V)
+    np.testing.assert_array_equal(edge().delta(text.session, 0), whole_V)
 
 
 def test_misuse_is_refused() -> None:

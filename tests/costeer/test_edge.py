@@ -191,6 +191,19 @@ def test_a_resumed_session_continues_behind_its_chosen_tokens() -> None:
     assert only(bench.frame(FrameKind.LOGITS, 2, 0, epoch=2), EdgeDecode).position == 2
 
 
+def test_a_small_model_with_tokens_of_its_own_is_given_its_own_prompts() -> None:
+    bench = Bench(replace(SPEC, own=((71,), (72, 73)), epoch=1, chosen=(9,)))
+    (opening,) = sent(bench.started)
+    assert decode_open(opening.body) == Open(Role.LOGITS, 3, 0xC0DEC, (5, 6), (9,))
+    forward = EdgeForward(SESSION, ((71, 9), (72, 73, 9)), (0, 0), prompts=(1, 2))
+    assert bench.forward() == forward
+    bench.done(forward)
+    op = only(bench.frame(FrameKind.LOGITS, 1, 0, b"ranks", epoch=1), EdgeDecode)
+    commands = bench.done(only(bench.done(op), EdgeSteer), replace(SURE, token=8))
+    assert [decode_token(frame.body) for frame in sent(commands)] == [8]
+    assert only(commands, EdgeForward) == EdgeForward(SESSION, ((8,), (8,)), (2, 3))
+
+
 def test_a_local_session_never_touches_the_network() -> None:
     bench = Bench(LOCAL)
     commands = list(bench.started)

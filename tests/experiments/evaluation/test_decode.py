@@ -28,7 +28,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="module")
 def models(tokenizer: PreTrainedTokenizerFast) -> list[Qwen2ForCausalLM]:
-    return [new_model(TINY, len(tokenizer), seed, "cpu") for seed in (0, 1)]
+    return [new_model(TINY, tokenizer, seed, "cpu") for seed in (0, 1)]
 
 
 @torch.inference_mode()

@@ -29,6 +29,18 @@ def test_prompt_and_text_encode_apart_as_they_do_together() -> None:
         assert TOKENIZER(f"{row.personalized_input} {row.output}")["input_ids"] == prompt + text
 
 
+def test_the_other_tokenizer_is_the_one_that_is_built() -> None:
+    from experiments.evaluation.pair import MODELS
+
+    shipped = PreTrainedTokenizerFast.from_pretrained(MODELS / "slm-other")
+    other = tokenizer.build(recipe=tokenizer.OTHER)
+    assert shipped.get_vocab() == other.get_vocab()
+    assert (other.eos_token_id, other.pad_token_id, other.bos_token_id) == (0, 1, 2)
+    assert other("a")["input_ids"][0] == other.bos_token_id
+    large = PreTrainedTokenizerFast.from_pretrained(MODELS / "llm").get_vocab()
+    assert len(large) - len(large.keys() & other.get_vocab().keys()) > 2400
+
+
 @pytest.mark.parametrize("folder", ["llm", "slm"])
 def test_the_shipped_tokenizer_is_the_one_that_is_built(folder: str) -> None:
     from experiments.evaluation.pair import MODELS

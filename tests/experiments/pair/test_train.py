@@ -105,8 +105,11 @@ def test_the_rate_warms_up_holds_and_decays_to_zero() -> None:
 
 
 def test_the_llm_is_4_to_10_times_the_slm() -> None:
+    from experiments.evaluation.pair import MODELS
+
+    shipped = PreTrainedTokenizerFast.from_pretrained(MODELS / "llm")
     sizes = {
-        name: sum(p.numel() for p in train.new_model(preset, 4456, 0, "meta").parameters())
+        name: sum(p.numel() for p in train.new_model(preset, shipped, 0, "meta").parameters())
         for name, preset in train.PRESETS.items()
     }
     assert 4 <= sizes["llm"] / sizes["slm"] <= 10
