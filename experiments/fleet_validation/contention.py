@@ -81,19 +81,26 @@ def engine_ns(timed: Sequence[Timed], *, saturated: bool) -> float:
 
     Args:
         timed: in the order in which they were done.
-        saturated: whether it had work at all times, so that every pause is its own work.
+        saturated: whether it had work at all times, so that every pause is its own work; but for
+            the end of a run, when its batches are no longer full.
     """
     total_ns = 0.0
+    most = max((each.rows for each in timed if each.kind == "forward"), default=0)
     for first, second in (("select", "forward"), ("forward", "select")):
         pauses = [
             later.began_ns - earlier.ended_ns
             for earlier, later in pairwise(timed)
             if (earlier.kind, later.kind) == (first, second)
+            and not (saturated and _forward_of(earlier, later).rows < most)
         ]
         if pauses:
             short = np.percentile(pauses, _SHORT_PERCENTILE)
             total_ns += float(np.mean(pauses) if saturated else short)
     return total_ns
+
+
+def _forward_of(earlier: Timed, later: Timed) -> Timed:
+    return earlier if earlier.kind == "forward" else later
 
 
 def edge_costs(tokens: pd.DataFrame, timed: Sequence[Timed]) -> Fixed:

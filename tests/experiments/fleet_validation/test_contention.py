@@ -50,6 +50,16 @@ def test_idle_pauses_are_not_the_engine_s_work() -> None:
     assert engine_ns(served(200), saturated=True) == pytest.approx(140)
 
 
+def test_a_saturated_cloud_s_pauses_end_with_its_full_batches() -> None:
+    busy = served(200)
+    end_ns = busy[-1].ended_ns
+    tail = [
+        Timed("forward", 1, 1, end_ns + 900_000, end_ns + 905_000),
+        Timed("select", 1, 0, end_ns + 906_000, end_ns + 907_000),
+    ]
+    assert engine_ns([*busy, *tail], saturated=True) == pytest.approx(140)
+
+
 def test_a_forward_is_as_long_as_its_waits_say() -> None:
     decided_ns = np.array([10_000_000.0, 30_000_000, 50_000_000])
     wait_ns = float(np.maximum(0, 40_000_000 - decided_ns).mean())
