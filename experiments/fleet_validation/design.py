@@ -112,10 +112,10 @@ class LivePoint:
 def live_points() -> tuple[LivePoint, ...]:
     """Return the loads: each method below what the cloud can serve, and beyond."""
     return (
-        LivePoint("llm-few", "llm_without", 4, 8, 4),
-        LivePoint("llm-beyond", "llm_without", 24, 4, 2, beyond=True),
-        LivePoint("costeer-few", "costeer", 4, 8, 3),
-        LivePoint("costeer-beyond", "costeer", 16, 1, 2, beyond=True),
+        LivePoint("llm-few", "llm_without", 4, 8, 8),
+        LivePoint("llm-beyond", "llm_without", 24, 4, 4, beyond=True),
+        LivePoint("costeer-few", "costeer", 4, 8, 6),
+        LivePoint("costeer-beyond", "costeer", 16, 1, 3, beyond=True),
     )
 
 

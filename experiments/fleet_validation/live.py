@@ -127,12 +127,22 @@ def run_point(point: LivePoint, laboratory: Laboratory, runs: Runs, repeats: int
         repeats: live runs to judge by.
     """
     costs, judged = [], []
+
+    def calibrate(number: int) -> None:
+        run = runs.run(live_scenario_of(point, CALIBRATING, number, runs), laboratory)
+        costs.append(_costs(point, run, laboratory))
+
+    def judge(number: int) -> None:
+        run = runs.run(live_scenario_of(point, JUDGING, number, runs), laboratory)
+        judged.append(_Measured.of_run(run))
+
+    # A first run pays for what is done once; it is run again, and counts then.
+    runs.run(live_scenario_of(point, CALIBRATING, 0, runs), laboratory)
     for number in range(repeats):
-        # In turn, so that whatever else the machine does meets both alike.
-        calibrating = runs.run(live_scenario_of(point, CALIBRATING, number, runs), laboratory)
-        costs.append(_costs(point, calibrating, laboratory))
-        judging = live_scenario_of(point, JUDGING, number, runs)
-        judged.append(_Measured.of_run(runs.run(judging, laboratory)))
+        # In turn and in turns, so that whatever else the machine does meets both alike.
+        for measure in (calibrate, judge) if number % 2 == 0 else (judge, calibrate):
+            measure(number)
+    judging = live_scenario_of(point, JUDGING, 0, runs)
     first = live_scenario_of(point, CALIBRATING, 0, runs).name
     path = runs.folder / first / "profile.parquet"
     record_profile(path.parent, path)

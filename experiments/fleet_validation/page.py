@@ -27,9 +27,9 @@ have the same links and times, and together where they replay the same session. 
 were judged."""
 
 _LIVE = """The shipped pair serves devices on this machine against the wall's clock (`way: live`, a
-cloud actor and a shard of devices on Ray, links waited out). Every judging run comes after a
-calibrating one of the same load (the same number of devices, the same limits) with other prompts,
-other links and other draws. From these come constant costs: lines through the times of the cloud's
+cloud actor and a shard of devices on Ray, links waited out). Judging runs and calibrating ones take
+turns, after one that counts for nothing; both have the same load (the same number of devices, the
+same limits), but other prompts, other links and other draws. From the calibrating ones come constant costs: lines through the times of the cloud's
 forwards and selects, and what a device waited for decode, small model and steer in the shard's
 queue. They are costs under contention: cloud, devices and Ray share the machine's cores. A compiled
 fleet charged with their means replays the first calibrating run's profile over the judging runs'
