@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from actors.calibrate import CloudPoints, Grid, measure_cloud, sample_payload, settled_ns
-from actors.live.cloud import LiveCloud, LiveCloudReport
+from actors.live.cloud import STOP_S, LiveCloud, LiveCloudReport
 from actors.live.frames import DownFrame, LineId, UpFrame
 from actors.sight import CloudLook
+from actors.stalls import Stall
 from actors.values.port import ArmSpec, CloudHost
 from costeer.cloud import EngineSpec
-from costeer.errors import LocalProtocolError
+from costeer.errors import LocalProtocolError, StalledHostError
 from costeer.machine import CloudOp, Release
 
 
@@ -22,9 +23,19 @@ class CloudActor:
         """Make the host in the process that this actor lives in."""
         self._host = make_host(*args)
         self._live: LiveCloud | None = None
+        self._ended: LiveCloud | None = None
 
     def begin_arm(self, arm: ArmSpec) -> int:
-        """Forget every session, take the arm's codec; return the vocabulary's size."""
+        """Forget every session, take the arm's codec; return the vocabulary's size.
+
+        Raises:
+            StalledHostError: the model is still at an operation of the arm before.
+        """
+        if self._ended is not None and self._ended.stuck:
+            raise StalledHostError(
+                "the large model's host has not come back from an operation of the arm before;"
+                " run the arms that are left anew"
+            )
         return self._host.begin_arm(arm)
 
     def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
@@ -39,9 +50,18 @@ class CloudActor:
         """Measure the host on this machine."""
         return measure_cloud(self._host, grid, ranks, settled_ns)
 
-    def live_begin(self, spec: EngineSpec, egress_bps: int) -> None:
-        """Serve the arm that was begun, on the wall's clock."""
-        self._live = LiveCloud(self._host, spec, egress_bps, time.monotonic_ns)
+    def live_begin(
+        self, spec: EngineSpec, egress_bps: int, stalls: Sequence[Stall] = (), now_ns: int = 0
+    ) -> None:
+        """Serve the arm that was begun, on the wall's clock.
+
+        Args:
+            spec: what the engine serves.
+            egress_bps: the way out; 0 for no limit.
+            stalls: when it is to do nothing.
+            now_ns: the run's clock.
+        """
+        self._live = LiveCloud(self._host, spec, egress_bps, time.monotonic_ns, stalls, now_ns)
 
     def push(self, line: LineId, sequence: int, frames: Sequence[UpFrame]) -> None:
         """Take frames from a shard."""
@@ -55,11 +75,11 @@ class CloudActor:
         """Return how the engine stands."""
         return self._serving().look()
 
-    def live_end(self) -> LiveCloudReport:
-        """Stop serving and say what was done."""
+    def live_end(self, limit_s: float = STOP_S) -> LiveCloudReport:
+        """Stop serving and say what was done; a model at an operation is waited for so long."""
         live = self._serving()
-        self._live = None
-        return live.stop()
+        self._live, self._ended = None, live
+        return live.stop(limit_s)
 
     def _serving(self) -> LiveCloud:
         if self._live is None:

@@ -154,7 +154,9 @@ class Costs:
         return delta_ns + cost_ns
 
     def _edge_forward_ns(self, model: CostModel, op: EdgeForward) -> int:
-        cost_ns = model.forward_ns([len(run) for run in op.tokens], op.starts)
+        # A branch that stands still costs nothing.
+        rows = [(len(run), start) for run, start in zip(op.tokens, op.starts, strict=True) if run]
+        cost_ns = model.forward_ns([new for new, _ in rows], [start for _, start in rows])
         deepest, width = self._ahead
         if len(op.tokens) > 1:
             ends = [start + len(run) for run, start in zip(op.tokens, op.starts, strict=True)]

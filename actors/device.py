@@ -110,6 +110,7 @@ class DeviceRun:
     """A device and the session that it is in."""
 
     __slots__ = (
+        "_alone",
         "_arrival_ns",
         "_index",
         "_refuted",
@@ -142,6 +143,7 @@ class DeviceRun:
         """That serves it."""
         self._index = -1
         self._arrival_ns = 0
+        self._alone = False
         self._tokens: list[int] = []
         self._refuted: list[int] = []
         self._total = ByteMeter()
@@ -163,6 +165,7 @@ class DeviceRun:
         self.epoch = epoch
         self._index = progress.request if progress.tokens else progress.request - 1
         self._tokens = list(progress.tokens)
+        self._alone = progress.alone
         self._arrival_ns = progress.arrival_ns
         self.last_ns = progress.last_ns
         self._total = replace(progress.moved)
@@ -179,7 +182,8 @@ class DeviceRun:
             return "eos"
         if len(self._tokens) >= spec.max_new_tokens:
             return "length"
-        self.machine = device_machine(replace(spec, chosen=tuple(self._tokens)))
+        spec = replace(spec, chosen=tuple(self._tokens), alone=self._alone)
+        self.machine = device_machine(spec)
         return ""
 
     def _note_cloud(self, arm: ArmPlan) -> None:
@@ -194,6 +198,7 @@ class DeviceRun:
     def _turn_to_next(self, arrival_ns: int) -> None:
         self._index += 1
         self._arrival_ns = self.last_ns = arrival_ns
+        self._alone = False
         self._tokens = []
         self._refuted = []
         self._total = ByteMeter()
@@ -207,6 +212,7 @@ class DeviceRun:
         self._total.add(moved)
         self._tokens.append(record.token)
         self._refuted += record.refuted
+        self._alone = record.fallback
         self.last_ns = now_ns
         return TokenRow(
             self.plan.device, self._index, now_ns, record, moved, payloads, self.replica

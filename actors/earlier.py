@@ -80,6 +80,8 @@ def _token(row: Mapping[str, Any]) -> TokenRow:
         row["certified"],
         row["margin"],
         row["drafted"],
+        fallback=row["fallback"],
+        repeats=row["repeats"],
     )
     payloads: Sequence[int] = row["round_payload_bytes"] or ()
     return TokenRow(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actors.retry import RetryPolicy
+from actors.stalls import Stall
 from actors.values.port import ArmSpec
 from costeer.cloud import EngineLimits, EngineSpec
 from costeer.codec.config import AdaptiveConfig, AnyCodecConfig, CodecConfig, StepConfig
@@ -108,6 +110,8 @@ class ArmPlan:
         speculation: how devices draft; None: one exchange a token.
         gate: when steering pauses, of a method that lets it.
         replicas: copies of the large model.
+        retry: how long devices wait for the cloud; None: for ever.
+        stalls: when the cloud does nothing.
     """
 
     arm: ArmSpec
@@ -123,6 +127,8 @@ class ArmPlan:
     speculation: SpeculationConfig | None = None
     gate: GateConfig | None = None
     replicas: int = 1
+    retry: RetryPolicy | None = None
+    stalls: tuple[Stall, ...] = ()
 
     def new_tokens(self, request: Request) -> int:
         """Return the most tokens of a request's answer."""
@@ -213,8 +219,10 @@ def session_spec(
 ) -> SessionSpec:
     """Return what a device's n-th session is to do."""
     request = device.requests[index]
+    session = session_id(device.device, index)
+    patience = plan.retry.patience(plan.arm.seed, session) if plan.retry is not None else None
     return SessionSpec(
-        session=session_id(device.device, index),
+        session=session,
         method=plan.arm.method,
         public=request.public,
         personal=request.personal,
@@ -228,4 +236,5 @@ def session_spec(
         speculation=plan.speculation,
         overlap=plan.arm.overlap,
         own=request.own,
+        patience=patience,
     )

@@ -19,6 +19,7 @@ class Progress:
         arrival_ns: when it was meant to come; only where it has tokens.
         last_ns: its last token's instant; where it has none, the end of the request before.
         moved: bytes of the session so far.
+        alone: whether it has given its cloud up.
     """
 
     request: int = 0
@@ -26,6 +27,7 @@ class Progress:
     arrival_ns: int = 0
     last_ns: int = 0
     moved: ByteMeter = field(default_factory=ByteMeter)
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +83,5 @@ def _of(request: int, ended_ns: int, rows: Sequence[TokenRow]) -> Progress:
         rows[0].chosen_at_ns - rows[0].record.latency_ns,
         rows[-1].chosen_at_ns,
         moved,
+        rows[-1].record.fallback,
     )

@@ -50,11 +50,14 @@ class Recall:
             rows: in the order of positions for each session.
             unless: sessions whose values have to be computed in any case.
         """
+        rows = list(rows)
+        # Of an answer that a device finished alone no row tells what its model said before.
+        skipped = unless | {row.record.session for row in rows if row.record.fallback}
         self._rows: dict[int, list[TokenRow]] = {}
         for row in rows:
             session = row.record.session
             known = self._rows.setdefault(session, [])
-            if session not in unless and row.record.position == len(known):
+            if session not in skipped and row.record.position == len(known):
                 known.append(row)
 
     def knows(self, session: int) -> bool:

@@ -33,7 +33,7 @@ SCHEMA_VERSION = 4
 
 READABLE_VERSIONS = (1, 2, 3, SCHEMA_VERSION)
 """Versions that this program reads; 1 has no ``round_payload_bytes``, 1 and 2 have no drafts, 1 to
-3 have no ``replica``."""
+3 have no ``replica`` and no ``fallback``."""
 
 STAGE_COLUMNS = tuple(f"stage_{stage}_ns" for stage in STAGES)
 """Columns of ``tokens`` whose sum is ``latency_ns``."""
@@ -59,6 +59,8 @@ TOKEN_COLUMNS = (
     "drafted",
     "refuted_drafts",
     "unsent_drafts",
+    "fallback",
+    "repeats",
     *METER_COLUMNS,
     "round_payload_bytes",
 )
@@ -84,7 +86,7 @@ REQUEST_COLUMNS = (
 """Columns of ``requests`` that every run has; the arm's keys and the extra columns come after."""
 
 _TEXT = {"prompt_id", "link_class", "device_class", "reason"}
-_FLAG = {"certified", "drafted", "failed", "censored"}
+_FLAG = {"certified", "drafted", "fallback", "failed", "censored"}
 _LISTS = {"tokens", "round_payload_bytes"}
 
 Columns = dict[str, list[Any]]
@@ -120,6 +122,8 @@ def token_columns(arm: int, keys: Mapping[str, str], rows: Sequence[TokenRow]) -
             record.drafted,
             len(record.refuted),
             record.unsent,
+            record.fallback,
+            record.repeats,
             *(getattr(row.moved, name) for name in METER_COLUMNS),
             row.payloads,
         )

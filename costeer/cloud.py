@@ -198,7 +198,7 @@ class CloudEngine:
                 FrameKind.ERROR, frame.session, frame.epoch, 0, 0, encode_error(str(error))
             )
             return [*commands, Send(frame.session, encode_frame(refusal))]
-        session = new_session(frame, body, self._spec, event.transit_ns, now_ns)
+        session = new_session(frame, body, self._spec, event, now_ns)
         self._sessions[frame.session] = session
         self._memory.waiting.append(session)
         self._admit()
@@ -234,7 +234,7 @@ class CloudEngine:
             if not session.ladder.has(frame.round):
                 raise RemoteProtocolError(f"MORE: round {frame.round} is beyond the ladder")
             session.round = frame.round
-            self._begin(session, event.transit_ns, now_ns)
+            self._begin(session, event.transit_ns, now_ns - event.held_ns)
             self._steps.refine(session)
             return []
         token = decode_token(frame.body)
@@ -244,7 +244,7 @@ class CloudEngine:
             raise RemoteProtocolError(f"TOKEN: more than {session.max_new_tokens} tokens")
         if self._learner is not None:
             self._learner.observe(session.ladder, session.round)
-        self._extend(session, token, event.transit_ns, now_ns)
+        self._extend(session, token, event.transit_ns, now_ns - event.held_ns)
         return []
 
     def _on_drafting(
@@ -256,7 +256,8 @@ class CloudEngine:
             decided = take_draft(session, ledger, frame, self._spec.vocab_size, self.counters)
             fresh = decided is not None
             if fresh:
-                ledger.uplink_ns, ledger.arrived_ns = event.transit_ns, now_ns
+                ledger.uplink_ns = event.transit_ns
+                ledger.arrived_ns = now_ns - event.held_ns
             if self._learner is not None:
                 for ladder, round_ in decided or ():
                     self._learner.observe(ladder, round_)

@@ -9,6 +9,8 @@ from costeer.token_record import STAGES
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
+_CLOUD_QUEUE = STAGES.index("cloud_queue")
+
 
 def critical_path(latency_ns: int, stages_ns: tuple[int, ...]) -> tuple[int, ...]:
     """Return the part of each stage that a token's latency consists of.
@@ -24,6 +26,14 @@ def critical_path(latency_ns: int, stages_ns: tuple[int, ...]) -> tuple[int, ...
     """
     path = list(stages_ns) + [0] * (len(STAGES) - len(stages_ns))
     walk_back(latency_ns, path)
+    return tuple(path)
+
+
+def waited_for_cloud(path_ns: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a critical path whose unexplained part was spent waiting for the cloud's answer."""
+    path = list(path_ns)
+    path[_CLOUD_QUEUE] += path[-1]
+    path[-1] = 0
     return tuple(path)
 
 

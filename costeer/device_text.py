@@ -342,6 +342,22 @@ def end_steer(state: State, token: int, stands: int, now_ns: int) -> None:
         state[at + ASKED] = 1
 
 
+def is_asked(state: State, position: int) -> bool:
+    """Whether further ranks of a position were asked for and have not come."""
+    at = slot_of(state, position)
+    return state[at + OPEN] == position + 1 and state[at + ASKED] == 1
+
+
+def awaited_round(state: State) -> int:
+    """Return which round of the oldest position the cloud is to send; -1 for none."""
+    if state[DECIDING] >= 0:
+        return -1
+    at = slot_of(state, state[POSITION])
+    if state[at + OPEN] != state[POSITION] + 1:
+        return 0 if state[TOLD] >= state[POSITION] else -1
+    return state[at + ROUND] if state[at + ASKED] else -1
+
+
 def is_decided(state: State) -> bool:
     """Whether the oldest position can be accepted."""
     at = slot_of(state, state[POSITION])

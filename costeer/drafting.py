@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING
 
 from costeer import device_text as text
 from costeer.certificate import Choice
-from costeer.critical_path import critical_path
+from costeer.critical_path import critical_path, waited_for_cloud
 from costeer.draft_messages import Row, decode_rows, encode_draft, encode_version
 from costeer.endpoint import Endpoint
 from costeer.errors import FrameError, LocalProtocolError
@@ -54,14 +54,17 @@ from costeer.machine import (
     EdgeSteer,
     Emit,
     FrameArrived,
+    Send,
     Span,
     Start,
 )
 from costeer.messages import Frame, FrameKind
+from costeer.methods import Prompt
 from costeer.pacing import Pacer, most_drafts
 from costeer.token_record import STAGES, TokenRecord
 
 if TYPE_CHECKING:
+    from costeer.patience import Awaited
     from costeer.session import SessionSpec
 
 _NO_TRACE = CloudTrace(0, 0, 0, 0)
@@ -208,8 +211,7 @@ class DraftingSession(Endpoint):
         self._choices[position] = choice
         commands: list[Command] = []
         if not stands:
-            version = state[text.slot_of(state, position) + text.OF_VERSION]
-            commands.append(self._send(FrameKind.REFINE, position, more, encode_version(version)))
+            commands.append(self._refine(position))
         while text.is_decided(state) and not self._finished:
             commands += self._accept(now_ns)
         if self._finished:
@@ -217,6 +219,11 @@ class DraftingSession(Endpoint):
         plan = self._pacer.plan()
         state[text.DRAFTS], state[text.AHEAD] = plan.drafts, plan.ahead
         return commands + self._draft_on() + self._tell(now_ns) + self._decide(now_ns)
+
+    def _refine(self, position: int) -> Send:
+        at = text.slot_of(self._state, position)
+        body = encode_version(self._state[at + text.OF_VERSION])
+        return self._send(FrameKind.REFINE, position, self._state[at + text.ROUND], body)
 
     # ------------------------------------------------------------------ deciding: tokens
 
@@ -236,12 +243,13 @@ class DraftingSession(Endpoint):
         stages_ns = [0] * len(STAGES)
         stages_ns[0] = self._waited_ns
         text.lay_stages(state, now_ns, stages_ns)
+        path_ns = critical_path(now_ns - self._since_ns, tuple(stages_ns[:-1]))
         record = TokenRecord(
             spec.session,
             position,
             choice.token,
             now_ns - self._since_ns,
-            critical_path(now_ns - self._since_ns, tuple(stages_ns[:-1])),
+            waited_for_cloud(path_ns) if self._repeats else path_ns,
             state[text.BUSY_NS],
             state[text.slot_of(state, position) + text.ROUND],
             choice.certified,
@@ -249,6 +257,7 @@ class DraftingSession(Endpoint):
             verdict == text.RIGHT and position < state[text.TOLD],
             refuted,
             unsent,
+            repeats=self._repeats,
         )
         commands: list[Command] = [Emit(record)]
         if choice.token in spec.eos:
@@ -262,10 +271,34 @@ class DraftingSession(Endpoint):
             self._choices.clear()
             if refuted:
                 self._rows.clear()
-        self._position = state[text.POSITION]
-        self._since_ns = now_ns
-        self._waited_ns = 0
+        self._next_position(now_ns)
         return commands
+
+    # ------------------------------------------------------------------ a cloud that is silent
+
+    def _awaited(self) -> Awaited | None:
+        round_ = text.awaited_round(self._state)
+        return None if round_ < 0 else (self._position, round_)
+
+    def _again(self) -> list[Send]:
+        # A DRAFT holds all that the cloud was told since it last sent something.
+        state = self._state
+        window = range(self._position, self._position + state[text.WINDOW])
+        refines = [self._refine(each) for each in window if text.is_asked(state, each)]
+        return super()._again() + refines
+
+    def _cached(self) -> tuple[list[int], tuple[int, ...]]:
+        spec, state, position = self._spec, self._state, self._position
+        read = min(state[text.READ], position)
+        starts = [len(spec.prompt(branch)) + read for branch in spec.method.edge_branches]
+        if state[text.READ] == position and not state[text.STALE]:
+            return starts, ()
+        # At most the newest token was not run. Where drafts were, it is run once more.
+        before = (*spec.personal, *spec.chosen)
+        newest = before[-1] if position == len(spec.chosen) else self._token(position - 1)
+        personal = spec.method.edge_branches.index(Prompt.PERSONAL)
+        starts[personal] = len(spec.personal) + position - 1
+        return starts, (newest,)
 
     # ------------------------------------------------------------------ drafting
 

@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from costeer.certificate import Choice
-from costeer.critical_path import critical_path
+from costeer.critical_path import critical_path, waited_for_cloud
 from costeer.endpoint import Endpoint
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
@@ -46,10 +46,12 @@ from costeer.machine import (
     FrameArrived,
 )
 from costeer.messages import Frame, FrameKind, decode_token, encode_token
+from costeer.methods import Prompt
 from costeer.overlap import OverlapConfig
 from costeer.token_record import TokenRecord
 
 if TYPE_CHECKING:
+    from costeer.patience import Awaited
     from costeer.session import SessionSpec
 
 _NO_TRACE = CloudTrace(0, 0, 0, 0)
@@ -119,6 +121,7 @@ class EdgeSession(Endpoint):
         if not self._position <= frame.position < self._spec.max_new_tokens:
             return []
         sent_ns = now_ns - event.transit_ns
+        self._question = None
         self._early.setdefault(frame.position, (decode_token(frame.body), sent_ns, event.trace))
         commands: list[Command] = []
         while not self._finished and self._position in self._early:
@@ -135,6 +138,21 @@ class EdgeSession(Endpoint):
             choice = Choice(token, certified=True, margin=0.0)
             commands += self._accept(choice, stages, now_ns, told=True)
         return commands
+
+    # ------------------------------------------------------------------ a cloud that is silent
+
+    def _awaited(self) -> Awaited | None:
+        if self._spec.method.streamed:
+            return self._position, 0
+        waits = self._spec.method.steered and not self._received
+        return (self._position, self._round) if waits else None
+
+    def _cached(self) -> tuple[list[int], tuple[int, ...]]:
+        if not self._held:
+            return self._branch_lengths, ()
+        return self._branch_lengths, self._held[
+            self._spec.method.edge_branches.index(Prompt.PERSONAL)
+        ]
 
     # ------------------------------------------------------------------ computations
 
@@ -228,11 +246,12 @@ class EdgeSession(Endpoint):
             self._position,
             choice.token,
             now_ns - self._since_ns,
-            stages,
+            waited_for_cloud(stages) if self._repeats else stages,
             self._busy_ns,
             self._round,
             choice.certified,
             choice.margin,
+            repeats=self._repeats,
         )
         commands: list[Command] = [Emit(record)]
         if choice.token in spec.eos:
@@ -242,9 +261,7 @@ class EdgeSession(Endpoint):
         if not told:
             body = encode_token(choice.token)
             commands.append(self._send(FrameKind.TOKEN, self._position, self._round, body))
-        self._position += 1
-        self._since_ns = now_ns
-        self._waited_ns = 0
+        self._next_position(now_ns)
         self._clear_step()
         if spec.method.edge_branches:
             commands += self._begin(((choice.token,),) * len(spec.method.edge_branches))

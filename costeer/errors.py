@@ -17,6 +17,10 @@ class ConfigError(CosteerError):
     """What a person wrote cannot be run: names what, where and the way out."""
 
 
+class StalledHostError(CosteerError):
+    """A host of this laboratory does not come back from what it was asked."""
+
+
 class ProtocolError(CosteerError):
     """Root of what goes wrong between two parties."""
 

@@ -76,6 +76,12 @@ class GatedSession(EdgeSession):
         choice = Choice(decode_token(frame.body), certified=False, margin=0.0, final=True)
         return self._accept(choice, stages, now_ns, told=True)
 
+    # ------------------------------------------------------------------ a cloud that is silent
+
+    def _cached(self) -> tuple[list[int], tuple[int, ...]]:
+        starts, run = super()._cached()
+        return starts, (*run, *(token for tokens in self._unread for token in tokens))
+
     # ------------------------------------------------------------------ the small model
 
     def _begin(self, tokens: tuple[tuple[int, ...], ...]) -> list[Command]:

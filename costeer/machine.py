@@ -284,11 +284,13 @@ class FrameArrived:
         frame: one whole frame.
         transit_ns: how long it was under way.
         trace: the cloud's durations, on the way down; None on the way up.
+        held_ns: how long it lay there before it was taken.
     """
 
     frame: bytes
     transit_ns: int
     trace: CloudTrace | None = None
+    held_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,12 +323,14 @@ Event = Start | FrameArrived | ComputeDone | TimerFired
 
 
 class Timer(Enum):
-    """The timers of the cloud engine."""
+    """The timers of the cloud engine, and the one of a session at its device."""
 
     STEP = "step"
     """Plan the next forward: after all arrivals of the same instant."""
     IDLE = "idle"
     """A session may have been silent for too long."""
+    ANSWER = "answer"
+    """A device may have waited for its cloud for too long."""
 
 
 @dataclass(frozen=True, slots=True)

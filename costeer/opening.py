@@ -11,6 +11,7 @@ from costeer.serving import Session
 from costeer.speculation import Ledger
 
 if TYPE_CHECKING:
+    from costeer.machine import FrameArrived
     from costeer.serving import EngineSpec, Memory
 
 
@@ -48,7 +49,9 @@ def no_room(max_waiting: int) -> str:
     return f"{max_waiting} sessions wait already; try later"
 
 
-def new_session(frame: Frame, body: Open, spec: EngineSpec, uplink_ns: int, now_ns: int) -> Session:
+def new_session(
+    frame: Frame, body: Open, spec: EngineSpec, event: FrameArrived, now_ns: int
+) -> Session:
     """Return the session that a checked OPEN asks for, waiting for memory."""
     # A gate has to see the doubt of every token, so those chosen before are run one by one.
     gate = Gate(spec.gate) if body.role is Role.GATED and spec.gate is not None else None
@@ -62,8 +65,8 @@ def new_session(frame: Frame, body: Open, spec: EngineSpec, uplink_ns: int, now_
         prompt_tokens=len(body.prompt),
         tokens=[*body.prompt, *chosen],
         position=len(chosen),
-        uplink_ns=uplink_ns,
-        ready_ns=now_ns,
+        uplink_ns=event.transit_ns,
+        ready_ns=now_ns - event.held_ns,
         seen_ns=now_ns,
         idle_at_ns=now_ns + spec.limits.idle_timeout_ns,
         ladder=spec.ladder,

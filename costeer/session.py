@@ -11,6 +11,7 @@ from costeer.methods import CloudRole, Method, Prompt
 
 if TYPE_CHECKING:
     from costeer.overlap import OverlapConfig
+    from costeer.patience import Patience
     from costeer.refinement import Ladder
     from costeer.speculation import SpeculationConfig
 
@@ -42,6 +43,8 @@ class SessionSpec:
         own: the two prompts in the small model's ids; None where these are the cloud's.
         epoch: 0, and one more after each resumption.
         chosen: tokens that an earlier epoch chose.
+        patience: how long the device waits for the cloud's answers; None: for ever.
+        alone: an earlier epoch gave the cloud up: the device goes on by itself.
     """
 
     session: int
@@ -59,6 +62,8 @@ class SessionSpec:
     speculation: SpeculationConfig | None = None
     overlap: OverlapConfig | None = None
     own: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    patience: Patience | None = None
+    alone: bool = False
 
     def prompt(self, which: Prompt) -> tuple[int, ...]:
         """Return one of the two prompts, in the cloud's ids."""

@@ -23,6 +23,7 @@ STAGES = (
 ``device_queue`` is the wait of a request behind an earlier one of the same user (open loop), and
 in a live run how long a session stood still because a host had died.
 ``draft`` is what the small model spent on drafts before the frame with them went up.
+``cloud_queue`` holds the wait for a cloud that did not answer, too.
 ``edge_wait`` is the wait for the small model after the logits are there (for the ``slm_*``
 methods: its whole forward). ``refinement`` holds everything after the first MORE.
 ``overhead`` is what a live run spends between these; it is 0 in simulated ways, by a test.
@@ -46,6 +47,8 @@ class TokenRecord:
         drafted: the cloud had been told this token, as a draft, before it was chosen.
         refuted: the drafts that this choice refuted and the cloud had been told.
         unsent: further drafts that it refuted, which had not gone up.
+        fallback: the device's own model alone chose it: the cloud did not answer.
+        repeats: frames that were sent again, because no answer came, since the token before.
     """
 
     session: int
@@ -60,3 +63,5 @@ class TokenRecord:
     drafted: bool = False
     refuted: tuple[int, ...] = ()
     unsent: int = 0
+    fallback: bool = False
+    repeats: int = 0

@@ -73,6 +73,8 @@ class Stream(IntEnum):
     """Where in a profile of measured sessions a device begins."""
     DRAFTS = 21
     """Which drafts of a host without a model are right."""
+    RETRY = 22
+    """By how much waits for an answer differ from session to session."""
 
 
 # --- the hash ---------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from threading import Condition, Thread
 from actors.device import CloudEgress
 from actors.live.frames import DownFrame, LineId, UpFrame
 from actors.sight import CloudLook, Lookout
+from actors.stalls import Stall, Stalls
 from actors.values.port import CloudHost
 from costeer.cloud import CloudEngine, EngineCounters, EngineSpec
 from costeer.errors import LocalProtocolError
@@ -35,6 +36,8 @@ from costeer.machine import (
 )
 
 _POLL_S = 0.5
+STOP_S = 30.0
+"""How long a model may be at its last operation after everything else has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +49,27 @@ class LiveCloudReport:
         egress_busy_ns: how long the egress was sending.
         lateness_ns: how late each frame left, against its instant.
         messages: that shards pushed, and that they pulled with frames in them.
+        stuck: whether its model was still at an operation that was waited for in vain.
     """
 
     engine: EngineCounters = field(default_factory=EngineCounters)
     egress_busy_ns: int = 0
     lateness_ns: list[int] = field(default_factory=list)
     messages: int = 0
+    stuck: bool = False
 
 
 class LiveCloud:
     """Serves one arm until it is stopped."""
 
     def __init__(
-        self, host: CloudHost, spec: EngineSpec, egress_bps: int, clock_ns: Callable[[], int]
+        self,
+        host: CloudHost,
+        spec: EngineSpec,
+        egress_bps: int,
+        clock_ns: Callable[[], int],
+        stalls: Sequence[Stall] = (),
+        now_ns: int = 0,
     ) -> None:
         """Start the engine's thread.
 
@@ -67,12 +78,16 @@ class LiveCloud:
             spec: what the engine serves.
             egress_bps: the way out; 0 for no limit.
             clock_ns: a monotone clock.
+            stalls: when nothing is to be done, on the run's clock.
+            now_ns: the run's clock.
         """
         self._host = host
         self._engine = CloudEngine(spec)
         self._lookout = Lookout(self._engine, spec.limits)
         self._egress = CloudEgress(egress_bps)
         self._clock_ns = clock_ns
+        self._stalls = Stalls(stalls)
+        self._zero_ns = clock_ns() - now_ns
         self._changed = Condition()
         self._inbox: list[UpFrame] = []
         self._outbox: dict[LineId, deque[tuple[int, DownFrame]]] = {}
@@ -127,16 +142,29 @@ class LiveCloud:
         """Return how the engine stands."""
         return self._lookout.look(self._egress.busy_ns)
 
-    def stop(self) -> LiveCloudReport:
-        """End the engine's thread and say what it did."""
+    def stop(self, limit_s: float = STOP_S) -> LiveCloudReport:
+        """End the engine's thread and say what it did.
+
+        Args:
+            limit_s: how long a model is waited for that is at an operation.
+        """
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(limit_s)
         self._raise_failure()
         return LiveCloudReport(
-            self._engine.counters, self._egress.busy_ns, self._lateness_ns, self._messages
+            self._engine.counters,
+            self._egress.busy_ns,
+            self._lateness_ns,
+            self._messages,
+            self.stuck,
         )
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the engine's thread still runs though it was stopped."""
+        return self._stopping and self._thread.is_alive()
 
     # ------------------------------------------------------------------ the engine's thread
 
@@ -155,6 +183,7 @@ class LiveCloud:
 
     def _turn(self) -> bool:
         with self._changed:
+            self._stand_still()
             while not (self._inbox or self._step_due or self._stopping or self._timer_is_due()):
                 self._changed.wait(self._until_timer_s())
             arrived, self._inbox = self._inbox, []
@@ -171,6 +200,17 @@ class LiveCloud:
             self._step_due = False
             self._do(self._engine.handle(TimerFired(Timer.STEP, -1), self._clock_ns()))
         return True
+
+    def _stand_still(self) -> None:
+        """Do nothing as long as the cloud is to stall."""
+        while not self._stopping:
+            now_ns = self._clock_ns() - self._zero_ns
+            stall = self._stalls.at(now_ns)
+            if stall is None:
+                return
+            if stall.loses:
+                self._inbox.clear()
+            self._changed.wait((stall.until_ns - now_ns) / 1e9)
 
     def _timer_is_due(self) -> bool:
         return bool(self._timers) and self._timers[0][0] <= self._clock_ns()

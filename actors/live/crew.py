@@ -141,8 +141,10 @@ class Crew:
             raise died
 
     def _serve(self, replica: int) -> None:
-        spec = engine_spec(self._plan, self._terms)
-        self.clouds[replica].call("live_begin", spec, self._plan.egress_bps)
+        plan = self._plan
+        spec, now_ns = engine_spec(plan, self._terms), self._clock_ns() - self._zero_ns
+        stalls = [each for each in plan.stalls if each.concerns(replica)]
+        self.clouds[replica].call("live_begin", spec, plan.egress_bps, stalls, now_ns)
         if len(self.serving) == replica:
             self.serving.append(self.clouds[replica])
 

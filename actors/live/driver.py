@@ -64,11 +64,7 @@ def run_live(
     books.take(crew.ask("live_end"), crew)
     if recorder.watched and crew.serving:
         books.show(crew.look())
-    ending = [(cloud, cloud.submit("live_end")) for cloud in crew.serving]
-    reports = [
-        books.cloud_report(pending, mortal=isinstance(cloud, Revivable))
-        for cloud, pending in ending
-    ]
+    reports = books.end_clouds(crew.serving)
     run = books.close(complete=complete and books.failure is None)
     if books.failure is not None:
         raise books.failure
@@ -135,13 +131,23 @@ class _Books:
         looks, self._looks = self._looks, []
         return Sight(self._end_ns, together(looks), lateness_ns)
 
-    def cloud_report(self, pending: Pending, *, mortal: bool) -> LiveCloudReport:
-        """Take what the cloud says at its end; nothing if it failed.
+    def end_clouds(self, clouds: Sequence[Handle]) -> list[LiveCloudReport]:
+        """End the replicas and take what they say; nothing of those that failed.
 
-        Args:
-            pending: its end.
-            mortal: whether it may have died after all was said, which is no failure then.
+        One that can be made again may have died after all was said, which is no failure then; one
+        whose model is stuck is made again, for the arms to come.
         """
+        ending = [cloud.submit("live_end") for cloud in clouds]
+        reports = []
+        for cloud, pending in zip(clouds, ending, strict=True):
+            report = self._end_of(pending, mortal=isinstance(cloud, Revivable))
+            reports.append(report)
+            if report.stuck and isinstance(cloud, Revivable):
+                with suppress(HostDiedError):  # it is made when it is needed again
+                    cloud.revive("its model did not come back from an operation")
+        return reports
+
+    def _end_of(self, pending: Pending, *, mortal: bool) -> LiveCloudReport:
         try:
             report = pending.result()
         except HostDiedError as died:

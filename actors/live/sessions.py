@@ -32,7 +32,9 @@ from costeer.machine import (
     Finish,
     Release,
     Send,
+    SetTimer,
     Start,
+    TimerFired,
 )
 
 _ORDER: tuple[type[EdgeOp], ...] = (EdgeDecode, EdgeSteer, EdgeChoose, EdgeDelta, EdgeForward)
@@ -154,10 +156,17 @@ class Sessions:
                 # What a session that failed still waits for would take its slots again.
                 self._ops = [each for each in self._ops if each[1] is not machine]
                 self._hooks.release(command)
+            elif isinstance(command, SetTimer):
+                self._hooks.at(command.at_ns, partial(self._fire, device, machine, command))
             elif isinstance(command, Finish):
                 self._finish(device, command)
             else:
                 raise LocalProtocolError(f"live: a session has no command {command!r}")
+
+    def _fire(self, device: DeviceRun, asker: Endpoint, timer: SetTimer) -> None:
+        if device.machine is asker:
+            fired = TimerFired(timer.timer, timer.session)
+            self.tell(device, fired, self._hooks.now_ns())
 
     # ------------------------------------------------------------------ computing
 

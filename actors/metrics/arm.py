@@ -11,6 +11,7 @@ from actors.metrics.series import Metrics
 from actors.metrics.states import DeviceStates
 from actors.plan import ArmPlan
 from actors.records import CENSORED, ByteMeter, News, RequestRow, TokenRow
+from costeer.patience import STALLED
 from costeer.token_record import STAGES
 from netsim.carriage import UNLIMITED
 
@@ -86,6 +87,8 @@ class ArmMetrics:
         metrics.add("tokens", len(rows), method)
         metrics.add("certified_tokens", sum(record.certified for record in records), method)
         metrics.add("refinement_rounds", sum(record.rounds for record in records), method)
+        metrics.add("fallback_tokens", sum(record.fallback for record in records), method)
+        metrics.add("repeated_frames", sum(record.repeats for record in records), method)
         if self._drafting:
             for name, count in (
                 ("accepted_tokens", sum(record.drafted for record in records)),
@@ -97,7 +100,8 @@ class ArmMetrics:
 
     def _request(self, row: RequestRow) -> None:
         metrics = self._metrics
-        reason = "failed" if row.failed else row.reason
+        stalled = row.reason.startswith(STALLED)
+        reason = STALLED if stalled else "failed" if row.failed else row.reason
         metrics.add("requests", 1, self._method, reason)
         if reason != CENSORED:
             spent_s = np.array([(row.finished_ns - row.arrival_ns) * _NS])

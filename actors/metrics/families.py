@@ -114,10 +114,22 @@ FAMILIES = (
         ("method",),
     ),
     Family(
+        "fallback_tokens",
+        "counter",
+        "Tokens that a device chose alone, after its cloud had not answered.",
+        ("method",),
+    ),
+    Family(
+        "repeated_frames",
+        "counter",
+        "Frames that devices sent again because no answer came; counted with the token after them.",
+        ("method",),
+    ),
+    Family(
         "requests",
         "counter",
-        "Requests that ended: eos, length (a large fleet calls both ended), failed, or censored by"
-        " the end of the run.",
+        "Requests that ended: eos, length (a large fleet calls both ended), stalled (no cloud"
+        " answered, nothing to fall back on), failed, or censored by the end of the run.",
         ("method", "finished_reason"),
     ),
     Family("payload_bytes", "counter", "What codecs made, per direction.", _LINK),

@@ -295,7 +295,7 @@ class ModelEdgeHost(_ModelHost):
             base_V = self._bases.get(op.session, {}).get(op.position)
             return steerer.steer(op, self.delta(op.session, op.position), base_V)
         if isinstance(op, EdgeChoose):
-            return steerer.choose(op.session, op.position, self._newest(op.session)[op.branch])
+            return steerer.choose(op.session, op.position, self._newest(op.session, op.branch))
         self._sequences.release(op.session)
         self._rows.pop(op.session, None)
         self._deltas.pop(op.session, None)
@@ -379,10 +379,11 @@ class ModelEdgeHost(_ModelHost):
     def _complete(self, session: int) -> bool:
         return all(row is not _NO_ROW for row in self._rows.get(session, [_NO_ROW]))
 
-    def _newest(self, session: int) -> list[F32]:
-        if not self._complete(session):
-            raise LocalProtocolError(f"session {session}: a choice before every branch's forward")
-        return self._rows[session]
+    def _newest(self, session: int, branch: int) -> F32:
+        rows = self._rows.get(session)
+        if rows is None or rows[branch] is _NO_ROW:
+            raise LocalProtocolError(f"session {session}: a choice before its branch's forward")
+        return rows[branch]
 
 
 def _kept(rows: dict[int, _Row], span: Span | None, found: list[_Row]) -> dict[int, _Row]:

@@ -45,7 +45,9 @@ from costeer.machine import (
     Op,
     Release,
     Send,
+    SetTimer,
     Start,
+    TimerFired,
 )
 from netsim.heap import EventHeap
 
@@ -87,7 +89,14 @@ class VirtualDriver:
         self._queues = [*cloud_queues, *shard_queues]
         around = Around(self._heap, self._flush, self._send_down)
         self._replicas = [
-            Replica(number, engine_spec(plan, terms), costs, queue, around)
+            Replica(
+                number,
+                engine_spec(plan, terms),
+                costs,
+                queue,
+                around,
+                plan.stalls,
+            )
             for number, queue in enumerate(cloud_queues)
         ]
         self._devices = [
@@ -198,6 +207,15 @@ class VirtualDriver:
             self._plan_request(device, now_ns)
         elif isinstance(command, Release):
             self._queue_of[device].add(command)
+        elif isinstance(command, SetTimer):
+            self._heap.push(
+                command.at_ns,
+                Lane.ANSWER_TIMER,
+                command.session,
+                device.epoch,
+                0,
+                partial(self._edge_timer, device, device.machine, command),
+            )
         else:
             raise LocalProtocolError(f"virtual: a session has no command {command!r}")
 
@@ -237,6 +255,12 @@ class VirtualDriver:
             self._flush()
         self._tell_edge(device, ComputeDone(ticket.op, ticket.value, ticket.duration_ns), now_ns)
 
+    def _edge_timer(
+        self, device: DeviceRun, asker: Endpoint | None, timer: SetTimer, now_ns: int
+    ) -> None:
+        if device.machine is asker:
+            self._tell_edge(device, TimerFired(timer.timer, timer.session), now_ns)
+
     # ------------------------------------------------------------------ the network
 
     def _send_up(self, device: DeviceRun, command: Send, now_ns: int) -> None:
@@ -245,15 +269,7 @@ class VirtualDriver:
         replica = self._replicas[device.replica]
 
         def deliver(arrival_ns: int) -> None:
-            event = FrameArrived(frame, arrival_ns - now_ns)
-            self._heap.push(
-                arrival_ns,
-                Lane.FRAME_UP,
-                device.plan.device,
-                number,
-                0,
-                partial(replica.tell, event),
-            )
+            replica.hear(device.plan.device, number, frame, arrival_ns, arrival_ns - now_ns)
 
         self._network.up(device.access, now_ns, len(frame), deliver)
         self._look_at_network()

@@ -24,4 +24,5 @@ class Lane(IntEnum):
     CHOICE_DONE = EventKind.COMPUTE_DONE + 3
     DRAFT_DONE = EventKind.COMPUTE_DONE + 4
     IDLE_TIMER = EventKind.TIMER
+    ANSWER_TIMER = EventKind.TIMER + 1
     STEP_TIMER = EventKind.BATCH_START

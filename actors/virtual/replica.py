@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from actors.costs import Costs
 from actors.sight import CloudLook, Lookout
+from actors.stalls import Stall
+from actors.virtual.gate import Gate
 from actors.virtual.lanes import Handler, Lane
 from actors.virtual.queues import HostQueue, Ticket
 from costeer.cloud import CloudEngine
@@ -19,6 +21,7 @@ from costeer.machine import (
     Compute,
     ComputeDone,
     Event,
+    FrameArrived,
     Release,
     Send,
     SetTimer,
@@ -48,7 +51,13 @@ class Replica:
     """Carries out what its engine commands."""
 
     def __init__(
-        self, number: int, spec: EngineSpec, costs: Costs, queue: HostQueue, around: Around
+        self,
+        number: int,
+        spec: EngineSpec,
+        costs: Costs,
+        queue: HostQueue,
+        around: Around,
+        stalls: Sequence[Stall] = (),
     ) -> None:
         """Begin with no session.
 
@@ -58,11 +67,13 @@ class Replica:
             costs: what its operations are charged.
             queue: of its host.
             around: the rest of the run.
+            stalls: when replicas do nothing.
         """
         self.number = number
         self._costs = costs
         self._queue = queue
         self._around = around
+        self._gate = Gate(around.heap, [each for each in stalls if each.concerns(number)])
         self._engine = CloudEngine(spec)
         self._lookout = Lookout(self._engine, spec.limits)
         self._steps = 0
@@ -75,6 +86,19 @@ class Replica:
     def look(self, egress_busy_ns: int) -> CloudLook:
         """Return how it stands."""
         return self._lookout.look(egress_busy_ns)
+
+    def hear(
+        self, device: int, number: int, frame: bytes, arrival_ns: int, transit_ns: int
+    ) -> None:
+        """Take a device's frame at an instant to come; during a stall it is held, or lost."""
+        if self._gate.loses(arrival_ns):
+            return
+
+        def take(now_ns: int) -> None:
+            held_ns = now_ns - arrival_ns
+            self.tell(FrameArrived(frame, transit_ns, held_ns=held_ns), now_ns)
+
+        self._gate.push(arrival_ns, Lane.FRAME_UP, device, number, 0, take)
 
     def tell(self, event: Event, now_ns: int) -> None:
         """Feed the engine, and do what it commands."""
@@ -95,7 +119,7 @@ class Replica:
 
     def _set_timer(self, command: SetTimer) -> None:
         step = command.timer is Timer.STEP
-        self._around.heap.push(
+        self._gate.push(
             command.at_ns,
             Lane.STEP_TIMER if step else Lane.IDLE_TIMER,
             self.number if step else command.session,
@@ -108,7 +132,7 @@ class Replica:
         ticket = Ticket(op, self._costs.cloud_ns(op))
         self._queue.add(op, ticket)
         self._steps += 1
-        self._around.heap.push(
+        self._gate.push(
             now_ns + ticket.duration_ns,
             Lane.CLOUD_DONE,
             self.number,

@@ -276,6 +276,32 @@ CLOUD = Board(
             (Query("max(costeer_kv_cache_usage_ratio)", "reserved"),),
         ),
         Panel(
+            "Tokens without the cloud",
+            "Share that devices chose alone, after their cloud had not answered, by method.",
+            "percentunit",
+            (
+                Query(
+                    f"{_rate('costeer_fallback_tokens_total', 'method')}"
+                    f" / {_rate('costeer_tokens_total', 'method')}",
+                    "{{method}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Asked again, given up",
+            "Of the time shown: frames that were sent again, requests that ended because no cloud"
+            " answered.",
+            "none",
+            (
+                Query(f"sum(increase(costeer_repeated_frames_total{RANGE}))", "sent again"),
+                Query(
+                    f'sum(increase(costeer_requests_total{{finished_reason="stalled"}}{RANGE}))'
+                    " or vector(0)",
+                    "given up",
+                ),
+            ),
+        ),
+        Panel(
             "Frames and sessions turned away",
             "Of the time shown: late or repeated frames; sessions that broke a rule, did not fit or"
             " fell silent.",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from actors.costs import Costs
 from actors.plan import ArmPlan, CodecTerms, codec_terms, session_id
+from actors.retry import RetryPolicy
+from actors.stalls import Stall
 from actors.values.port import ArmSpec
 from costeer.cloud import EngineLimits
 from costeer.codec.config import CodecConfig
@@ -18,7 +20,15 @@ from costeer.sampling import Sampling
 from experiments.calibration import PairCalibration
 from experiments.planning.size import runs_in_cells
 from experiments.planning.workload import Workload, plan_cells, plan_workload
-from experiments.scenario import AlignedBytes, ArmConfig, CostFactors, OpenAiModel, Scenario
+from experiments.scenario import (
+    AlignedBytes,
+    ArmConfig,
+    CloudStalls,
+    CostFactors,
+    OpenAiModel,
+    RetryConfig,
+    Scenario,
+)
 from netsim.hardware import CostModel, Roofline, hardware_named, shape_named
 
 _NS = 1e9
@@ -68,6 +78,8 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         speculation=config.speculation,
         gate=config.gate,
         replicas=cloud.replicas,
+        retry=_retry(cloud.retry),
+        stalls=tuple(_stall(each) for each in scenario.events),
     )
     if scenario.values == "models" and isinstance(scenario.models.cloud, OpenAiModel):
         _check_reach(plan, scenario.models.cloud, workload.vocab_size)
@@ -80,6 +92,12 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         raise ConfigError(
             "arms: speculation drafts in the small model's tokens, which models.alignment says are"
             " not the large one's; leave it out, or choose a pair with one vocabulary"
+        )
+    aligned = any(each.own is not None for one in plan.devices for each in one.requests)
+    if aligned and plan.retry is not None and plan.retry.falls_back:
+        raise ConfigError(
+            "cloud.retry.fallback: a small model of another tokenizer cannot go on with a text in"
+            " the large one's tokens; choose fallback: none, or models of one tokenizer"
         )
     lossy = plan.speculation is not None and plan.speculation.theta is not None
     if lossy and scenario.values != "models":
@@ -100,6 +118,24 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
             " leave it out, or choose other values"
         )
     return plan
+
+
+def _retry(config: RetryConfig | None) -> RetryPolicy | None:
+    if config is None:
+        return None
+    return RetryPolicy(
+        timeout_ns=round(config.timeout_s * _NS),
+        tries=config.tries,
+        backoff=config.backoff,
+        jitter=config.jitter,
+        falls_back=config.fallback == "slm_with",
+    )
+
+
+def _stall(event: CloudStalls) -> Stall:
+    until_s = event.at_s + event.for_s
+    loses = event.frames == "lost"
+    return Stall(round(event.at_s * _NS), round(until_s * _NS), loses, event.replica)
 
 
 def _check_reach(plan: ArmPlan, model: OpenAiModel, vocab_size: int) -> None:

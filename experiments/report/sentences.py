@@ -8,7 +8,7 @@ from costeer.token_record import STAGES
 from experiments.results.grid import number, significant
 from experiments.results.labels import Row, arm_labels, whole_arms
 from experiments.results.summary import ALL
-from experiments.results.tables import STAGE_TITLES
+from experiments.results.tables import STAGE_TITLES, alone_note
 
 _NETWORK = ("uplink", "downlink")
 _CLOUD = ("cloud_queue", "cloud_compute", "select_encode")
@@ -121,11 +121,12 @@ def scale_sentence(rows: Sequence[Row]) -> str:
         if (n := sum(row[f"requests_{key}"] for row in arms))
     ]
     requests, tokens = (sum(row[key] for row in arms) for key in ("requests", "tokens"))
-    return (
+    said = (
         f"{_count(len(arms), 'arm')}, {_count(requests, 'request')} and {tokens:,} tokens over "
         f"{_count(len(classes), 'link class', 'link classes')} ({_listed(classes)}); "
         f"{_listed(lost) or 'every request reached its end'}."
     )
+    return f"{said} {alone_note(rows)}".rstrip()
 
 
 def stage_sentence(rows: Sequence[Row]) -> str:

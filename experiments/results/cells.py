@@ -141,6 +141,7 @@ def _row(
         "requests": part.sum("arrived"),
         "requests_failed": part.sum("failed"),
         "requests_censored": part.sum("censored"),
+        "requests_stalled": 0,
         "makespan_s": makespan_s,
         "tokens_per_second": _ratio(tokens, latency.total / _NS),
         "system_tokens_per_second": _ratio(tokens, makespan_s),
@@ -159,10 +160,13 @@ def _row(
         "certified_share": _ratio(part.sum("certified"), tokens),
         "rounds_mean": _ratio(part.sum("rounds"), tokens),
         "refined_share": _ratio(part.sum("refined"), tokens),
-        # The compiled way has no drafts.
+        # The compiled way has no drafts, and no cloud that does not answer.
         "draft_acceptance": None,
         "drafts_refuted_per_token": 0.0 if tokens else None,
         "drafts_unsent_per_token": 0.0 if tokens else None,
+        "fallback_tokens": 0,
+        "fallback_requests": 0,
+        "repeated_frames": 0,
         "quality": {},
         "cost": _cost(arm, part, makespan_s, warmup_s, whole=link_class == ALL),
         "origins": dict(arm.origins),

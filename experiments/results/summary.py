@@ -17,6 +17,9 @@ Rules
 * ``draft_acceptance`` is the share of right ones among the drafts that the cloud was told and a
   choice was compared with; those behind a wrong one were never compared. All that were dropped are
   in ``drafts_refuted_per_token``, those that never went up in ``drafts_unsent_per_token``.
+* ``fallback_tokens`` are those that a device chose without its cloud, after that had not answered;
+  ``fallback_requests`` have at least one. ``requests_stalled``, part of ``requests_failed``, ended
+  because there was nothing to fall back on. ``repeated_frames`` are those of tokens that came.
 * Figures of the cloud are of all replicas together, shares are of all replicas' time;
   ``forward_s_per_token`` is their time in forwards over all tokens that came of them. Where there
   are several, ``replicas`` has a row for each: tokens stand with the replica that they came from,
@@ -34,6 +37,7 @@ import numpy as np
 import pandas as pd
 
 from actors.sink import METER_COLUMNS, SCHEMA_VERSION, STAGE_COLUMNS
+from costeer.patience import STALLED
 from costeer.serving import merged
 from costeer.token_record import STAGES
 from experiments.evaluation.bootstrap import mean_interval
@@ -153,6 +157,7 @@ def _row(
         "requests": len(requests),
         "requests_failed": int(requests["failed"].sum()),
         "requests_censored": int(requests["censored"].sum()),
+        "requests_stalled": int(requests["reason"].astype(str).str.startswith(STALLED).sum()),
         "makespan_s": makespan_s,
         "tokens_per_second": _per_stream(requests, tokens),
         "system_tokens_per_second": n / makespan_s if makespan_s else None,
@@ -170,6 +175,9 @@ def _row(
         "rounds_mean": _mean(tokens["rounds"]),
         "refined_share": _mean(tokens["rounds"] > 0),
         **_drafts(tokens),
+        "fallback_tokens": int(tokens["fallback"].sum()),
+        "fallback_requests": len(tokens[tokens["fallback"] > 0][ID].drop_duplicates()),
+        "repeated_frames": int(tokens["repeats"].sum()),
         "quality": _quality(requests, seed),
         "cost": _cost(arm, link_class, requests, tokens, makespan_s, warmup_s),
         "origins": dict(arm.origins),

@@ -66,7 +66,25 @@ def methods_note(rows: Sequence[Row]) -> str:
             f" {failed} requests failed and are in no figure of time; requests.parquet has each"
             " one's reason."
         )
-    return note
+    return f"{note} {alone_note(rows)}".rstrip()
+
+
+def alone_note(rows: Sequence[Row]) -> str:
+    """Return what devices did whose cloud did not answer; empty where that did not happen."""
+    # Runs of an earlier schema know nothing of it.
+    tokens, requests, stalled = (
+        sum(row.get(key, 0) for row in whole_arms(rows))
+        for key in ("fallback_tokens", "fallback_requests", "requests_stalled")
+    )
+    said = []
+    if tokens:
+        said.append(
+            f"In {requests:,} requests devices chose {tokens:,} tokens alone, on their own small"
+            " model, after their cloud had not answered."
+        )
+    if stalled:
+        said.append(f"{stalled:,} requests failed because the cloud did not answer.")
+    return " ".join(said)
 
 
 def link_columns(rows: Sequence[Row]) -> list[Column]:

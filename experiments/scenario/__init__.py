@@ -1,7 +1,8 @@
 """A scenario: what a person asks for, read from YAML and checked before anything runs."""
 
 from experiments.scenario.arms import ArmConfig, WorkloadConfig
-from experiments.scenario.cloud import CloudConfig, CostFactors, TimingConfig
+from experiments.scenario.cloud import CloudConfig, CostFactors, RetryConfig, TimingConfig
+from experiments.scenario.events import CloudStalls
 from experiments.scenario.fleet import (
     ClosedArrivals,
     DeviceClass,
@@ -22,6 +23,7 @@ __all__ = [
     "ArmConfig",
     "ClosedArrivals",
     "CloudConfig",
+    "CloudStalls",
     "CostFactors",
     "DeviceClass",
     "FleetConfig",
@@ -31,6 +33,7 @@ __all__ = [
     "OpenAiModel",
     "PoissonArrivals",
     "RatesArrivals",
+    "RetryConfig",
     "Scenario",
     "Sticky",
     "TimingConfig",

@@ -11,6 +11,23 @@ from experiments.scenario.section import HardwareName, Section, ShapeName
 from netsim.sharing import Discipline
 
 
+class RetryConfig(Section):
+    """How long devices wait for the cloud's answer, and what they do then."""
+
+    timeout_s: float = Field(default=2.0, gt=0, le=86_400)
+    """How long the first try is waited for, seconds; more than a first token takes, queue and
+    prompt included."""
+    tries: int = Field(default=3, ge=1, le=32)
+    """Times that a frame is sent, the first one included."""
+    backoff: float = Field(default=2.0, ge=1, le=100)
+    """Each further try is waited for so many times as long (no unit)."""
+    jitter: float = Field(default=0.1, ge=0, lt=1)
+    """A wait is longer or shorter by at most this share of it (no unit), each session its own."""
+    fallback: Literal["none", "slm_with"] = "none"
+    """After the last try the request fails (`none`), or the device finishes the answer on its own
+    small model, with the private context (`slm_with`; steered methods)."""
+
+
 class CloudConfig(Section):
     """The large model's side."""
 
@@ -31,6 +48,8 @@ class CloudConfig(Section):
     fails (`reject`)."""
     idle_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
     """Silence after which a session is dropped, seconds."""
+    retry: RetryConfig | None = None
+    """When devices ask again and when they give the cloud up; they wait for ever without it."""
     egress_mbps: float = Field(default=10_000.0, gt=0, le=1e6)
     """Rate of the cloud's way out, shared by all devices, Mbit/s."""
     egress_sharing: Discipline = Discipline.FIFO

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from experiments.scenario.arms import ArmConfig, WorkloadConfig
 from experiments.scenario.cloud import CloudConfig, TimingConfig
+from experiments.scenario.events import Event
 from experiments.scenario.fleet import FleetConfig, RatesArrivals, Sticky, TraceArrivals, Weighted
 from experiments.scenario.models import ModelsConfig
 from experiments.scenario.prices import PricesConfig
@@ -54,6 +55,8 @@ class Scenario(Section):
     """The devices and their users."""
     cloud: CloudConfig = CloudConfig()
     """The large model's side."""
+    events: tuple[Event, ...] = Field(default=(), max_length=1000)
+    """What happens while the run goes on."""
     timing: TimingConfig = TimingConfig()
     """What simulated forwards are charged as."""
     prices: PricesConfig | None = None
@@ -129,6 +132,33 @@ class Scenario(Section):
             raise ValueError(
                 f"fleet.placement.{said}: are for {placed} replicas, cloud.replicas is {replicas};"
                 " make them equal"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stalls_are_survived(self) -> Self:
+        retry = self.cloud.retry
+        if self.way == "fleet" and (self.events or retry is not None):
+            said = "events" if self.events else "cloud.retry"
+            raise ValueError(
+                f"{said}: way: fleet has no cloud that stalls, and no device that asks again;"
+                " choose way: virtual, or leave it out"
+            )
+        for each in self.events:
+            if each.replica is not None and each.replica >= self.cloud.replicas:
+                raise ValueError(
+                    f"events: there is no replica {each.replica}; cloud.replicas is"
+                    f" {self.cloud.replicas}, and they are counted from 0"
+                )
+        if retry is None and any(each.frames == "lost" for each in self.events):
+            raise ValueError(
+                "events: frames that are lost are waited for for ever; say with cloud.retry when"
+                " devices ask again, or write frames: held"
+            )
+        if retry is not None and retry.fallback != "none" and self.values == "profile":
+            raise ValueError(
+                "cloud.retry.fallback: a profile does not hold what small models say alone; choose"
+                " other values, or fallback: none"
             )
         return self
 

@@ -89,5 +89,5 @@ def test_alone_it_is_in_its_own_tokens() -> None:
     host = edge(by_bytes=False)
     host.begin_arm(arm("slm_with"))
     host.execute([EdgeForward(SESSION, (PROMPTS[1],), (0,), prompts=(6,))])
-    (row_W,) = host._newest(SESSION)
+    row_W = host._newest(SESSION, 0)
     assert row_W.shape == (2048,)

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.records import ArmRun
-from actors.sink import RunSink, token_columns
+from actors.sink import SCHEMA_VERSION, RunSink, token_columns
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.methods import method_named
 from costeer.token_record import STAGES
@@ -39,7 +39,12 @@ def test_pieces_are_merged_in_order(tmp_path: Path, arm: ArmRun) -> None:
     assert requests[1]["tokens"] == list(arm.requests[1].tokens)
     assert {row["codec"] for row in requests} == {"top-64"}
     manifest = json.loads((run / "manifest.json").read_text())
-    assert manifest == {"schema_version": 4, "seed": 1, "wall_s": 1.5, "complete": True}
+    assert manifest == {
+        "schema_version": SCHEMA_VERSION,
+        "seed": 1,
+        "wall_s": 1.5,
+        "complete": True,
+    }
     assert json.loads((run / "log.jsonl").read_text()) == {
         "event": "done",
         "tokens": len(arm.tokens),

@@ -8,7 +8,13 @@ from experiments.results import Run, load_parts
 from experiments.results.grid import Column, number, numbers, significant, text_table
 from experiments.results.labels import arm_labels, origins_line, whole_arms
 from experiments.results.samples import pick_samples
-from experiments.results.tables import live_table, methods_table, samples_table, stage_table
+from experiments.results.tables import (
+    alone_note,
+    live_table,
+    methods_table,
+    samples_table,
+    stage_table,
+)
 from tests.experiments.fake_run import METHOD_NAMES, write_demo
 
 
@@ -111,3 +117,13 @@ def test_requests_that_failed_are_told(parts: dict[str, Run]) -> None:
     hurt = [{**row, "requests_failed": 2} for row in rows]
     told = " ".join(methods_table(hurt).split())
     assert f"{2 * len(whole_arms(rows))} requests failed" in told
+
+
+def test_the_note_says_what_devices_did_without_their_cloud(parts: dict[str, Run]) -> None:
+    rows = parts["methods"].arms
+    assert alone_note(rows) == ""
+    whole = whole_arms(rows)
+    whole[0] = {**whole[0], "fallback_tokens": 1200, "fallback_requests": 30}
+    assert alone_note(whole).startswith("In 30 requests devices chose 1,200 tokens alone")
+    whole[1] = {**whole[1], "requests_stalled": 2}
+    assert alone_note(whole).endswith("2 requests failed because the cloud did not answer.")

@@ -9,10 +9,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.retry import RetryPolicy
+from actors.stalls import Stall
 from costeer.codec.config import CodecConfig
 from costeer.errors import ConfigError
 from costeer.methods import METHODS
 from costeer.refinement import RefineConfig
+from experiments.planning import plan_arm, plan_workload
 from experiments.scenario import (
     ArmConfig,
     HfModel,
@@ -225,6 +228,37 @@ WRONG = {
 @pytest.mark.parametrize("override", WRONG)
 def test_a_wrong_value_is_one_line_that_says_where(minimal: Path, override: str) -> None:
     assert WRONG[override] in complaint(minimal, override)
+
+
+STALL = """
+events: [{kind: cloud_stalls, at_s: 2, for_s: 3, frames: lost}]
+cloud: {retry: {timeout_s: 0.5, tries: 2, fallback: slm_with}}
+"""
+
+
+def test_a_stalled_cloud_is_planned_in_nanoseconds(tmp_path: Path) -> None:
+    scenario = load_scenario(str(written(tmp_path, MINIMAL + STALL)))
+    plan = plan_arm(scenario, plan_workload(scenario), scenario.arms[0])
+    assert plan.stalls == (Stall(2 * 10**9, 5 * 10**9, loses=True),)
+    assert plan.retry == RetryPolicy(5 * 10**8, 2, backoff=2.0, jitter=0.1, falls_back=True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("way=fleet", "values=null"), "events: way: fleet has no cloud that stalls"),
+        (("way=fleet", "values=null", "events=[]"), "cloud.retry: way: fleet has no cloud"),
+        (("cloud.retry=null",), "frames that are lost are waited for for ever"),
+        (("values=profile", "profile.path=p"), "a profile does not hold what small models say"),
+        (("cloud.retry.tries=0",), "cloud.retry.tries"),
+        (("events.0.kind=storm",), "events"),
+        (("events.0.replica=1",), "there is no replica 1"),
+    ],
+)
+def test_a_stall_that_cannot_be_run_is_refused_by_name(
+    tmp_path: Path, overrides: tuple[str, ...], said: str
+) -> None:
+    assert said in complaint(written(tmp_path, MINIMAL + STALL), *overrides)
 
 
 def test_the_file_is_named_when_the_mistake_is_in_it(tmp_path: Path) -> None:
