@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from functools import partial
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from actors.host_news import Feed
 from costeer.errors import CosteerError
@@ -16,6 +17,15 @@ from costeer.errors import CosteerError
 
 class HostDiedError(CosteerError):
     """A host's process ended, or could not be reached, while it was needed."""
+
+
+Folder: TypeAlias = Callable[[], str]
+"""Tells where a folder lies on the machine that asks; picklable."""
+
+
+def here(path: str) -> Folder:
+    """Return a folder (or a model hub's name) that is the same on every machine."""
+    return partial(str, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,14 @@ class Port(Protocol):
             args: of its constructor.
             threads: calls that it must be able to carry out at the same time.
             gpus: accelerators that it takes; parts of one are allowed.
+        """
+        ...
+
+    def deliver(self, path: str) -> Folder:
+        """Take a folder of this machine along to wherever hosts live.
+
+        Args:
+            path: the folder; what is in it now counts.
         """
         ...
 
@@ -156,6 +174,10 @@ class LocalPort:
     """None: what would kill a host kills the driver."""
     feed: Feed | None = None
     """None: the run itself tells everything."""
+
+    def deliver(self, path: str) -> Folder:
+        """See ``Port``: the folder itself."""
+        return here(path)
 
     def serve_metrics(self, host: str) -> Sequence[tuple[str, int, str]]:  # noqa: ARG002
         """See ``Port``: there is no node but this one."""

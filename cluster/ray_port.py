@@ -17,7 +17,8 @@ from typing import Any, cast
 import ray
 
 from actors.host_news import Feed
-from actors.port import Recovery
+from actors.port import Folder, Recovery
+from cluster.folders import ship
 from cluster.handle import RayHandle, Seat
 from cluster.node_metrics import NodeExporters
 from cluster.nodes import check_nodes
@@ -89,6 +90,14 @@ class RayPort:
         )
         self._hosts.append(host)
         return host
+
+    def deliver(self, path: str) -> Folder:
+        """Put a folder into the object store; each node that asks for it writes its own copy.
+
+        Raises:
+            ConfigError: a file of it cannot be read.
+        """
+        return ship(path)
 
     @property
     def feed(self) -> Feed | None:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from actors.models.numerics import Numerics
 from actors.models.options import HostOptions
-from actors.port import Handle, LocalPort, Port, Recovery, gather
+from actors.port import Folder, Handle, LocalPort, Port, Recovery, gather, here
 from actors.values.null import NullConfig
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
 from actors.values.rows import Rows
@@ -24,6 +24,9 @@ from costeer.errors import LocalProtocolError
 from experiments.interrupt import deferred_interrupt
 from experiments.pair_limits import vocab_sizes
 from experiments.scenario import AlignedBytes, HfModel, ModelsConfig, Scenario
+
+if TYPE_CHECKING:
+    from actors.values.aligned import AlignmentSpec
 
 _Host = TypeVar("_Host", CloudHost, EdgeHost)
 
@@ -149,7 +152,7 @@ def start_hosts(scenario: Scenario, port: Port, shadow: Shadow | None = None) ->
 
     make_cloud: Callable[[], CloudHost]
     make_edge: Callable[[], EdgeHost]
-    make_cloud, make_edge, names = host_makers(scenario, shadow)
+    make_cloud, make_edge, names = host_makers(scenario, shadow, port.deliver)
     if port.feed is not None:
         from actors.metrics import MeteredHost  # noqa: PLC0415 - only where somebody listens
 
@@ -178,15 +181,24 @@ def _gpus(scenario: Scenario) -> tuple[float, float]:
 
 
 def host_makers(
-    scenario: Scenario, shadow: Shadow | None = None
+    scenario: Scenario, shadow: Shadow | None = None, deliver: Callable[[str], Folder] = here
 ) -> tuple[Callable[[], CloudHost], Callable[[], EdgeHost], tuple[str, str]]:
-    """Return makers of both hosts, picklable without a shadow, and their names."""
+    """Return makers of both hosts, picklable without a shadow, and their names.
+
+    Args:
+        scenario: says what they host.
+        shadow: given to both.
+        deliver: takes a model's folder along to where the hosts will live.
+
+    Raises:
+        ConfigError: a model that is to be delivered is not here.
+    """
     if scenario.values == "models":
         models = scenario.models
-        cloud_size, edge_size = vocab_sizes(models)
+        sizes = vocab_sizes(models)
         return (
-            _cloud_maker(models, cloud_size, shadow),
-            _edge_maker(models, cloud_size, edge_size, shadow),
+            _cloud_maker(models, sizes[0], shadow, deliver),
+            _edge_maker(models, sizes, shadow, deliver),
             (models.cloud.title, models.edge.title),
         )
     if scenario.values == "generated":
@@ -223,14 +235,18 @@ def host_makers(
 
 
 def _cloud_maker(
-    models: ModelsConfig, vocab_size: int, shadow: Shadow | None
+    models: ModelsConfig,
+    vocab_size: int,
+    shadow: Shadow | None,
+    deliver: Callable[[str], Folder],
 ) -> Callable[[], CloudHost]:
     cloud = models.cloud
     if isinstance(cloud, HfModel):
         from actors.values.models import ModelCloudHost  # noqa: PLC0415 - takes seconds
 
         settings = (models.numerics, vocab_size, shadow)
-        return partial(_model_host, ModelCloudHost, cloud.location, cloud.options, *settings)
+        folder = _folder(cloud, deliver)
+        return partial(_model_host, ModelCloudHost, folder, cloud.options, *settings)
     from actors.completions.client import Endpoint  # noqa: PLC0415 - brings requests in
     from actors.completions.host import CompletionsCloudHost  # noqa: PLC0415 - and transformers
 
@@ -248,43 +264,80 @@ def _cloud_maker(
 
 
 def _edge_maker(
-    models: ModelsConfig, cloud_size: int, edge_size: int, shadow: Shadow | None
+    models: ModelsConfig,
+    sizes: tuple[int, int],
+    shadow: Shadow | None,
+    deliver: Callable[[str], Folder],
 ) -> Callable[[], EdgeHost]:
-    from actors.models.tokenizer import eos_ids, token_ids  # noqa: PLC0415 - transformers: seconds
-    from actors.values.aligned import AlignmentSpec  # noqa: PLC0415 - takes seconds
     from actors.values.models import ModelEdgeHost  # noqa: PLC0415 - takes seconds
 
-    alignment = None
-    chosen = models.alignment
+    cloud_size, edge_size = sizes
+    make: Callable[..., EdgeHost] = ModelEdgeHost
     if models.aligned:
-        location = models.tokenizer_location
-        ends = (*eos_ids(location), *token_ids(location, models.end_tokens))
-        alignment = AlignmentSpec(
-            isinstance(chosen, AlignedBytes), location, cloud_size, tuple(sorted(set(ends)))
-        )
-    if alignment is not None and isinstance(chosen, AlignedBytes):
-        alignment = replace(alignment, depth=chosen.depth, width=chosen.width, least=chosen.least)
-    return partial(
-        ModelEdgeHost,
-        models.edge.location,
-        models.numerics,
-        vocab_size=edge_size,
-        options=models.edge.options,
-        shadow=shadow,
-        alignment=alignment,
+        cloud = models.cloud
+        delivered = _folder(cloud, deliver) if isinstance(cloud, HfModel) else None
+        tokenizer = delivered or here(models.tokenizer_location)
+        make = partial(_aligned_host, tokenizer, _alignment(models, cloud_size))
+    settings = (models.numerics, edge_size, shadow)
+    return partial(_model_host, make, _folder(models.edge, deliver), models.edge.options, *settings)
+
+
+def _alignment(models: ModelsConfig, cloud_size: int) -> AlignmentSpec:
+    from actors.models.tokenizer import eos_ids, token_ids  # noqa: PLC0415 - transformers: seconds
+    from actors.values.aligned import AlignmentSpec  # noqa: PLC0415 - takes seconds
+
+    chosen, location = models.alignment, models.tokenizer_location
+    ends = (*eos_ids(location), *token_ids(location, models.end_tokens))
+    spec = AlignmentSpec(
+        isinstance(chosen, AlignedBytes), location, cloud_size, tuple(sorted(set(ends)))
     )
+    if isinstance(chosen, AlignedBytes):
+        spec = replace(spec, depth=chosen.depth, width=chosen.width, least=chosen.least)
+    return spec
+
+
+def _folder(model: HfModel, deliver: Callable[[str], Folder]) -> Folder:
+    """Where a model lies on the machine that hosts it."""
+    if model.delivery == "path":
+        return here(model.location)
+    from actors.models.hub import fetched  # noqa: PLC0415 - transformers takes seconds
+
+    return deliver(fetched(model.location))
 
 
 def _model_host(
     host: Callable[..., _Host],
-    path: str,
+    folder: Folder,
     options: HostOptions,
     numerics: Numerics,
     vocab_size: int,
     shadow: Shadow | None,
 ) -> _Host:
     """Return either side's host of a model."""
-    return host(path, numerics, vocab_size=vocab_size, options=options, shadow=shadow)
+    return host(folder(), numerics, vocab_size=vocab_size, options=options, shadow=shadow)
+
+
+def _aligned_host(
+    tokenizer: Folder,
+    alignment: AlignmentSpec,
+    path: str,
+    numerics: Numerics,
+    *,
+    vocab_size: int,
+    options: HostOptions,
+    shadow: Shadow | None,
+) -> EdgeHost:
+    """Return a device's host that knows the large model's tokenizer."""
+    from actors.values.models import ModelEdgeHost  # noqa: PLC0415 - takes seconds
+
+    return ModelEdgeHost(
+        path,
+        numerics,
+        vocab_size=vocab_size,
+        options=options,
+        shadow=shadow,
+        alignment=replace(alignment, cloud_path=tokenizer()),
+    )
 
 
 def null_config(scenario: Scenario, codec: AnyCodecConfig | None = None) -> NullConfig:

@@ -48,6 +48,21 @@ def check_folder(path: str | Path) -> None:
             )
 
 
+def fetched(path: str) -> str:
+    """Return the folder that holds a model on this machine; a hub's model is fetched first.
+
+    Raises:
+        ConfigError: it is not there, and the hub does not give it.
+    """
+    check_folder(path)
+    if Path(path).is_dir():
+        return path
+    try:
+        return str(huggingface_hub.snapshot_download(path))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise explained(path, "cannot be fetched", error) from error
+
+
 def explained(path: str | Path, what: str, error: BaseException) -> ConfigError:
     """Say in one line why something of a model could not be loaded, and the way out.
 

@@ -39,6 +39,9 @@ class HfModel(Section):
     """In what logits are computed: the `model`'s numerics, or `fp32`."""
     decode: Decode = Decode.EAGER
     """Steps of decoding: `eager`, or `graphs` (recorded as CUDA graphs; on one GPU)."""
+    delivery: Literal["path", "object_store"] = "path"
+    """How it reaches a cluster's nodes: `path` (each reads it itself, from a folder that all share
+    or from the hub), or `object_store` (the driver's copy is sent to those that need it)."""
 
     @property
     def location(self) -> str:
