@@ -11,6 +11,7 @@ waiting; then a token's stages."""
 
 CLASS_FIGURES = (
     "tokens",
+    "delivered",
     "certified",
     "refined",
     "rounds",
@@ -30,12 +31,13 @@ CLASS_FIGURES = (
     "censored",
     *(f"first_{stage}_ns" for stage in STAGES),
 )
-"""Sums of each class: tokens, those certified, those that were asked more for, and how often; bytes
-as in ``actors.records.ByteMeter``; work of the small model that was hidden, all of its forwards,
-and the device's work on logits; requests; and the stages of first tokens."""
+"""Sums of each class: tokens of the requests that count; those delivered in the measured time,
+whatever request they belong to; of the first, those certified, those that were asked more for, and
+how often; bytes as in ``actors.records.ByteMeter``; work of the small model that was hidden, all of
+its forwards, and the device's work on logits; requests; and the stages of first tokens."""
 
 CLASS_EDGES = ("first_arrival_ns", "last_token_ns")
-"""Of each class: the first intended arrival (``NONE_YET`` without one), the last chosen token."""
+"""Of each class: the first intended arrival (``NONE_YET`` without one), the last one delivered."""
 
 CLOUD_FIGURES = (
     "forwards",

@@ -6,6 +6,8 @@ Rules
   depend on how many workers its cells ran on.
 * A request counts if it was intended at or after the warm-up's end and before the cell's; its
   tokens, bytes and stages count with it, as far as they happened before the cell's end.
+* A token is delivered if it was chosen between these two ends, whatever request it belongs to: of
+  a fleet far beyond saturation those that count may all still wait while others are served.
 * Whatever had come and had not ended by then is censored. Backlog is what of it waited: for the
   device in front of it, or for the cloud's memory.
 * Digests are sums, modulo 2**64, of a hash of each record, so no order is told from another. The

@@ -35,10 +35,11 @@ _STAGE = HISTOGRAMS.index(STAGES[0])
 _STAGES = len(STAGES)
 _OVERHEAD = _STAGES - 1
 
-_TOKENS, _CERTIFIED, _REFINED, _ROUNDS, _MOVED, _BUSY = (
+_TOKENS, _DELIVERED, _CERTIFIED, _REFINED, _ROUNDS, _MOVED, _BUSY = (
     CLASS_FIGURES.index(name)
     for name in (
         "tokens",
+        "delivered",
         "certified",
         "refined",
         "rounds",
@@ -170,9 +171,12 @@ def tell_token(
         lead_ns = now_ns - position * fleet.reading_ns
         wide[device, col.READ] = max(wide[device, col.READ], lead_ns)
     wide[device, col.SINCE] = now_ns
+    kind, by_class = int(books.narrow[device, col.KIND]), books.by_class
+    if fleet.ends[0] <= now_ns <= fleet.ends[1]:
+        by_class[kind, _DELIVERED] += 1
+        by_class[kind, col.LAST_TOKEN] = max(by_class[kind, col.LAST_TOKEN], now_ns)
+        books.series[bin_of(books.engine, books.series, now_ns), _BIN_TOKENS] += 1
     if counts(fleet.ends, books.wide[device, col.ARRIVAL], now_ns):
-        kind = int(books.narrow[device, col.KIND])
-        by_class = books.by_class
         by_class[kind, _TOKENS] += 1
         by_class[kind, _CERTIFIED] += fleet.outcome[outcome, col.CERTIFIED]
         by_class[kind, _BUSY] += busy_ns
@@ -188,8 +192,6 @@ def tell_token(
         for stage in range(_STAGES):
             if engine[STAGE + stage]:
                 count(books.histograms, kind, _STAGE + stage, engine[STAGE + stage])
-        by_class[kind, col.LAST_TOKEN] = max(by_class[kind, col.LAST_TOKEN], now_ns)
-        books.series[bin_of(books.engine, books.series, now_ns), _BIN_TOKENS] += 1
         hash_token(fleet, books, device, position, outcome, now_ns, latency_ns, busy_ns, rounds)
     engine[TOKENS_TOLD] += 1
     if fleet.every and device % fleet.every == 0:

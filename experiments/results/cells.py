@@ -110,7 +110,7 @@ def summarise_cells(
 
 def _rows(arm: FleetArm, warmup_s: float) -> Iterator[dict[str, Any]]:
     whole = _Part(arm.result, range(len(arm.kinds)))
-    makespan_s = _makespan_s(arm.result)
+    makespan_s = _makespan_s(arm.result, warmup_s)
     # The cloud's figures begin with the run, warm or not.
     cloud_s = arm.result.end_ns / _NS if warmup_s else makespan_s
     yield {**_row(arm, whole, makespan_s, warmup_s, link_class=ALL), **_cloud(arm, cloud_s)}
@@ -120,15 +120,16 @@ def _rows(arm: FleetArm, warmup_s: float) -> Iterator[dict[str, Any]]:
 
 
 def _class_rows(arm: FleetArm, warmup_s: float) -> Iterator[dict[str, Any]]:
+    makespan_s = _makespan_s(arm.result, warmup_s)
     for at, (link, hardware) in enumerate(arm.kinds):
-        row = _row(arm, _Part(arm.result, [at]), _makespan_s(arm.result), warmup_s, link_class=link)
+        row = _row(arm, _Part(arm.result, [at]), makespan_s, warmup_s, link_class=link)
         yield {"device_class": hardware, **row}
 
 
 def _row(
     arm: FleetArm, part: _Part, makespan_s: float | None, warmup_s: float, *, link_class: str
 ) -> dict[str, Any]:
-    tokens = part.sum("tokens")
+    tokens, delivered = part.sum("tokens"), part.sum("delivered")
     latency, itl, ttft = (part.histogram(name) for name in ("latency", "itl", "ttft"))
     stages = {stage: part.histogram(stage).total for stage in STAGES}
     later = {stage: stages[stage] - part.sum(f"first_{stage}_ns") for stage in STAGES}
@@ -138,13 +139,14 @@ def _row(
         "link_class": link_class,
         "complete": arm.complete,
         "tokens": tokens,
+        "delivered_tokens": delivered,
         "requests": part.sum("arrived"),
         "requests_failed": part.sum("failed"),
         "requests_censored": part.sum("censored"),
         "requests_stalled": 0,
         "makespan_s": makespan_s,
         "tokens_per_second": _ratio(tokens, latency.total / _NS),
-        "system_tokens_per_second": _ratio(tokens, makespan_s),
+        "system_tokens_per_second": _ratio(delivered, makespan_s),
         "latency_s": _spread(latency),
         "ttft_s": _spread(ttft),
         "itl_s": _spread(itl),
@@ -195,6 +197,7 @@ def _cost(
         arm.facts,
         Usage(
             tokens=part.sum("tokens"),
+            delivered=part.sum("delivered"),
             requests=part.sum("arrived"),
             wire_bytes_down=part.sum("wire_bytes_down"),
             wire_bytes_up=part.sum("wire_bytes_up"),
@@ -233,8 +236,11 @@ def _cloud(arm: FleetArm, cloud_s: float | None) -> dict[str, Any]:
     }
 
 
-def _makespan_s(result: CellResult) -> float | None:
+def _makespan_s(result: CellResult, warmup_s: float) -> float | None:
     first_ns = int(result.first_arrival_ns_C.min(initial=NONE_YET))
+    if warmup_s:
+        # Whoever came before is still being served.
+        first_ns = round(warmup_s * _NS)
     last_ns = int(result.last_token_ns_C.max(initial=0))
     return (last_ns - first_ns) / _NS if first_ns < last_ns else None
 

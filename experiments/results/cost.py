@@ -66,17 +66,19 @@ class Usage:
     """What one row of the summary used.
 
     Args:
-        tokens: generated.
+        tokens: of the requests that count.
+        delivered: within the makespan, of whatever requests.
         requests: asked.
         wire_bytes_down: on the wire, all requests.
         wire_bytes_up: likewise.
-        makespan_s: first arrival to last token of the arm.
+        makespan_s: of the arm: end of the warm-up, or first arrival, to last token.
         gpu_busy_s: of the arm; None for a row of one link class.
         edge_work_ns: by device class: decoding, steering and forwards of the small model.
         edge_rounds: by device class: MORE rounds.
     """
 
     tokens: int
+    delivered: int
     requests: int
     wire_bytes_down: int
     wire_bytes_up: int
@@ -88,22 +90,22 @@ class Usage:
 
 def cost_of(facts: CostFacts, usage: Usage) -> dict[str, Any]:
     """Return the ``cost`` of a summary row; None stands for what is not known."""
-    tokens = usage.tokens or None
+    tokens, delivered = usage.tokens or None, usage.delivered or None
     whole = usage.gpu_busy_s is not None and facts.gpus > 0
     busy_s = usage.gpu_busy_s if whole else None
     paid_s = usage.makespan_s * facts.gpus if whole and usage.makespan_s is not None else None
     per_s = None if facts.gpu_usd_per_hour is None else facts.gpu_usd_per_hour / _HOUR_S
     egress_gb = usage.wire_bytes_down / _GB if facts.gpus else 0.0
     money = {
-        "gpu_paid": _per_million(_product(paid_s, per_s), tokens),
-        "gpu_busy": _per_million(_product(busy_s, per_s), tokens),
+        "gpu_paid": _per_million(_product(paid_s, per_s), delivered),
+        "gpu_busy": _per_million(_product(busy_s, per_s), delivered),
         "egress": _per_million(_product(egress_gb, facts.egress_usd_per_gb), tokens),
     }
     known = money["gpu_paid"], money["egress"]
     total = None if None in known else sum(part for part in known if part is not None)
     return {
-        "gpu_busy_s_per_token": _over(busy_s, tokens),
-        "gpu_paid_s_per_token": _over(paid_s, tokens),
+        "gpu_busy_s_per_token": _over(busy_s, delivered),
+        "gpu_paid_s_per_token": _over(paid_s, delivered),
         "usd_per_million_tokens": {**money, "total": total},
         "egress_gb_per_million_tokens": _per_million(egress_gb, tokens),
         "mb_per_response": {

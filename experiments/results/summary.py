@@ -8,9 +8,9 @@ Rules
   token. How many were left out stands in ``requests_failed`` and ``requests_censored``.
 * Percentiles interpolate linearly between the two nearest values.
 * ``tokens_per_second`` is per stream: all tokens over the sum of the times in which their requests
-  were being served (intended arrival to last token). ``system_tokens_per_second`` is all tokens
-  over the arm's makespan (first intended arrival to last token of the arm), also in the row of one
-  link class, so that classes add up.
+  were being served (intended arrival to last token). ``system_tokens_per_second`` is
+  ``delivered_tokens`` over the arm's makespan (first intended arrival to last token of the arm),
+  also in the row of one link class, so that classes add up.
 * Bytes per token are the totals of the requests (OPEN, MORE and CLOSE included) over their tokens.
 * ``breakdown_s`` is the mean over all tokens and sums to ``latency_s.mean``; ``itl_breakdown_s``
   is the mean over tokens after the first and sums to ``itl_s.mean``.
@@ -25,7 +25,10 @@ Rules
   are several, ``replicas`` has a row for each: tokens stand with the replica that they came from,
   requests with the one that served them last.
 * Warm-up: requests whose intended arrival lies within ``warmup_s`` of the arm's beginning are cut
-  off with all their tokens.
+  off with all their tokens. What the system delivers is another question: ``delivered_tokens`` are
+  all that came after the warm-up, whatever request they belong to, and the makespan then begins
+  with its end. (Beyond saturation those that asked after it may all still wait.) GPU-seconds and
+  their price are over these.
 """
 
 from __future__ import annotations
@@ -89,20 +92,27 @@ def summarise(
     felt = per_request(frames, reading_speed_tokens_per_s=reading_speed_tokens_per_s)
     rows, replicas = [], list[dict[str, Any]]()
     for arm in arms:
-        requests = felt[felt["arm"] == arm.index]
-        tokens = frames.tokens[frames.tokens["arm"] == arm.index]
-        requests, tokens = _after_warmup(requests, tokens, warmup_s)
-        makespan_s = _makespan_s(requests, tokens)
-        classed = tokens.merge(requests[[*ID, "link_class", "device_class"]], on=ID, how="left")
+        asked = felt[felt["arm"] == arm.index]
+        said = frames.tokens[frames.tokens["arm"] == arm.index]
+        said = said.merge(asked[[*ID, "link_class", "device_class"]], on=ID, how="left")
+        requests, classed = _after_warmup(asked, said, warmup_s)
+        delivered = said[said["chosen_at_ns"] >= round(warmup_s * _NS)]
+        makespan_s = _makespan_s(requests, delivered, warmup_s)
         common: dict[str, Any] = {"makespan_s": makespan_s, "warmup_s": warmup_s, "seed": seed}
-        whole = _row(arm, ALL, requests=requests, tokens=classed, **common)
+        whole = _row(
+            arm, ALL, requests=requests, tokens=classed, delivered=len(delivered), **common
+        )
         # The cloud's figures begin with the run, warm or not.
         cloud_s = arm.end_ns / _NS if warmup_s else makespan_s
-        rows.append(whole | cloud_figures(arm, arm.replicas, cloud_s, len(tokens)))
+        rows.append(whole | cloud_figures(arm, arm.replicas, cloud_s, len(classed)))
         replicas += replica_rows(arm, requests, classed, cloud_s)
-        for name in sorted(requests["link_class"].unique()):
-            part, said = (frame[frame["link_class"] == name] for frame in (requests, classed))
-            rows.append(_row(arm, name, requests=part, tokens=said, **common))
+        for name in sorted(asked["link_class"].unique()):
+            part, theirs, count = (
+                frame[frame["link_class"] == name] for frame in (requests, classed, delivered)
+            )
+            rows.append(
+                _row(arm, name, requests=part, tokens=theirs, delivered=len(count), **common)
+            )
     return {
         "schema_version": SCHEMA_VERSION,
         "reading_speed_tokens_per_s": reading_speed_tokens_per_s,
@@ -130,10 +140,13 @@ def _after_warmup(
     return kept, tokens.merge(kept[ID], on=ID, how="inner")
 
 
-def _makespan_s(requests: pd.DataFrame, tokens: pd.DataFrame) -> float | None:
-    if not len(requests) or not len(tokens):
+def _makespan_s(requests: pd.DataFrame, delivered: pd.DataFrame, warmup_s: float) -> float | None:
+    if not len(delivered):
         return None
-    return float(tokens["chosen_at_ns"].max() - requests["arrival_ns"].min()) / _NS
+    # After a warm-up, whoever came before is still being served.
+    first_ns = round(warmup_s * _NS) if warmup_s else requests["arrival_ns"].min()
+    spent_ns = float(delivered["chosen_at_ns"].max() - first_ns)
+    return spent_ns / _NS if spent_ns > 0 else None
 
 
 def _row(
@@ -142,6 +155,7 @@ def _row(
     *,
     requests: pd.DataFrame,
     tokens: pd.DataFrame,
+    delivered: int,
     makespan_s: float | None,
     warmup_s: float,
     seed: int,
@@ -154,13 +168,14 @@ def _row(
         "link_class": link_class,
         "complete": arm.complete,
         "tokens": n,
+        "delivered_tokens": delivered,
         "requests": len(requests),
         "requests_failed": int(requests["failed"].sum()),
         "requests_censored": int(requests["censored"].sum()),
         "requests_stalled": int(requests["reason"].astype(str).str.startswith(STALLED).sum()),
         "makespan_s": makespan_s,
         "tokens_per_second": _per_stream(requests, tokens),
-        "system_tokens_per_second": n / makespan_s if makespan_s else None,
+        "system_tokens_per_second": delivered / makespan_s if makespan_s else None,
         "latency_s": spread(tokens["latency_ns"]),
         "ttft_s": spread(requests["ttft_ns"]),
         "itl_s": spread(later["latency_ns"]),
@@ -179,7 +194,7 @@ def _row(
         "fallback_requests": len(tokens[tokens["fallback"] > 0][ID].drop_duplicates()),
         "repeated_frames": int(tokens["repeats"].sum()),
         "quality": _quality(requests, seed),
-        "cost": _cost(arm, link_class, requests, tokens, makespan_s, warmup_s),
+        "cost": _cost(arm, link_class, requests, tokens, delivered, makespan_s, warmup_s),
         "origins": dict(arm.origins),
         "output_digest": arm.output_digest,
         "digest": arm.digest,
@@ -244,6 +259,7 @@ def _cost(
     link_class: str,
     requests: pd.DataFrame,
     tokens: pd.DataFrame,
+    delivered: int,
     makespan_s: float | None,
     warmup_s: float,
 ) -> dict[str, Any] | None:
@@ -257,6 +273,7 @@ def _cost(
         gpu_s *= makespan_s / (arm.end_ns / _NS)
     usage = Usage(
         tokens=len(tokens),
+        delivered=delivered,
         requests=len(requests),
         wire_bytes_down=int(requests["wire_bytes_down"].sum()),
         wire_bytes_up=int(requests["wire_bytes_up"].sum()),

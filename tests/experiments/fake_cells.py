@@ -38,6 +38,7 @@ class _Class:
     def token(self, row: TokenRow) -> None:
         record, figures = row.record, self.figures
         figures["tokens"] += 1
+        figures["delivered"] += 1
         figures["certified"] += record.certified
         figures["refined"] += record.rounds > 0
         figures["rounds"] += record.rounds

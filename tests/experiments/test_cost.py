@@ -140,6 +140,7 @@ def test_costs_by_hand() -> None:
     )
     usage = Usage(
         tokens=1_000,
+        delivered=1_000,
         requests=10,
         wire_bytes_down=4_000_000_000,
         wire_bytes_up=1_000_000,
@@ -156,7 +157,7 @@ def test_costs_by_hand() -> None:
     )
     assert cost["mb_per_response"] == pytest.approx({"down": 400.0, "up": 0.1})
     assert cost["device_j_per_token"] == pytest.approx(5.0 * 10.0 / 1_000)
-    assert cost_of(facts, Usage(0, 0, 0, 0))["device_j_per_token"] is None
+    assert cost_of(facts, Usage(0, 0, 0, 0, 0))["device_j_per_token"] is None
 
 
 def costs_with(**changes: Any) -> tuple[Costs, str]:

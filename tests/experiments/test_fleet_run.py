@@ -30,8 +30,11 @@ from experiments.fleet.bottleneck import (
     gain_columns,
     share_columns,
 )
+from experiments.fleet.limits import load_of
+from experiments.fleet.overload import Overload
 from experiments.fleet.run import run_fleet
-from experiments.fleet.task import CellOutcome, CellTask, run_task
+from experiments.fleet.task import CellOutcome, CellTask, arm_of_cells, run_task
+from experiments.planning import plan_costs
 from experiments.planning.members import as_it_is
 from experiments.progress import LineProgress, NoProgress
 from experiments.report import write_report
@@ -272,6 +275,32 @@ def test_a_load_that_is_never_served_is_stopped_and_its_backlog_told(
     assert row["overloaded_replicas"] == 1
     assert row["backlog"] + row["requests"] > 0
     assert row["requests_censored"] > 0.5 * row["requests"]
+
+
+@pytest.mark.parametrize("way", ["fleet", "virtual"])
+def test_beyond_saturation_tokens_come_at_the_rate_that_the_gpu_can_bear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Users who asked after the warm-up wait for ever; the others are served all the same."""
+    monkeypatch.setattr(Overload, "look", lambda *_: None)
+    rate = {"kind": "rates", "steps": [{"from_s": 0, "per_hour": 36_000}]}
+    given = fleet(
+        40, 1, fleet={"arrivals": rate}, cloud={"max_batch": 2, "kv_tokens": 400},
+        workload={"duration_s": 3.0, "warmup_s": 1.0, "max_new_tokens": 12},
+        generated={"prompt_tokens": 1, "context_tokens": 0}, arms=[{"method": "llm_without"}],
+    )  # fmt: skip
+    _, plan, terms = arm_of_cells(given, 0)
+    load = load_of(given, plan, plan_costs(given, terms))
+    assert load is not None
+    assert load.offered_per_s > 4 * load.served_per_s
+    of = given.model_copy(update={"way": way})
+    summary = run_scenario(of, tmp_path / "run", "none", NoProgress()).summary
+    (row,) = whole(summary)
+    bound = load.served_per_s * 12
+    # Those under way at either end of the measured time blur it.
+    assert row["system_tokens_per_second"] == pytest.approx(bound, rel=0.05)
+    # Of those that count it would have been far less.
+    assert row["tokens"] < 0.5 * row["delivered_tokens"]
 
 
 def test_progress_and_the_log_tell_how_far_it_is(tmp_path: Path) -> None:

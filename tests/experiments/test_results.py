@@ -135,6 +135,14 @@ def test_warmup_cuts_early_requests_with_their_tokens(arm: ArmRun) -> None:
     assert summary["warmup_s"] == warmup_s
     assert summary["arms"][0]["requests"] == len(kept) == 5
     assert summary["arms"][0]["tokens"] == sum(row.device in kept for row in arm.tokens)
+    delivered_ns = [row.chosen_at_ns for row in arm.tokens if row.chosen_at_ns >= arrivals[4]]
+    assert summary["arms"][0]["delivered_tokens"] == len(delivered_ns)
+    makespan_s = (max(delivered_ns) - arrivals[4]) / 1e9
+    assert summary["arms"][0]["makespan_s"] == pytest.approx(makespan_s)
+    rate = summary["arms"][0]["system_tokens_per_second"]
+    assert rate == pytest.approx(len(delivered_ns) / makespan_s)
+    by_link = [row["system_tokens_per_second"] for row in summary["arms"][1:]]
+    assert sum(by_link) == pytest.approx(rate)
 
 
 def test_an_arm_without_rows_has_no_numbers() -> None:
