@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from actors.calibrate import CloudPoints, Grid, measure_cloud, sample_payload, settled_ns
-from actors.live.cloud import STOP_S, LiveCloud, LiveCloudReport
+from actors.live.cloud import STOP_S, LiveCloud
+from actors.live.cloud_books import CloudNews
 from actors.live.frames import DownFrame, LineId, UpFrame
-from actors.sight import CloudLook
 from actors.stalls import Stall
 from actors.values.port import ArmSpec, CloudHost
 from costeer.cloud import EngineSpec
@@ -71,15 +71,15 @@ class CloudActor:
         """Wait a moment for frames for a shard."""
         return self._serving().pull(line)
 
-    def live_look(self) -> CloudLook:
-        """Return how the engine stands."""
-        return self._serving().look()
+    def live_news(self, batches: int = 0, lateness: int = 0) -> CloudNews:
+        """Return what was done so far; lists without the items that are known already."""
+        return self._serving().news(batches, lateness)
 
-    def live_end(self, limit_s: float = STOP_S) -> LiveCloudReport:
+    def live_end(self, batches: int = 0, lateness: int = 0, limit_s: float = STOP_S) -> CloudNews:
         """Stop serving and say what was done; a model at an operation is waited for so long."""
         live = self._serving()
         self._live, self._ended = None, live
-        return live.stop(limit_s)
+        return live.stop(batches, lateness, limit_s)
 
     def _serving(self) -> LiveCloud:
         if self._live is None:

@@ -52,6 +52,10 @@ class Pending(Protocol):
         """Wait for it; raise what it raised."""
         ...
 
+    def done(self) -> bool:
+        """Whether that would take no time."""
+        ...
+
 
 class Handle(Protocol):
     """A host that lives somewhere."""
@@ -140,6 +144,9 @@ class _Done:
     def __init__(self, value: object, failure: Exception | None = None) -> None:
         self._value = value
         self._failure = failure
+
+    def done(self) -> bool:
+        return True
 
     def result(self) -> object:
         if self._failure is not None:

@@ -262,6 +262,9 @@ class _Recalled:
         self._pending = pending
         self._steps = steps
 
+    def done(self) -> bool:
+        return self._pending is None or self._pending.done()
+
     def result(self) -> object:
         computed = self._pending.result() if self._pending is not None else []
         if not isinstance(computed, list):

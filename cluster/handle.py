@@ -68,6 +68,9 @@ class _Call:
     def sequence(self) -> int:
         return self._stamp.sequence
 
+    def done(self) -> bool:
+        return self.settled or bool(ray.wait([self._ref], timeout=0)[0])
+
     def result(self) -> object:
         self.settle()
         if self.failure is not None:

@@ -129,9 +129,14 @@ def _seat(
     make: Callable[..., object], args: tuple[object, ...], threads: int, gpus: float, epoch: int
 ) -> RayHandle:
     """Place a host; one that is made again is waited for, so that its time is known."""
-    # Ray's overloads do not know the options of an actor's decorator.
+    # Ray's overloads do not know the options of an actor's decorator. Without task events: a live
+    # run makes hundreds of calls a second, and Ray's head would keep a record of each.
     decorate = cast("Any", ray.remote)(
-        num_cpus=1, num_gpus=gpus, max_concurrency=threads, scheduling_strategy="SPREAD"
+        num_cpus=1,
+        num_gpus=gpus,
+        max_concurrency=threads,
+        scheduling_strategy="SPREAD",
+        enable_task_events=False,
     )
     seat = RayHandle(decorate(Seat).remote(make, args), epoch)
     if epoch:

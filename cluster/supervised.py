@@ -116,7 +116,7 @@ class SupervisedHandle:
         """Book what the host has been told."""
         if method == "execute":
             self._ledger.carried_out(operations(args[0]))
-        elif isinstance(args[0], ArmSpec):
+        elif method == "begin_arm" and isinstance(args[0], ArmSpec):
             self._ledger.begin_arm(args[0])
 
 
@@ -124,7 +124,7 @@ def _itself(seat: Life) -> Life:
     return seat
 
 
-_MENDED = ("begin_arm", "execute")
+_MENDED = ("begin_arm", "execute", "take_witnessed")
 
 
 class _Mended:
@@ -143,6 +143,9 @@ class _Mended:
         self._pending = pending
         self._method = method
         self._args = args
+
+    def done(self) -> bool:
+        return self._pending.done()
 
     def result(self) -> object:
         try:

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from heapq import heappop, heappush
 from threading import Condition, Thread
 
 from actors.device import CloudEgress
+from actors.live.cloud_books import CloudNews
 from actors.live.frames import DownFrame, LineId, UpFrame
-from actors.sight import CloudLook, Lookout
+from actors.sight import Lookout
 from actors.stalls import Stall, Stalls
 from actors.values.port import CloudHost
-from costeer.cloud import CloudEngine, EngineCounters, EngineSpec
+from costeer.cloud import CloudEngine, EngineSpec
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     CloudForward,
@@ -38,25 +39,6 @@ from costeer.machine import (
 _POLL_S = 0.5
 STOP_S = 30.0
 """How long a model may be at its last operation after everything else has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiveCloudReport:
-    """What a live cloud did.
-
-    Args:
-        engine: what the engine counted.
-        egress_busy_ns: how long the egress was sending.
-        lateness_ns: how late each frame left, against its instant.
-        messages: that shards pushed, and that they pulled with frames in them.
-        stuck: whether its model was still at an operation that was waited for in vain.
-    """
-
-    engine: EngineCounters = field(default_factory=EngineCounters)
-    egress_busy_ns: int = 0
-    lateness_ns: list[int] = field(default_factory=list)
-    messages: int = 0
-    stuck: bool = False
 
 
 class LiveCloud:
@@ -138,14 +120,31 @@ class LiveCloud:
                 until_ns = min(waiting[0][0], deadline_ns) if waiting else deadline_ns
                 self._changed.wait((until_ns - now_ns) / 1e9)
 
-    def look(self) -> CloudLook:
-        """Return how the engine stands."""
-        return self._lookout.look(self._egress.busy_ns)
-
-    def stop(self, limit_s: float = STOP_S) -> LiveCloudReport:
-        """End the engine's thread and say what it did.
+    def news(self, batches: int = 0, lateness: int = 0) -> CloudNews:
+        """Return what was done so far.
 
         Args:
+            batches: forwards that whoever asks knows of already.
+            lateness: frames whose lateness is known to them.
+        """
+        counters = self._engine.counters
+        with self._changed:
+            late_ns = self._lateness_ns[lateness:]
+        return CloudNews(
+            self._lookout.look(self._egress.busy_ns),
+            replace(counters, batches=counters.batches[batches:]),
+            self._egress.busy_ns,
+            late_ns,
+            self._messages,
+            self.stuck,
+        )
+
+    def stop(self, batches: int = 0, lateness: int = 0, limit_s: float = STOP_S) -> CloudNews:
+        """End the engine's thread and return what was done, see ``news``.
+
+        Args:
+            batches: see there.
+            lateness: see there.
             limit_s: how long a model is waited for that is at an operation.
         """
         with self._changed:
@@ -153,13 +152,7 @@ class LiveCloud:
             self._changed.notify_all()
         self._thread.join(limit_s)
         self._raise_failure()
-        return LiveCloudReport(
-            self._engine.counters,
-            self._egress.busy_ns,
-            self._lateness_ns,
-            self._messages,
-            self.stuck,
-        )
+        return self.news(batches, lateness)
 
     @property
     def stuck(self) -> bool:

@@ -15,11 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from actors.live.wall import Wall
 from actors.plan import ArmPlan, CodecTerms, engine_spec
 from actors.port import Handle, HostDiedError, Pending, Revivable
 from actors.progress import Resumption, progress_of
 from actors.records import ArmRun
 
+_ANSWER_S = 5.0
+"""How long a cloud is waited for that may have died."""
 _FRUITLESS = 5
 """Deaths in a row without a token between them after which a run is given up."""
 
@@ -51,7 +54,8 @@ class Crew:
         clouds: Sequence[Handle],
         shards: Sequence[Handle],
         rows: ArmRun,
-        clock_ns: Callable[[], int],
+        wall: Wall,
+        born: Callable[[int], None],
     ) -> None:
         """Take hosts that are ready for the arm.
 
@@ -61,14 +65,16 @@ class Crew:
             clouds: the cloud actors, one for each replica; empty for methods without one.
             shards: the edge actors.
             rows: what has been said so far; whoever takes the news adds to it.
-            clock_ns: a monotone clock.
+            wall: the clock.
+            born: told which replica has begun a life.
         """
         self._plan = plan
         self._terms = terms
         self._shards = shards
         self._rows = rows
-        self._clock_ns = clock_ns
-        self._zero_ns = clock_ns()
+        self._wall = wall
+        self._born = born
+        self._zero_ns = wall.now_ns()
         self._epoch = 0
         self._begun = 0
         self._fruitless = 0
@@ -83,7 +89,7 @@ class Crew:
             max((row.chosen_at_ns for row in self._rows.tokens), default=0),
             max((row.finished_ns for row in self._rows.requests), default=0),
         )
-        self._zero_ns = self._clock_ns() - last_ns
+        self._zero_ns = self._wall.now_ns() - last_ns
         self._epoch = int(last_ns > 0)
         for replica in range(len(self.clouds)):
             self._serve(replica)
@@ -94,10 +100,6 @@ class Crew:
     def ask(self, method: str) -> dict[int, Pending]:
         """Begin a call of every shard that has begun."""
         return {index: self._shards[index].submit(method) for index in range(self._begun)}
-
-    def look(self) -> list[Pending]:
-        """Begin to ask every replica that has begun how it stands."""
-        return [cloud.submit("live_look") for cloud in self.serving]
 
     def may_be_mended(self, shard: int) -> bool:
         """Whether a shard that died can be made again."""
@@ -114,7 +116,7 @@ class Crew:
         self._count(died)
         for replica, cloud in enumerate(self.clouds):
             unreached = replica in deaths.clouds
-            if not unreached and _answers(cloud):
+            if not unreached and self._answers(cloud):
                 continue
             if not isinstance(cloud, Revivable):
                 raise died
@@ -142,9 +144,10 @@ class Crew:
 
     def _serve(self, replica: int) -> None:
         plan = self._plan
-        spec, now_ns = engine_spec(plan, self._terms), self._clock_ns() - self._zero_ns
+        spec, now_ns = engine_spec(plan, self._terms), self._wall.now_ns() - self._zero_ns
         stalls = [each for each in plan.stalls if each.concerns(replica)]
         self.clouds[replica].call("live_begin", spec, plan.egress_bps, stalls, now_ns)
+        self._born(replica)
         if len(self.serving) == replica:
             self.serving.append(self.clouds[replica])
 
@@ -154,15 +157,18 @@ class Crew:
         if goes_on:
             rows = self._rows
             progress = progress_of(mine.devices, rows.tokens, rows.requests)
-            now_ns = self._clock_ns() - self._zero_ns
+            now_ns = self._wall.now_ns() - self._zero_ns
             resumption.append(Resumption(self._epoch, now_ns, progress))
         clouds = tuple(self.clouds)
         self._shards[index].call("live_begin", mine, self._terms, index, clouds, *resumption)
 
-
-def _answers(cloud: Handle) -> bool:
-    try:
-        cloud.call("live_look")
-    except HostDiedError:
-        return False
-    return True
+    def _answers(self, cloud: Handle) -> bool:
+        """Whether a cloud is alive; one that stalls is."""
+        pending = cloud.submit("live_news", 0, 0)
+        if not self._wall.wait_for(pending, _ANSWER_S):
+            return True
+        try:
+            pending.result()
+        except HostDiedError:
+            return False
+        return True

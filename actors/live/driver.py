@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from actors.live.cloud import LiveCloudReport
+from actors.live.cloud import STOP_S
+from actors.live.cloud_books import CloudBooks, CloudNews
 from actors.live.crew import Crew, Deaths
 from actors.live.sessions import ShardNews
+from actors.live.wall import POLL_S, Wall
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle, HostDiedError, Pending, Revivable, never
 from actors.records import ArmRun, Recorder, ReplicaRun
-from actors.sight import CloudLook, Sight, together
+from actors.sight import Sight, together
 
-POLL_S = 0.2
+_GRACE_S = 10.0
+"""Beyond what a cloud itself waits for its model."""
 
 
 def run_live(
@@ -43,14 +46,15 @@ def run_live(
         Exception: what a host raised; the rows so far are handed on, and all threads end, before.
     """
     recorder.restore()
-    books = _Books(recorder)
-    crew = Crew(plan, terms, clouds, shards, recorder.run, clock_ns)
+    books = _Books(recorder, len(clouds))
+    wall = Wall(clock_ns, wait_s)
+    crew = Crew(plan, terms, clouds, shards, recorder.run, wall, books.begin_life)
     try:
         crew.begin()
         while not (recorder.all_finished or stopped() or books.failure):
-            looking = crew.look() if recorder.watched else []
+            books.ask(crew.serving)
             deaths = books.take(crew.ask("live_poll"), crew)
-            books.show(looking)
+            books.show()
             if deaths and not (recorder.all_finished or books.failure):
                 crew.mend(deaths)
             if not (recorder.all_finished or books.failure):
@@ -62,27 +66,28 @@ def run_live(
     complete = recorder.all_finished and books.failure is None
     # Shards first: what they still send needs a cloud.
     books.take(crew.ask("live_end"), crew)
-    if recorder.watched and crew.serving:
-        books.show(crew.look())
-    reports = books.end_clouds(crew.serving)
+    books.end_clouds(crew.serving, wall)
     run = books.close(complete=complete and books.failure is None)
     if books.failure is not None:
         raise books.failure
-    run.replicas = [ReplicaRun(each.engine, each.egress_busy_ns) for each in reports]
-    run.messages = sum(each.messages for each in reports)
-    run.lateness_ns = [*books.lateness_ns, *(late for one in reports for late in one.lateness_ns)]
+    run.replicas = [ReplicaRun(each.engine, each.egress_busy_ns) for each in books.clouds]
+    run.messages = sum(each.messages for each in books.clouds)
+    run.lateness_ns = [
+        *books.lateness_ns,
+        *(late for one in books.clouds for late in one.lateness_ns),
+    ]
     return run
 
 
 class _Books:
     """Takes what the hosts report, and the first failure of one beside what the others report."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, replicas: int) -> None:
         self._recorder = recorder
         self._end_ns = 0
         self._shown_lateness = 0
-        self._looks: list[CloudLook] = []
         recorder.attend(self._sight)
+        self.clouds = [CloudBooks() for _ in range(replicas)]
         self.lateness_ns: list[int] = []
         self.failure: BaseException | None = None
 
@@ -115,49 +120,53 @@ class _Books:
         self._end_ns = max(self._end_ns, news.now_ns)
         self.failure = self.failure or news.failure
 
-    def show(self, looking: Sequence[Pending]) -> None:
+    def begin_life(self, replica: int) -> None:
+        """A replica was made, for the first time or anew."""
+        self.clouds[replica].begin_life()
+
+    def ask(self, clouds: Sequence[Handle]) -> None:
+        """Ask the replicas that have begun what they did; none is waited for."""
+        for book, cloud in zip(self.clouds, clouds, strict=False):
+            book.ask(cloud)
+
+    def show(self) -> None:
         """Show whoever watches what came, and how the replicas stand."""
-        for each in looking:
-            # One that died meanwhile shows nothing; whoever mends it hears of it elsewhere.
-            with suppress(HostDiedError):
-                found = each.result()
-                self._looks += [found] if isinstance(found, CloudLook) else []
         self._recorder.show()
 
     def _sight(self) -> Sight:
         lateness_ns = tuple(self.lateness_ns[self._shown_lateness :])
         self._shown_lateness += len(lateness_ns)
-        # A look is shown once: its batches are those since the look before.
-        looks, self._looks = self._looks, []
-        return Sight(self._end_ns, together(looks), lateness_ns)
+        looks = [each.look() for each in self.clouds]
+        return Sight(self._end_ns, together([each for each in looks if each]), lateness_ns)
 
-    def end_clouds(self, clouds: Sequence[Handle]) -> list[LiveCloudReport]:
+    def end_clouds(self, clouds: Sequence[Handle], wall: Wall) -> None:
         """End the replicas and take what they say; nothing of those that failed.
 
         One that can be made again may have died after all was said, which is no failure then; one
-        whose model is stuck is made again, for the arms to come.
+        that does not answer, or whose model is stuck, is made again, for the arms to come.
         """
-        ending = [cloud.submit("live_end") for cloud in clouds]
-        reports = []
-        for cloud, pending in zip(clouds, ending, strict=True):
-            report = self._end_of(pending, mortal=isinstance(cloud, Revivable))
-            reports.append(report)
-            if report.stuck and isinstance(cloud, Revivable):
-                with suppress(HostDiedError):  # it is made when it is needed again
-                    cloud.revive("its model did not come back from an operation")
-        return reports
+        ending = []
+        for book, cloud in zip(self.clouds, clouds, strict=False):
+            book.take()
+            ending.append((book, cloud, cloud.submit("live_end", *book.known)))
+        for book, cloud, pending in ending:
+            self._end(book, cloud, pending, wall)
 
-    def _end_of(self, pending: Pending, *, mortal: bool) -> LiveCloudReport:
+    def _end(self, book: CloudBooks, cloud: Handle, pending: Pending, wall: Wall) -> None:
+        stuck = not wall.wait_for(pending, STOP_S + _GRACE_S)
         try:
-            report = pending.result()
+            if not stuck:
+                news = pending.result()
+                book.book(news)
+                stuck = isinstance(news, CloudNews) and news.stuck
         except HostDiedError as died:
-            if not mortal:
+            if not isinstance(cloud, Revivable):
                 self.failure = self.failure or died
-            return LiveCloudReport()
         except Exception as failure:  # noqa: BLE001 - the driver raises it
             self.failure = self.failure or failure
-            return LiveCloudReport()
-        return report if isinstance(report, LiveCloudReport) else LiveCloudReport()
+        if stuck and isinstance(cloud, Revivable):
+            with suppress(HostDiedError):  # it is made when it is needed again
+                cloud.revive("it did not come back from an operation")
 
     def close(self, *, complete: bool) -> ArmRun:
         """Close the recorder; the end of an arm that was stopped is when its shards said so."""

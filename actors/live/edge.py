@@ -28,6 +28,9 @@ from actors.progress import Resumption
 from actors.values.port import EdgeHost
 from costeer.machine import FrameArrived, Release, Send
 
+_JOIN_S = 10.0
+"""How long a cloud that does not answer is waited for when all else has ended."""
+
 
 class LiveShard:
     """Runs some of an arm's devices until all their requests have ended."""
@@ -111,7 +114,7 @@ class LiveShard:
         self._wake_lines()
         self._thread.join()
         for line in self._lines:
-            line.join()
+            line.join(_JOIN_S)
         self._sessions.censor()
         return self.poll()
 

@@ -83,10 +83,10 @@ class CloudLine:
             self._closed = True
             self._changed.notify_all()
 
-    def join(self) -> None:
-        """Wait for the threads' ends."""
+    def join(self, limit_s: float) -> None:
+        """Wait for the threads' ends; those of a cloud that does not answer are left behind."""
         for thread in self._threads:
-            thread.join()
+            thread.join(limit_s)
 
     # ------------------------------------------------------------------ threads
 

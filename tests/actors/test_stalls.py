@@ -324,7 +324,7 @@ class Impatient(LocalHandle):
     def call(self, method: str, *args: object) -> object:
         if method == "live_end":
             assert isinstance(self.host, CloudActor)
-            return self.host.live_end(limit_s=0.0)
+            return self.host.live_end(0, 0, limit_s=0.0)
         return super().call(method, *args)
 
 

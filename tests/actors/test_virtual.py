@@ -439,6 +439,9 @@ class Answer:
     def __init__(self, value: object) -> None:
         self._value = value
 
+    def done(self) -> bool:
+        return True
+
     def result(self) -> object:
         return self._value
 

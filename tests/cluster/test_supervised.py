@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from actors.cloud import CloudActor
 from actors.edge import EdgeActor
 from actors.models.numerics import Numerics
-from actors.plan import ArmPlan, Request
-from actors.port import HostDiedError, LocalHandle, Pending, Recovery
+from actors.plan import ArmPlan, Request, session_id
+from actors.port import HostDiedError, LocalHandle, Pending, Recovery, gather
 from actors.values.models import ModelCloudHost, ModelEdgeHost
 from actors.values.rows import RowCloudHost, RowEdgeHost
+from actors.values.witness import Witnessed
 from cluster.supervised import SupervisedHandle
 from costeer.speculation import SpeculationConfig
 from experiments.results import digest
@@ -65,6 +66,9 @@ class Mortal(LocalHandle):
 class _Dead:
     def __init__(self, method: str) -> None:
         self._method = method
+
+    def done(self) -> bool:
+        return True
 
     def result(self) -> object:
         raise HostDiedError(f"died during {self._method}")
@@ -119,6 +123,31 @@ def test_deaths_change_nothing_of_what_is_drafted(
     hosts = generated_hosts(2)
     dying = mortal_hosts(hosts, lambda host, call: "after" if (host + call) % every == 0 else "")
     assert digest(run_virtual(plan, dying)) == digest(run_virtual(plan, hosts))
+
+
+@given(
+    plan=plans(["costeer"]),
+    speculation=st.none() | st.just(SpeculationConfig(drafts=2)),
+    every=st.integers(2, 5),
+    when=st.sampled_from(["before", "after"]),
+)
+@settings(max_examples=15)
+def test_what_people_look_at_outlives_the_hosts_that_kept_it(
+    plan: ArmPlan, speculation: SpeculationConfig | None, every: int, when: str
+) -> None:
+    watched = frozenset(session_id(each.device, 0) for each in plan.devices[:2])
+    plan = replace(plan, arm=replace(plan.arm, witnessed=watched), speculation=speculation)
+
+    def kept(hosts: Hosts) -> list[Witnessed]:
+        run_virtual(plan, hosts)
+        found: Any = gather([shard.submit("take_witnessed") for shard in hosts[1]])
+        return sorted((step for steps in found for step in steps), key=lambda step: (
+            step.session, step.position
+        ))  # fmt: skip
+
+    hosts = generated_hosts(2)
+    dying = mortal_hosts(hosts, lambda host, call: when if (host + call) % every == 0 else "")
+    assert kept(dying) == kept(hosts)
 
 
 @pytest.mark.parametrize(("method", "drafts"), [("costeer", 0), ("costeer", 3), ("llm_with", 0)])
