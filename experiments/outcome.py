@@ -76,7 +76,7 @@ def _refine(plan: ArmPlan) -> str:
 def arm_title(keys: Mapping[str, str]) -> str:
     """Return what an arm is called while it runs."""
     return " ".join(
-        part for part in (keys["method"], keys["speculation"], keys["codec"], keys["way"]) if part
+        keys[name] for name in ("method", "speculation", "gate", "codec", "way") if keys.get(name)
     )
 
 

@@ -28,6 +28,9 @@ def register(add: AddCommand) -> None:
     _register_speculation(
         kinds.add_parser("speculation", help="what drafts are worth, on which link")
     )
+    _register_gate(
+        kinds.add_parser("gate", help="what steering that pauses saves, and costs in the text")
+    )
     paper.register(kinds.add_parser)
 
 
@@ -86,6 +89,24 @@ def _register_speculation(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(execute=_evaluate_speculation)
 
 
+def _register_gate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--limit", metavar="N", type=count, default=24, help="held-out prompts (default: 24)"
+    )
+    parser.add_argument(
+        "--max-new-tokens", metavar="N", type=count, default=64, help="of each text (default: 64)"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("runs/gate"),
+        help="where table and data go (default: runs/gate)",
+    )
+    add_json(parser)
+    parser.set_defaults(execute=_evaluate_gate)
+
+
 def _evaluate_pair(arguments: argparse.Namespace) -> int:
     """Decode, score and print."""
     from experiments.scenario.models import SHIPPED_MODELS
@@ -128,6 +149,20 @@ def _evaluate_speculation(arguments: argparse.Namespace) -> int:
     from experiments.speculation.study import study
 
     found = study(arguments.acceptance)
+    folder = write_study(found, arguments.out)
+    print(json.dumps(asdict(found), indent=2) if arguments.json else table(found))
+    if not arguments.json:
+        print(f"\n{folder}")
+    return 0
+
+
+def _evaluate_gate(arguments: argparse.Namespace) -> int:
+    """Run CoSteer beside steering that pauses, read the texts back, write and print."""
+    from experiments.pausing.shown import table, write_study
+    from experiments.pausing.study import study
+    from experiments.progress import progress_for
+
+    found = study(arguments.limit, arguments.max_new_tokens, progress_for())
     folder = write_study(found, arguments.out)
     print(json.dumps(asdict(found), indent=2) if arguments.json else table(found))
     if not arguments.json:

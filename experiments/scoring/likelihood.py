@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -97,6 +98,23 @@ class PairReader:
             same_T = full_TV.argmax(-1) == arm_TV.argmax(-1)
             found[arm] = Distance(float(kl_T.double().mean()), float(same_T.double().mean()))
         return found
+
+    def pauses(self, text: Text, reference: float, steered_T: npt.NDArray[np.bool_]) -> Distance:
+        """Return how far a text that was steered in part is from full CoSteer.
+
+        Args:
+            text: as it was chosen; the prefixes are its own.
+            reference: c.
+            steered_T: which of its tokens were steered; the others are the cloud's own.
+        """
+        base_TV = self._log_probs(self._cloud, text.public, text.chosen)
+        personal_TV = self._log_probs(self._edge, text.personal, text.chosen)
+        delta_TV = personal_TV - self._log_probs(self._edge, text.public, text.chosen)
+        full_TV = torch.log_softmax(base_TV + reference * delta_TV, dim=-1)
+        kl_T = (full_TV.exp() * (full_TV - base_TV)).sum(-1).double()
+        kl_T[torch.from_numpy(steered_T)] = 0.0
+        same_T = full_TV.argmax(-1) == torch.tensor(text.chosen)
+        return Distance(float(kl_T.mean()), float(same_T.double().mean()))
 
     @torch.inference_mode()
     def _log_probs(

@@ -1,0 +1,1 @@
+"""What pausing or relaxing steering saves, and what it costs in the text."""
