@@ -23,9 +23,10 @@ class CloudLook:
         kv_capacity: tokens that can be reserved.
         batches: rows of each forward since the look before.
         egress_busy_ns: how long the egress was sending, from the arm's start.
-        dropped_frames: see ``EngineCounters``; these three from the arm's start as well.
+        dropped_frames: see ``EngineCounters``; these from the arm's start as well.
         refused_sessions: likewise.
         timed_out_sessions: likewise.
+        preempted_sessions: likewise.
     """
 
     running: int
@@ -37,6 +38,7 @@ class CloudLook:
     dropped_frames: int
     refused_sessions: int
     timed_out_sessions: int
+    preempted_sessions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +92,5 @@ class Lookout:
             dropped_frames=counters.dropped_frames,
             refused_sessions=counters.refused_sessions,
             timed_out_sessions=counters.timed_out_sessions,
+            preempted_sessions=counters.preempted_sessions,
         )

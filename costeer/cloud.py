@@ -27,6 +27,8 @@ running    forward done, prompt not at its end     ready, at the front
 running    select done, streamed, not at its end   ready
 running    select done, steered                    away
 running    select done, the gate chose or saw       ready
+any        no memory for what all hold             evicted, waiting
+evicted    TOKEN or MORE that is next              waiting
 running    CLOSE, newer epoch, rule broken         closing
 closing    forward or select done                  released
 away       TOKEN of this position                  ready
@@ -37,6 +39,7 @@ refining   DRAFT with something new                ready
 running    select done, drafting                   ready | refining | away
 refining   picked by a step                        running
 away       silent too long                         released
+evicted    silent too long                         released
 any other  CLOSE, newer epoch, rule broken         released
 =========  ======================================  ==========================
 """
@@ -64,6 +67,7 @@ from costeer.machine import (
     Timer,
     TimerFired,
 )
+from costeer.memory import Memory
 from costeer.messages import (
     Frame,
     FrameKind,
@@ -76,7 +80,7 @@ from costeer.messages import (
     filled,
 )
 from costeer.opening import check_open, new_session
-from costeer.serving import EngineCounters, EngineLimits, EngineSpec, Memory, Session, State
+from costeer.serving import EngineCounters, EngineLimits, EngineSpec, Session, State
 from costeer.steps import Steps
 from costeer.verification import payload_bytes, take_draft, take_refine
 
@@ -104,12 +108,12 @@ class CloudEngine:
     @property
     def open_sessions(self) -> int:
         """Sessions that hold or wait for memory."""
-        return self._memory.admitted + len(self._memory.waiting)
+        return self._memory.admitted + self._memory.waiting_sessions
 
     @property
     def waiting_sessions(self) -> int:
         """Sessions that wait for memory."""
-        return len(self._memory.waiting)
+        return self._memory.waiting_sessions
 
     @property
     def reserved_tokens(self) -> int:
@@ -198,7 +202,7 @@ class CloudEngine:
                 FrameKind.ERROR, frame.session, frame.epoch, 0, 0, encode_error(str(error))
             )
             return [*commands, Send(frame.session, encode_frame(refusal))]
-        session = new_session(frame, body, self._spec, event, now_ns)
+        session = new_session(frame, body, self._spec, self._memory, event, now_ns)
         self._sessions[frame.session] = session
         self._memory.waiting.append(session)
         self._admit()
@@ -228,14 +232,18 @@ class CloudEngine:
             raise RemoteProtocolError(f"{frame.kind.name} frame came up")
         rounds = session.round + (frame.kind is FrameKind.MORE)
         fresh = (frame.position, frame.round) == (session.position, rounds)
-        if session.state is not State.AWAY or not fresh:
+        if session.state not in {State.AWAY, State.EVICTED} or not fresh:
             return self._ignore()
         if frame.kind is FrameKind.MORE:
             if not session.ladder.has(frame.round):
                 raise RemoteProtocolError(f"MORE: round {frame.round} is beyond the ladder")
             session.round = frame.round
             self._begin(session, event.transit_ns, now_ns - event.held_ns)
-            self._steps.refine(session)
+            if session.state is State.EVICTED:
+                self._wait_again(session)
+                self._admit()
+            else:
+                self._steps.refine(session)
             return []
         token = decode_token(frame.body)
         if token >= self._spec.vocab_size:
@@ -270,12 +278,37 @@ class CloudEngine:
 
     def _on_step(self) -> list[Command]:
         self._armed = False
+        evicted = self._make_room()
         rows = self._steps.begin_forward(self._spec.limits)
         if not rows:
-            return self._select([])
+            return evicted + self._select([])
         self.counters.batches.append(len(rows))
         self._step = CloudForward(rows)
-        return [Compute(self._step)]
+        return [*evicted, Compute(self._step)]
+
+    def _make_room(self) -> list[Command]:
+        """Evict sessions while more memory is held than there is."""
+        if not self._spec.limits.preempts:
+            return []
+        evicted = self._memory.evict()
+        for session in evicted:
+            self.counters.preempted_sessions += 1
+            self.counters.recomputed_tokens += session.cached
+            asked = session.state is not State.AWAY
+            self._steps.forget(session)
+            session.state = State.EVICTED
+            session.cached = session.running_to = 0
+            if asked:
+                self._wait_again(session)
+        if evicted:
+            self._admit()
+        self._note_peak()
+        return [Release(session.session, over=False) for session in evicted]
+
+    def _wait_again(self, session: Session) -> None:
+        """Have an evicted session wait for memory."""
+        session.state = State.WAITING
+        self._memory.evicted.append(session)
 
     def _on_forward(self, event: ComputeDone) -> list[Command]:
         self.counters.forward_ns += event.duration_ns
@@ -339,7 +372,12 @@ class CloudEngine:
         session.position += 1
         session.round = 0
         session.tokens.append(token)
-        self._steps.make_ready(session)
+        self._memory.grow(session)
+        if session.state is State.EVICTED:
+            self._wait_again(session)
+            self._admit()
+        else:
+            self._steps.make_ready(session)
 
     def _begin(self, session: Session, uplink_ns: int, now_ns: int) -> None:
         session.uplink_ns = uplink_ns
@@ -347,8 +385,13 @@ class CloudEngine:
         session.compute_ns = 0
 
     def _admit(self) -> None:
-        for session in self._memory.admit():
+        admitted = self._memory.admit()
+        for session in admitted:
             self._steps.make_ready(session)
+        if admitted:
+            self._note_peak()
+
+    def _note_peak(self) -> None:
         counters = self.counters
         counters.peak_kv_tokens = max(counters.peak_kv_tokens, self._memory.reserved_tokens)
 
@@ -358,7 +401,8 @@ class CloudEngine:
             return []  # over, or a timer that an earlier epoch had set
         timeout_ns = self._spec.limits.idle_timeout_ns
         # A device that waits for the cloud has no reason to speak.
-        silent_ns = now_ns - session.seen_ns if session.state is State.AWAY else 0
+        silent = session.state in {State.AWAY, State.EVICTED}
+        silent_ns = now_ns - session.seen_ns if silent else 0
         if silent_ns < timeout_ns:
             session.idle_at_ns = now_ns + timeout_ns - silent_ns
             return [SetTimer(session.idle_at_ns, Timer.IDLE, session_id)]
@@ -379,11 +423,13 @@ class CloudEngine:
         return self._free(session)
 
     def _free(self, session: Session) -> list[Command]:
-        if session.state is State.WAITING:
+        if session.state in {State.WAITING, State.EVICTED}:
+            known = session not in self._memory.waiting
+            if session.state is State.WAITING:
+                self._memory.forget(session)
             session.state = State.RELEASED
-            self._memory.waiting.remove(session)
             self._admit()
-            return []
+            return [Release(session.session)] if known else []
         self._steps.forget(session)
         session.state = State.RELEASED
         self._memory.free(session)

@@ -235,9 +235,15 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A session is over: its slots are free. Takes no time; done in order with operations."""
+    """A session's slots are free. Takes no time; done in order with operations.
+
+    Args:
+        session: id.
+        over: whether the session is; else it lost its cache alone, and is run from its beginning.
+    """
 
     session: int
+    over: bool = True
 
 
 EdgeOp = EdgeForward | EdgeDelta | EdgeDecode | EdgeSteer | EdgeChoose

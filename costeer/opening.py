@@ -12,7 +12,8 @@ from costeer.speculation import Ledger
 
 if TYPE_CHECKING:
     from costeer.machine import FrameArrived
-    from costeer.serving import EngineSpec, Memory
+    from costeer.memory import Memory
+    from costeer.serving import EngineSpec
 
 
 def check_open(body: Open, spec: EngineSpec, memory: Memory) -> None:
@@ -40,8 +41,19 @@ def check_open(body: Open, spec: EngineSpec, memory: Memory) -> None:
         )
     if body.role is Role.GATED and spec.gate is None:
         raise RemoteProtocolError("OPEN: steering that pauses is not served here")
-    if not memory.has_room(needs_tokens):
+    if limits.preempts and body.role is Role.DRAFTS:
+        raise RemoteProtocolError(
+            "drafts ask for memory that is kept, and this cloud preempts; do not draft"
+        )
+    if not memory.has_room(_needs(body, memory)):
         raise RemoteProtocolError(no_room(limits.max_waiting))
+
+
+def _needs(body: Open, memory: Memory) -> int:
+    prompt = len(body.prompt)
+    # A gate has to see the doubt of every token, so those chosen before are run one by one.
+    chosen = 0 if body.role is Role.GATED else len(body.chosen)
+    return memory.needs(prompt + chosen, prompt, body.max_new_tokens)
 
 
 def no_room(max_waiting: int) -> str:
@@ -50,10 +62,9 @@ def no_room(max_waiting: int) -> str:
 
 
 def new_session(
-    frame: Frame, body: Open, spec: EngineSpec, event: FrameArrived, now_ns: int
+    frame: Frame, body: Open, spec: EngineSpec, memory: Memory, event: FrameArrived, now_ns: int
 ) -> Session:
     """Return the session that a checked OPEN asks for, waiting for memory."""
-    # A gate has to see the doubt of every token, so those chosen before are run one by one.
     gate = Gate(spec.gate) if body.role is Role.GATED and spec.gate is not None else None
     chosen = body.chosen if gate is None else ()
     return Session(
@@ -61,7 +72,7 @@ def new_session(
         epoch=frame.epoch,
         role=body.role,
         max_new_tokens=body.max_new_tokens,
-        needs_tokens=len(body.prompt) + body.max_new_tokens,
+        needs_tokens=_needs(body, memory),
         prompt_tokens=len(body.prompt),
         tokens=[*body.prompt, *chosen],
         position=len(chosen),

@@ -74,3 +74,22 @@ def admit(needed_N: Sequence[int], free_tokens: int, free_rows: int) -> int:
         free_tokens -= needed
         count += 1
     return count
+
+
+def evict(held_N: Sequence[int], short_tokens: int) -> int:
+    """Return how many admitted sessions, from the one admitted last, have to give up their memory.
+
+    As serving engines preempt (vLLM): whoever was admitted last goes first, so those before it come
+    to their end, and what it had computed is computed again when there is room.
+
+    Args:
+        held_N: KV tokens that each admitted session holds, the one admitted last first.
+        short_tokens: by how much what is held exceeds the memory.
+    """
+    count = 0
+    for held in held_N:
+        if short_tokens <= 0:
+            break
+        short_tokens -= held
+        count += 1
+    return count

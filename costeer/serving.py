@@ -1,18 +1,12 @@
-"""What the cloud engine keeps of its sessions, and the memory that they share.
-
-Memory is KV tokens. A session reserves prompt + max new tokens when it is admitted, so that an
-admitted session can always run to its end; what does not fit waits, first come, first served.
-"""
+"""What the cloud engine keeps of its sessions; the memory that they share is ``memory``'s."""
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from costeer.errors import ConfigError
-from costeer.schedule import admit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +30,8 @@ class EngineLimits:
         max_sessions: open sessions, those that wait for memory not included.
         max_waiting: sessions that may wait for memory.
         idle_timeout_ns: silence after which a session that is away is dropped.
+        preempts: whether sessions hold memory for their present text alone and are evicted where
+            that does not suffice; else each reserves what it can ever need.
 
     Raises:
         ConfigError: a figure with which nothing could be served.
@@ -48,10 +44,13 @@ class EngineLimits:
     max_sessions: int
     max_waiting: int
     idle_timeout_ns: int
+    preempts: bool = False
 
     def __post_init__(self) -> None:
         """Check the bounds."""
         for item in fields(self):
+            if item.name == "preempts":
+                continue
             least = 0 if item.name == "max_waiting" else 1
             value = getattr(self, item.name)
             if value < least:
@@ -96,6 +95,8 @@ class EngineCounters:
         select_ns: how long selecting, encoding and choosing took, likewise.
         peak_kv_tokens: the most KV tokens that were reserved at once.
         waited_sessions: sessions that were not admitted at once, for want of memory.
+        preempted_sessions: how often a session was evicted, for want of memory.
+        recomputed_tokens: tokens that had been run and lost their place in memory by that.
         drafts: tokens that were drafts when they came.
         refuted_drafts: those of them that another token replaced.
         wasted_tokens: those of these that had been run already.
@@ -109,6 +110,8 @@ class EngineCounters:
     select_ns: int = 0
     peak_kv_tokens: int = 0
     waited_sessions: int = 0
+    preempted_sessions: int = 0
+    recomputed_tokens: int = 0
     drafts: int = 0
     refuted_drafts: int = 0
     wasted_tokens: int = 0
@@ -130,6 +133,7 @@ class State(Enum):
     READY = "ready"
     RUNNING = "running"
     AWAY = "away"
+    EVICTED = "evicted"
     REFINING = "refining"
     CLOSING = "closing"
     RELEASED = "released"
@@ -144,7 +148,7 @@ class Session:
         epoch: of its OPEN.
         role: logits, a stream, or logits for drafts.
         max_new_tokens: its limit.
-        needs_tokens: KV tokens that it reserves.
+        needs_tokens: KV tokens that it reserves, or would.
         prompt_tokens: of its prompt, chosen tokens not included.
         tokens: its text: the prompt, the tokens chosen, and drafts behind them.
         position: of the next token to be chosen.
@@ -213,45 +217,3 @@ class Session:
         self.cached = min(self.cached, agreed)
         self.running_to = min(self.running_to, agreed)
         return agreed - self.prompt_tokens
-
-
-class Memory:
-    """Reserved KV tokens and the sessions that wait for some."""
-
-    __slots__ = ("_free_tokens", "_limits", "admitted", "waiting")
-
-    def __init__(self, limits: EngineLimits) -> None:
-        """Make an empty memory."""
-        self._limits = limits
-        self._free_tokens = limits.kv_tokens
-        self.admitted = 0
-        self.waiting: deque[Session] = deque()
-
-    @property
-    def reserved_tokens(self) -> int:
-        """KV tokens reserved by admitted sessions."""
-        return self._limits.kv_tokens - self._free_tokens
-
-    def has_room(self, needs_tokens: int) -> bool:
-        """Whether one more session may come: it fits at once, or may wait."""
-        rows = self._limits.max_sessions - self.admitted
-        at_once = not self.waiting and admit([needs_tokens], self._free_tokens, rows) == 1
-        return at_once or len(self.waiting) < self._limits.max_waiting
-
-    def admit(self) -> list[Session]:
-        """Reserve for those of the waiting, from the front, that now fit; return them."""
-        waiting = self.waiting
-        count = admit(
-            [session.needs_tokens for session in waiting],
-            self._free_tokens,
-            self._limits.max_sessions - self.admitted,
-        )
-        admitted = [waiting.popleft() for _ in range(count)]
-        self._free_tokens -= sum(session.needs_tokens for session in admitted)
-        self.admitted += count
-        return admitted
-
-    def free(self, session: Session) -> None:
-        """Take back what an admitted session reserved."""
-        self._free_tokens += session.needs_tokens
-        self.admitted -= 1

@@ -6,8 +6,10 @@ from actors.fleet import columns as col
 from actors.fleet.devices import be_refused
 from actors.fleet.layout import (
     ADMITTED,
+    ASKED,
     CLOUD,
     COUNTS,
+    EVICTED,
     FREE_TOKENS,
     HEADS,
     PEAKS,
@@ -16,9 +18,10 @@ from actors.fleet.layout import (
     Column,
     Fleet,
 )
+from actors.fleet.line import join, leave
 from actors.fleet.names import CLOUD_FIGURES, CLOUD_PEAKS
 from actors.fleet.queues import append, get_ready, take_first
-from actors.fleet.sessions import template_of
+from actors.fleet.sessions import template_of, text_of
 from costeer.schedule import admit
 
 _WAITED, _REFUSED = (
@@ -31,37 +34,52 @@ _PEAK_KV, _PEAK_WAITING, _PEAK_RUNNING = (
 
 def let_open(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
     """Let a session in, have it wait for memory, or refuse it."""
-    engine, template = books.engine, template_of(fleet, books, device)
-    books.narrow[device, col.PENDING] = fleet.template[template, col.PROMPT]
+    engine = books.engine
+    books.narrow[device, col.PENDING] = text_of(fleet, books, device)
     waiting = engine[COUNTS + WAITING]
-    needs = fleet.template[template, col.NEEDS : col.NEEDS + 1]
-    fits = admit(needs, engine[FREE_TOKENS], fleet.max_sessions - engine[ADMITTED])
-    if waiting or fits == 0:
+    if waiting or engine[COUNTS + EVICTED] or fits(fleet, books, device) == 0:
         if waiting >= fleet.max_waiting:
             books.engine[_REFUSED] += 1
             be_refused(fleet, books, device, now_ns)
             return
         books.engine[_WAITED] += 1
-    append(books.engine, books.narrow, WAITING, device)
+    wait(fleet, books, device, WAITING)
+
+
+def wait(fleet: Fleet, books: Books, device: int, queue: int) -> None:
+    """Have a session wait for memory, behind those that were evicted or behind all."""
+    engine = books.engine
+    append(engine, books.narrow, queue, device)
     let_in(fleet, books)
-    raise_peak(engine, _PEAK_WAITING, engine[COUNTS + WAITING])
+    raise_peak(engine, _PEAK_WAITING, engine[COUNTS + WAITING] + engine[COUNTS + EVICTED])
+
+
+def fits(fleet: Fleet, books: Books, device: int) -> int:
+    """Whether there is memory for a session; what it needs is laid down."""
+    engine, template = books.engine, template_of(fleet, books, device)
+    engine[ASKED] = fleet.template[template, col.NEEDS]
+    if fleet.preempts:
+        engine[ASKED] = text_of(fleet, books, device)
+    free_rows = fleet.max_sessions - engine[ADMITTED]
+    return admit(engine[ASKED : ASKED + 1], engine[FREE_TOKENS], free_rows)
 
 
 def let_in(fleet: Fleet, books: Books) -> None:
     """Reserve memory for those that wait, from the front, while it suffices."""
     engine = books.engine
-    while engine[COUNTS + WAITING]:
-        device = engine[HEADS + WAITING]
-        template = template_of(fleet, books, device)
-        needs = fleet.template[template, col.NEEDS : col.NEEDS + 1]
-        if admit(needs, engine[FREE_TOKENS], fleet.max_sessions - engine[ADMITTED]) == 0:
+    while engine[COUNTS + EVICTED] or engine[COUNTS + WAITING]:
+        queue = EVICTED if engine[COUNTS + EVICTED] else WAITING
+        device = engine[HEADS + queue]
+        if fits(fleet, books, device) == 0:
             return
-        take_first(books.engine, books.narrow, WAITING)
-        engine[FREE_TOKENS] -= fleet.template[template, col.NEEDS]
+        take_first(engine, books.narrow, queue)
+        engine[FREE_TOKENS] -= engine[ASKED]
         engine[ADMITTED] += 1
+        if fleet.preempts:
+            join(engine, books.line, books.narrow, device, engine[ASKED])
         raise_peak(engine, _PEAK_KV, fleet.kv_tokens - engine[FREE_TOKENS])
         raise_peak(engine, _PEAK_RUNNING, engine[ADMITTED])
-        get_ready(books.engine, books.narrow, device)
+        get_ready(engine, books.narrow, device)
 
 
 def raise_peak(engine: Column, which: int, value: int) -> None:
@@ -69,8 +87,14 @@ def raise_peak(engine: Column, which: int, value: int) -> None:
     engine[which] = max(engine[which], value)
 
 
-def free(fleet: Fleet, books: Books, template: int) -> None:
-    """Take back what a session of this kind reserved."""
-    books.engine[FREE_TOKENS] += fleet.template[template, col.NEEDS]
-    books.engine[ADMITTED] -= 1
+def free(fleet: Fleet, books: Books, device: int, session: int, template: int) -> None:
+    """Take back what a device's session, of this kind, reserved."""
+    engine = books.engine
+    freed = fleet.template[template, col.NEEDS]
+    if fleet.preempts:
+        freed = leave(engine, books.line, books.narrow, device, session)
+        if freed == 0:
+            return
+    engine[FREE_TOKENS] += freed
+    engine[ADMITTED] -= 1
     let_in(fleet, books)

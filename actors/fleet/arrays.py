@@ -18,11 +18,15 @@ from actors.fleet.layout import (
     BIN_NS,
     COUNTS,
     EVENTS,
+    EVICTED,
     FREE_TOKENS,
     HELD_FREE,
     HELD_HEAD,
+    LINE_FREE,
+    LINE_LEFT,
     REFINING,
     RUNNING,
+    WAITING,
     Array,
     Books,
     Fleet,
@@ -54,7 +58,9 @@ def books_of(cell: CellPlan, fleet: Fleet, watch: Watch) -> Books:
     engine = zeros(BATCHES + (PIECE_EVENTS if fleet.every else 0))
     engine[FREE_TOKENS] = fleet.kv_tokens
     engine[BIN_NS] = watch.bin_ns
-    of_device = narrow(devices, col.NARROW_FIGURES)
+    of_device = narrow(
+        devices, col.NARROW_FIGURES_WITH_EVICTION if fleet.preempts else col.NARROW_FIGURES
+    )
     of_device[:, col.NUMBER] = cell.device_D
     of_device[:, col.KIND] = cell.class_D
     of_device[:, col.SESSION] = -1
@@ -67,6 +73,8 @@ def books_of(cell: CellPlan, fleet: Fleet, watch: Watch) -> Books:
     held = zeros(step_rows if fleet.refines else 0, col.HELD_FIGURES)
     held[:, col.HELD_NEXT] = np.arange(1, len(held) + 1)
     engine[HELD_FREE] = len(held)
+    line = zeros(min(_SPARE_EVENTS, fleet.most_admitted) if fleet.preempts else 0, col.LINE_FIGURES)
+    _free_line(engine, line, 0)
     blocks = fleet.slots * fleet.longest
     rows = zeros(3 * blocks, col.ROW_FIGURES)
     rows[:, col.ROW_REQUEST] = -1
@@ -77,6 +85,7 @@ def books_of(cell: CellPlan, fleet: Fleet, watch: Watch) -> Books:
         narrow=of_device,
         step=narrow(step_rows, col.STEP_FIGURES),
         held=held,
+        line=line,
         by_class=by_class,
         histograms=histograms,
         series=zeros(watch.bins, len(SERIES)),
@@ -109,13 +118,29 @@ def roomier(fleet: Fleet, books: Books, costs_of: Callable[[int], Array]) -> tup
         engine[HELD_HEAD] = held
         engine[HELD_FREE] += more
         books = books._replace(held=longer)
+    waiting = engine[COUNTS + WAITING] + engine[COUNTS + EVICTED]
+    if fleet.preempts and engine[LINE_LEFT] <= waiting and len(books.line) < fleet.most_admitted:
+        rows = len(books.line)
+        more = min(max(rows, waiting + 1), fleet.most_admitted - rows)
+        line = _longer(books.line, more)
+        _free_line(engine, line, rows)
+        books = books._replace(line=line)
     return fleet, books
+
+
+def _free_line(engine: Array, line: Array, first: int) -> None:
+    """Chain the rows of a line from one on, which nobody has, before those that are free."""
+    if len(line) > first:
+        line[first:, col.LINE_NEXT] = np.arange(first + 2, len(line) + 2)
+        line[-1, col.LINE_NEXT] = engine[LINE_FREE]
+        engine[LINE_FREE] = first + 1
+        engine[LINE_LEFT] += len(line) - first
 
 
 def bytes_per_device(fleet: Fleet, books: Books) -> float:
     """Return what all arrays take that grow with the devices or their sessions, per device."""
     fixed = (fleet.first_session, fleet.due_ns, fleet.session, fleet.own)
-    changing = (books.heap, books.wide, books.narrow, books.held)
+    changing = (books.heap, books.wide, books.narrow, books.held, books.line)
     arrays: tuple[Array, ...] = (*fixed, *changing)
     return float(sum(each.nbytes for each in arrays) / fleet.devices)
 

@@ -22,6 +22,7 @@ from actors.fleet.layout import (
     CLOUD,
     COUNTS,
     DIGEST,
+    EVICTED,
     FAULT,
     FINISHED,
     FREE_TOKENS,
@@ -148,12 +149,12 @@ class CellRun:
     @property
     def waiting_sessions(self) -> int:
         """Sessions that wait for memory."""
-        return self._figure(COUNTS + WAITING)
+        return self._figure(COUNTS + WAITING) + self._figure(COUNTS + EVICTED)
 
     @property
     def kv_tokens(self) -> int:
         """KV tokens that are reserved."""
-        return self._fleet.kv_tokens - self._figure(FREE_TOKENS)
+        return self._fleet.kv_tokens - max(0, self._figure(FREE_TOKENS))
 
     def cloud(self, name: str) -> int:
         """Return a figure of the cloud so far; see ``CLOUD_FIGURES``."""

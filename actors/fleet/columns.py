@@ -76,11 +76,20 @@ NARROW_STRIDE = 5
 and 1 more once something was lost."""
 NUMBER, KIND, SESSION, NEXT, SEQUENCE, PENDING, POSITION, ROUND = range(10, 18)
 HELD = PENDING
-NARROW_FIGURES = 18
+SLOT, HELD_APART = 18, 19
+NARROW_FIGURES, NARROW_FIGURES_WITH_EVICTION = 18, 20
 """Number in the whole fleet; class; which of its sessions it is in, -1 before the first; who is
 behind it in the cloud's queue; its place among all that became ready; tokens that are not in the
 cache, or, while a token is refined and there are none, where its stages of round 0 are held;
-position; and the newest refinement round."""
+position; and the newest refinement round. Where sessions are evicted also: 1 more than the first of
+its rows of the line, and where its stages are held, since its tokens may lose their cache meanwhile
+(pending is -1 while it is in the queue of those who asked for MORE)."""
+
+# Of a row of the line of sessions that hold memory.
+LINE_DEVICE, LINE_SESSION, LINE_TOKENS, LINE_OLDER, LINE_YOUNGER, LINE_NEXT = range(6)
+LINE_FIGURES = 6
+"""Whose it is, and which of its sessions; KV tokens that it holds; rows, each plus 1 (0: none), of
+who was admitted before and after it, and of its device's next session or the next free row."""
 
 # Of a row of the step under way.
 RUNNING_NOW, MERGED, WANTED, TAKEN = range(4)

@@ -220,13 +220,13 @@ def take_logits(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns:
         stages[_STEER] = steer_ns
         wide[device, col.STEERED] = done_ns
         if rounds:
-            hold(books.engine, books.held, narrow, device)
+            hold(books.engine, books.held, narrow, device, held_at(fleet))
     if round_ < rounds:
         size = frame_bytes(number, position, round_ + 1, 0, fleet.up_bucket)
         what = MORE
     else:
         if rounds:
-            take_held(books.engine, books.held, narrow, device)
+            take_held(books.engine, books.held, narrow, device, held_at(fleet))
             stages[_REFINEMENT] = done_ns - wide[device, col.STEERED]
         forward_ns = forward_done_ns - wide[device, col.SINCE]
         busy_ns = max(0, forward_ns - stages[_WAIT])
@@ -283,19 +283,24 @@ def choose(
         book(fleet, books, device)
 
 
-def hold(engine: Column, held: Table, narrow: Table, device: int) -> None:
+def held_at(fleet: Fleet) -> int:
+    """Return the column that says where a device's stages are held."""
+    return col.HELD_APART if fleet.preempts else col.HELD
+
+
+def hold(engine: Column, held: Table, narrow: Table, device: int, column: int) -> None:
     """Keep the stages of round 0 until the token is chosen."""
     at = engine[HELD_HEAD]
     engine[HELD_HEAD] = held[at, col.HELD_NEXT]
     engine[HELD_FREE] -= 1
-    narrow[device, col.HELD] = at
+    narrow[device, column] = at
     for stage in range(_STAGES):
         held[at, stage] = engine[STAGE + stage]
 
 
-def take_held(engine: Column, held: Table, narrow: Table, device: int) -> None:
+def take_held(engine: Column, held: Table, narrow: Table, device: int, column: int) -> None:
     """Lay the stages of round 0 down again, and forget them."""
-    at = int(narrow[device, col.HELD])
+    at = int(narrow[device, column])
     for stage in range(_STAGES):
         engine[STAGE + stage] = held[at, stage]
     held[at, col.HELD_NEXT] = engine[HELD_HEAD]

@@ -96,6 +96,8 @@ class FleetDriver:
             select_ns=run.cloud("select_ns"),
             peak_kv_tokens=run.peak("kv_tokens"),
             waited_sessions=run.cloud("waited_sessions"),
+            preempted_sessions=run.cloud("preempted_sessions"),
+            recomputed_tokens=run.cloud("recomputed_tokens"),
         )
         arm.replicas = [ReplicaRun(counters, run.cloud("egress_busy_ns"))]
         return arm
@@ -116,6 +118,7 @@ class FleetDriver:
             dropped_frames=0,
             refused_sessions=run.cloud("refused_sessions"),
             timed_out_sessions=0,
+            preempted_sessions=run.cloud("preempted_sessions"),
         )
         return Sight(run.now_ns, look)
 

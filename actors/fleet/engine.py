@@ -18,6 +18,7 @@ from actors.fleet.devices import (
     take_streamed,
 )
 from actors.fleet.events import device_of, drop_first, kind_of, session_of
+from actors.fleet.eviction import ask_more, extend_text, line_is_short, make_room
 from actors.fleet.forwards import forward_ns
 from actors.fleet.histogram import bucket_of
 from actors.fleet.layout import (
@@ -32,6 +33,7 @@ from actors.fleet.layout import (
     COUNTS,
     DECODING,
     EVENTS,
+    EVICTED,
     FAULT,
     FINISHED,
     FORWARD,
@@ -62,7 +64,7 @@ from actors.fleet.layout import (
     Table,
 )
 from actors.fleet.names import CLOUD_FIGURES, SERIES
-from actors.fleet.queues import append, get_ready, keep_first, take_first
+from actors.fleet.queues import keep_first, take_first
 from actors.fleet.sessions import length_of, sessions_begin, template_of
 from actors.fleet.tally import bin_of
 from costeer.schedule import fill_step
@@ -111,6 +113,8 @@ def has_room(fleet: Fleet, books: Books) -> bool:
     if fleet.refines and rows > engine[HELD_FREE]:
         return False
     if engine[COUNTS + REFINING] + fleet.max_batch >= len(books.step):
+        return False
+    if fleet.preempts and line_is_short(fleet, books):
         return False
     if fleet.every == 0:
         return True
@@ -169,14 +173,13 @@ def hear(fleet: Fleet, books: Books, kind: int, device: int, session: int, now_n
     narrow, wide = books.narrow, books.wide
     if kind == TOKEN:
         narrow[device, col.POSITION] += 1
-        narrow[device, col.PENDING] = 1
         narrow[device, col.ROUND] = 0
         wide[device, col.READY] = now_ns
         wide[device, col.COMPUTE] = 0
-        get_ready(books.engine, books.narrow, device)
+        extend_text(fleet, books, device)
     elif kind == MORE:
         narrow[device, col.ROUND] += 1
-        append(books.engine, books.narrow, REFINING, device)
+        ask_more(fleet, books, device)
     elif kind == OPEN:
         wide[device, col.READY] = now_ns
         wide[device, col.COMPUTE] = 0
@@ -184,7 +187,7 @@ def hear(fleet: Fleet, books: Books, kind: int, device: int, session: int, now_n
         let_open(fleet, books, device, now_ns)
     elif kind == CLOSE:
         row = sessions_begin(fleet, device) + session if len(fleet.session) > 1 else 0
-        free(fleet, books, int(fleet.session[row, col.TEMPLATE]))
+        free(fleet, books, device, session, int(fleet.session[row, col.TEMPLATE]))
     elif kind == ALONE:
         finish(fleet, books, device, now_ns, LANE_CHOICE, length_of(fleet, books, device))
 
@@ -196,6 +199,8 @@ def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
     """Begin a forward of what is ready, or a select where only MORE was asked for."""
     engine, narrow, step = books.engine, books.narrow, books.step
     engine[ARMED] = 0
+    if fleet.preempts:
+        make_room(fleet, books)
     candidates = merge(fleet, books)
     fill_step(
         step[0:candidates, col.WANTED],
@@ -234,7 +239,7 @@ def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
     series[at, _BIN_FORWARDS] += 1
     series[at, _BIN_ROWS] += rows
     series[at, _BIN_FORWARD_NS] += duration_ns
-    series[at, _BIN_WAITING] += engine[COUNTS + WAITING]
+    series[at, _BIN_WAITING] += engine[COUNTS + WAITING] + engine[COUNTS + EVICTED]
     series[at, _BIN_RUNNING] += engine[ADMITTED]
     series[at, _BIN_KV] += fleet.kv_tokens - engine[FREE_TOKENS]
     if fleet.every:
@@ -302,15 +307,20 @@ def start_select(fleet: Fleet, books: Books, now_ns: int) -> None:
     rows = engine[RUNNING]
     refined = engine[COUNTS + REFINING]
     for _ in range(refined):
-        step[rows, col.RUNNING_NOW] = take_first(books.engine, books.narrow, REFINING)
+        device = take_first(books.engine, books.narrow, REFINING)
+        step[rows, col.RUNNING_NOW] = device
         rows += 1
+        if fleet.preempts:
+            books.narrow[device, col.PENDING] = 0
     engine[RUNNING] = rows
     if rows == 0:
         return
-    duration_ns = fleet.select_ns[0, rows - refined]
-    for round_ in range(1, len(fleet.select_ns) if refined else 0):
+    # Where sessions are evicted, one that was asked for MORE may come from a forward.
+    known = 0 if fleet.preempts else rows - refined
+    duration_ns = fleet.select_ns[0, known]
+    for round_ in range(1 if known else 0, len(fleet.select_ns) if known < rows else 0):
         count = 0
-        for index in range(rows - refined, rows):
+        for index in range(known, rows):
             count += books.narrow[step[index, col.RUNNING_NOW], col.ROUND] == round_
         duration_ns += fleet.select_ns[round_, count]
     start_op(engine, now_ns, duration_ns, SELECT)
@@ -330,11 +340,11 @@ def end_select(fleet: Fleet, books: Books, now_ns: int) -> None:
             take_logits(fleet, books, device, now_ns, select_ns)
             continue
         template = template_of(fleet, books, device)
+        session = int(narrow[device, col.SESSION])
         if take_streamed(fleet, books, device, now_ns, select_ns):
-            free(fleet, books, template)
+            free(fleet, books, device, session, template)
         else:
             narrow[device, col.POSITION] += 1
-            narrow[device, col.PENDING] = 1
             wide[device, col.READY] = now_ns
             wide[device, col.COMPUTE] = 0
-            get_ready(books.engine, books.narrow, device)
+            extend_text(fleet, books, device)

@@ -76,8 +76,9 @@ FORWARD, SELECT = 1, 2
 LANE_UP, LANE_DOWN, LANE_CLOUD, LANE_CHOICE = range(4)
 """What the ``virtual`` way takes first among events of the same nanosecond; a step comes last."""
 
-DECODING, PROMPTS, WAITING, REFINING = range(4)
-"""Queues of the engine: ready with one token, ready with more, without memory, asked for MORE."""
+DECODING, PROMPTS, WAITING, REFINING, EVICTED = range(5)
+"""Queues of the engine: ready with one token, ready with more, without memory, asked for MORE, and
+without memory any more."""
 
 OUTPUT, DIGEST = 0, 1
 """Words of a cell."""
@@ -85,7 +86,7 @@ OUTPUT, DIGEST = 0, 1
 # Books of the engine, by index; behind them, each from its place on, ``CLOUD_FIGURES``,
 # ``CLOUD_PEAKS``, scratch for the stages of the token that is told, and rows of each forward where
 # somebody asks for them.
-HEADS, TAILS, COUNTS = 0, 4, 8
+HEADS, TAILS, COUNTS = 0, 5, 10
 (
     FREE_TOKENS,
     ADMITTED,
@@ -110,8 +111,12 @@ HEADS, TAILS, COUNTS = 0, 4, 8
     LAST_END,
     HELD_HEAD,
     BEGUN,
-) = range(12, 35)
-CLOUD = 35
+    ASKED,
+    LINE_FREE,
+    LINE_LEFT,
+    YOUNGEST,
+) = range(15, 42)
+CLOUD = 42
 PEAKS = CLOUD + len(CLOUD_FIGURES)
 STAGE = PEAKS + len(CLOUD_PEAKS)
 BATCHES = STAGE + len(STAGES)
@@ -133,12 +138,14 @@ class Fleet(NamedTuple):
         opened: 1 in an open loop.
         numbered: 1 where sessions are named by their devices' numbers, see ``CellPlan.numbered``.
         each: sessions of every device; 0 where they differ.
+        preempts: 1 if sessions hold their present text alone and are evicted.
         max_batch: see ``EngineLimits``, as the next five.
         chunk_tokens: ...
         max_sessions: ...
         max_waiting: ...
         kv_tokens: ...
         idle_timeout_ns: ...
+        most_admitted: sessions that can hold memory at one time.
         refusal_bytes: of the body of the frame that refuses a session.
         egress_bps: the cloud's way out; 0 for no limit.
         down_bucket: sizes of LOGITS frames are multiples of this.
@@ -174,12 +181,14 @@ class Fleet(NamedTuple):
     opened: int
     numbered: int
     each: int
+    preempts: int
     max_batch: int
     chunk_tokens: int
     max_sessions: int
     max_waiting: int
     kv_tokens: int
     idle_timeout_ns: int
+    most_admitted: int
     refusal_bytes: int
     egress_bps: int
     down_bucket: int
@@ -216,6 +225,7 @@ class Books(NamedTuple):
         narrow: of each device: counts.
         step: devices of the step under way, and scratch for its candidates.
         held: stages of round 0 of the tokens that are refined.
+        line: sessions that hold memory, where they may be evicted.
         by_class: see ``names.CLASS_FIGURES`` and ``names.CLASS_EDGES``.
         histograms: one row for each class and ``names.HISTOGRAMS``, and one of the batches' rows.
         series: see ``names.SERIES``.
@@ -231,6 +241,7 @@ class Books(NamedTuple):
     narrow: Table
     step: Table
     held: Table
+    line: Table
     by_class: Table
     histograms: Table
     series: Table

@@ -50,6 +50,7 @@ CLOUD_FIGURES = (
     "refused_sessions",
     "timed_out_sessions",
     "preempted_sessions",
+    "recomputed_tokens",
     "dropped_frames",
     "backlog",
 )

@@ -49,6 +49,20 @@ def append(engine: Column, narrow: Table, queue: int, device: int) -> None:
     engine[COUNTS + queue] += 1
 
 
+def take_out(engine: Column, narrow: Table, queue: int, device: int) -> None:
+    """Take a device out of the queue that it is in, wherever it stands."""
+    before, at = -1, engine[HEADS + queue]
+    while at != device:
+        before, at = at, int(narrow[at, col.NEXT])
+    if before < 0:
+        engine[HEADS + queue] = narrow[device, col.NEXT]
+    else:
+        narrow[before, col.NEXT] = narrow[device, col.NEXT]
+        if engine[TAILS + queue] == device:
+            engine[TAILS + queue] = before
+    engine[COUNTS + queue] -= 1
+
+
 def take_first(engine: Column, narrow: Table, queue: int) -> int:
     """Take the first device from a queue."""
     device = engine[HEADS + queue]

@@ -31,6 +31,12 @@ def template_of(fleet: Fleet, books: Books, device: int) -> int:
     return int(fleet.session[session_row(fleet, books, device), col.TEMPLATE])
 
 
+def text_of(fleet: Fleet, books: Books, device: int) -> int:
+    """Return how many tokens the cloud has been told of a device's session."""
+    prompt = fleet.template[template_of(fleet, books, device), col.PROMPT]
+    return prompt + int(books.narrow[device, col.POSITION])
+
+
 def length_of(fleet: Fleet, books: Books, device: int) -> int:
     """Return how many tokens a device's session has."""
     return int(fleet.session[session_row(fleet, books, device), col.LENGTH])

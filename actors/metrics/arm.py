@@ -48,7 +48,7 @@ class ArmMetrics:
         self._drafting = plan.speculation is not None
         self._link_of = {device.device: device.link_class for device in plan.devices}
         self._states = DeviceStates(plan)
-        self._cloud = (0, 0, 0, 0)
+        self._cloud = (0, 0, 0, 0, 0)
         self._now_ns = 0
         self._seconds_per_byte = {
             (direction, device.device): 0.0 if rate == UNLIMITED else 8 / rate
@@ -146,6 +146,7 @@ class ArmMetrics:
             look.dropped_frames,
             look.refused_sessions,
             look.timed_out_sessions,
+            look.preempted_sessions,
         )
         more = [new - old for new, old in zip(now, self._cloud, strict=True)]
         self._cloud = now
@@ -153,3 +154,4 @@ class ArmMetrics:
         metrics.add("frames_dropped", more[1])
         metrics.add("sessions_refused", more[2])
         metrics.add("sessions_timed_out", more[3])
+        metrics.add("num_preemptions", more[4])

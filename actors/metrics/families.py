@@ -156,6 +156,7 @@ FAMILIES = (
     Family("frames_dropped", "counter", "Late or repeated frames that the cloud dropped."),
     Family("sessions_refused", "counter", "Sessions that the cloud refused."),
     Family("sessions_timed_out", "counter", "Sessions that the cloud dropped after silence."),
+    Family("num_preemptions", "counter", "Sessions that the cloud evicted for want of KV memory."),
     Family(
         "driver_lateness_seconds",
         "histogram",

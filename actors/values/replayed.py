@@ -137,7 +137,7 @@ class ReplayCloudHost(_Host):
                 tuple(self._payload(item) for item in op.encode),
                 tuple(self.replay.token(*asked) for asked in op.choose),
             )
-        if isinstance(op, Release):
+        if isinstance(op, Release) and op.over:
             self._rounds.pop(op.session, None)
         return None
 

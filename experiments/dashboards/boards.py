@@ -304,12 +304,13 @@ CLOUD = Board(
         Panel(
             "Frames and sessions turned away",
             "Of the time shown: late or repeated frames; sessions that broke a rule, did not fit or"
-            " fell silent.",
+            " fell silent; sessions evicted for want of memory, to be computed again.",
             "none",
             (
                 Query(f"sum(increase(costeer_frames_dropped_total{RANGE}))", "frames dropped"),
                 Query(f"sum(increase(costeer_sessions_refused_total{RANGE}))", "refused"),
                 Query(f"sum(increase(costeer_sessions_timed_out_total{RANGE}))", "timed out"),
+                Query(f"sum(increase(costeer_num_preemptions_total{RANGE}))", "preempted"),
             ),
         ),
     ),

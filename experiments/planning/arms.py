@@ -69,8 +69,9 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
             kv_tokens=_kv_tokens(scenario, workload, method.cloud_prompt),
             max_context=workload.max_context,
             max_sessions=_MAX_SESSIONS,
-            max_waiting=_MAX_SESSIONS if cloud.when_full == "queue" else 0,
+            max_waiting=0 if cloud.when_full == "reject" else _MAX_SESSIONS,
             idle_timeout_ns=int(cloud.idle_timeout_s * _NS),
+            preempts=cloud.when_full == "preempt",
         ),
         egress_bps=int(cloud.egress_mbps * _MBPS),
         egress_discipline=cloud.egress_sharing,
@@ -98,6 +99,11 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         raise ConfigError(
             "cloud.retry.fallback: a small model of another tokenizer cannot go on with a text in"
             " the large one's tokens; choose fallback: none, or models of one tokenizer"
+        )
+    if plan.speculation is not None and plan.limits.preempts:
+        raise ConfigError(
+            "cloud.when_full: preempt takes a session's cache away, and speculation keeps rows in"
+            " it; choose queue or reject, or leave speculation out"
         )
     lossy = plan.speculation is not None and plan.speculation.theta is not None
     if lossy and scenario.values != "models":

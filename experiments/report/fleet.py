@@ -302,6 +302,7 @@ def cloud_columns(rows: Sequence[Row]) -> list[Column]:
         Column("egress", share("egress_busy_share"), "% busy"),
         Column("KV peak", share("kv_peak_share"), "%"),
         Column("waited", count("waited_sessions"), "for memory"),
+        Column("preempted", count("preempted_sessions"), "sessions"),
         Column("backlog", count("backlog"), "at the end"),
         Column("overloaded", count("overloaded_replicas"), "replicas"),
     ]

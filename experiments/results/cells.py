@@ -225,6 +225,7 @@ def _cloud(arm: FleetArm, cloud_s: float | None) -> dict[str, Any]:
         "refused_sessions": result.cloud("refused_sessions"),
         "timed_out_sessions": result.cloud("timed_out_sessions"),
         "preempted_sessions": result.cloud("preempted_sessions"),
+        "recomputed_tokens": result.cloud("recomputed_tokens"),
         "waited_sessions": result.cloud("waited_sessions"),
         "backlog": result.cloud("backlog"),
         "overloaded_replicas": result.overloaded,

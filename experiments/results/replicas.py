@@ -46,6 +46,8 @@ def cloud_figures(
         "gpu_select_share": engine.select_ns / gpu_ns if gpu_ns else None,
         "kv_peak_share": engine.peak_kv_tokens / capacity if capacity else None,
         "waited_sessions": engine.waited_sessions,
+        "preempted_sessions": engine.preempted_sessions,
+        "recomputed_tokens": engine.recomputed_tokens,
         "lateness_s": spread(pd.Series(arm.lateness_ns, dtype="int64")),
     }
 

@@ -43,9 +43,11 @@ class CloudConfig(Section):
     """Memory for keys and values, bytes; `auto` is what the hardware has left beside the model."""
     kv_tokens: int | None = Field(default=None, ge=1)
     """The same in tokens; replaces `kv_bytes`."""
-    when_full: Literal["queue", "reject"] = "queue"
-    """What becomes of a session for which there is no memory: it waits (`queue`), or is told so and
-    fails (`reject`)."""
+    when_full: Literal["queue", "reject", "preempt"] = "queue"
+    """What becomes of a session for which there is no memory. With `queue` and `reject` a session
+    reserves its prompt and all that it may generate, and one that does not fit waits, or is told so
+    and fails. With `preempt` it holds its present text alone, so more fit; where texts outgrow the
+    memory, whoever was admitted last is evicted, and is computed again when there is room."""
     idle_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
     """Silence after which a session is dropped, seconds."""
     retry: RetryConfig | None = None

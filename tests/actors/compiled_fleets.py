@@ -161,3 +161,14 @@ def fleets(draw: st.DrawFn) -> ArmPlan:
     devices = tuple(replace(each, link=draw(links(each.link))) for each in plan.devices)
     padding = draw(st.sampled_from((NO_PADDING, PaddingConfig(down_bytes=512, up_bytes=64))))
     return replace(plan, devices=devices, padding=padding)
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> ArmPlan:
+    """Any small fleet whose sessions grow in a memory that holds few of them."""
+    plan = draw(fleets())
+    tokens = draw(st.integers(3, 12))
+    needs = [len(one.personal) + tokens for each in plan.devices for one in each.requests]
+    memory = max(needs) + draw(st.integers(0, max(needs)))
+    limits = replace(plan.limits, preempts=True, kv_tokens=memory)
+    return replace(plan, max_new_tokens=tokens, eos=frozenset(), limits=limits)

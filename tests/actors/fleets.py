@@ -281,6 +281,7 @@ def plans(draw: st.DrawFn, methods: Sequence[str] = tuple(m.name for m in METHOD
             max_batch=draw(st.integers(1, 8)),
             chunk_tokens=draw(st.sampled_from((1, 5, 64))),
             kv_tokens=draw(st.sampled_from((longest, 3 * longest, 10_000))),
+            preempts=draw(st.booleans()),
         ),
         egress_bps=draw(st.sampled_from((0, 2_000_000))),
         sampling=draw(st.sampled_from((Sampling(), Sampling(temperature=0.8)))),

@@ -16,7 +16,7 @@ from actors.fleet.outcomes import Outcomes
 from actors.plan import ArmPlan, Cell
 from actors.values.null import NullConfig
 from costeer.errors import ConfigError
-from costeer.methods import METHODS
+from costeer.methods import METHODS, CloudRole
 from netsim.hardware.calibrated import Calibrated, Linear
 from netsim.link import Bursts
 from netsim.sharing import Discipline
@@ -24,6 +24,7 @@ from netsim.trace import make_trace
 from netsim.transport import Transport
 from tests.actors.compiled_fleets import (
     as_python,
+    crowds,
     fleets,
     run_and_outcomes,
     run_fleet,
@@ -70,6 +71,21 @@ def test_a_fleet_that_is_cut_off_or_turned_away_equals_virtual(
     same(run_fleet(plan, outcomes), driver_of(plan, generated_hosts()).run())
 
 
+@some
+@given(crowds(), st.integers(1, 110), st.sampled_from((0, 1, 10**6)))
+def test_sessions_that_are_evicted_go_on_as_in_virtual(
+    plan: ArmPlan, percent: int, max_waiting: int
+) -> None:
+    whole, outcomes = run_and_outcomes(plan)
+    same(run_fleet(plan, outcomes), whole)
+    plan = replace(
+        plan,
+        until_ns=max(1, whole.end_ns * percent // 100),
+        limits=replace(plan.limits, max_waiting=max_waiting),
+    )
+    same(run_fleet(plan, outcomes), driver_of(plan, generated_hosts()).run())
+
+
 def calibrated(scale: int) -> Calibrated:
     """A model that was measured on few points: lines between them, and beyond the last ones."""
     line = Linear(base_ns=70_003.0, per_value_ns=1.5)
@@ -105,8 +121,9 @@ def test_forwards_between_measured_points_are_those_of_virtual(plan: ArmPlan) ->
         same(run_fleet(plan, outcomes, cloud_cost=cloud), run)
 
 
+@pytest.mark.parametrize("preempts", [False, True])
 @pytest.mark.parametrize("method", [method.name for method in METHODS])
-def test_machine_code_does_what_python_does_beyond_saturation(method: str) -> None:
+def test_machine_code_does_what_python_does_beyond_saturation(method: str, preempts: bool) -> None:
     where = replace(link(jitter_ns=MS, loss=0.1), transport=Transport())
     trace = make_trace("made", [(7_000, 3_000_000), (9_000, 0), (2_000, 900_000)])
     down = replace(traced(where.down, trace.starting_at(5 * MS)), bursts=Bursts(MS, 9 * MS, 0.4))
@@ -123,9 +140,10 @@ def test_machine_code_does_what_python_does_beyond_saturation(method: str) -> No
             )
             for number in range(12)
         ],
-        limits=replace(LIMITS, max_batch=2, kv_tokens=60, chunk_tokens=5),
+        limits=replace(LIMITS, max_batch=2, kv_tokens=60, chunk_tokens=5, preempts=preempts),
         egress_bps=200_000,
         codec="top1-bf16-naive",
+        max_new_tokens=8,
     )
     _, outcomes = run_and_outcomes(plan)
     with pytest.MonkeyPatch.context() as patched:
@@ -133,6 +151,10 @@ def test_machine_code_does_what_python_does_beyond_saturation(method: str) -> No
         run = driver_of(plan, generated_hosts(), cloud_cost=calibrated(70_001)).run()
         compiled_run = run_fleet(plan, outcomes, kept_compiler(), cloud_cost=calibrated(70_001))
         same(compiled_run, run)
+    alone = plan.arm.method.cloud is CloudRole.ABSENT
+    assert (run.engine.preempted_sessions > 0) == (preempts and not alone)
+    if plan.arm.method.steered:
+        assert any(each.record.rounds for each in run.tokens)
 
 
 def test_constants_are_those_of_null_hosts() -> None:

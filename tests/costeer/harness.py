@@ -128,13 +128,13 @@ _private = st.lists(st.sampled_from(PRIVATE), min_size=1, max_size=4).map(tuple)
 
 
 @st.composite
-def specs(draw: st.DrawFn, ladder: Ladder, session: int) -> SessionSpec:
-    """One session of any method; a steered one with drafts more often than not."""
+def specs(draw: st.DrawFn, ladder: Ladder, session: int, *, drafts: bool = True) -> SessionSpec:
+    """One session of any method; a steered one with drafts more often than not, if it may."""
     public = draw(_public)
     method = draw(st.sampled_from(METHODS + EXTENSIONS))
-    drafts = method.steered and not method.gated
-    speculation = draw(speculations) if drafts else None
-    plain = drafts and speculation is None
+    waits = method.steered and not method.gated
+    speculation = draw(speculations) if waits and drafts else None
+    plain = waits and speculation is None
     return SessionSpec(
         session=session,
         method=method,
@@ -150,7 +150,7 @@ def specs(draw: st.DrawFn, ladder: Ladder, session: int) -> SessionSpec:
 
 
 @st.composite
-def limits(draw: st.DrawFn, fleet: Sequence[SessionSpec]) -> EngineLimits:
+def limits(draw: st.DrawFn, fleet: Sequence[SessionSpec], *, preempts: bool) -> EngineLimits:
     """Limits that are tight for a fleet, but let each of its sessions in."""
     needed = [len(spec.personal) + spec.max_new_tokens for spec in fleet]
     return EngineLimits(
@@ -161,6 +161,7 @@ def limits(draw: st.DrawFn, fleet: Sequence[SessionSpec]) -> EngineLimits:
         max_sessions=draw(st.integers(1, len(fleet))),
         max_waiting=len(fleet),
         idle_timeout_ns=1_000_000,
+        preempts=preempts,
     )
 
 
@@ -188,10 +189,11 @@ def cases(draw: st.DrawFn, max_sessions: int = 5) -> Case:
     """A fleet of mixed methods on one ladder."""
     ladder = draw(ladders)
     count = draw(st.integers(1, max_sessions))
-    fleet = tuple(draw(specs(ladder, session)) for session in range(count))
+    preempts = draw(st.booleans())
+    fleet = tuple(draw(specs(ladder, session, drafts=not preempts)) for session in range(count))
     starts = tuple(draw(st.integers(0, 100)) for _ in fleet)
     waits = tuple(draw(st.just(0) | st.integers(0, 50)) for _ in fleet)
-    return Case(fleet, starts, waits, draw(limits(fleet)), draw(chaoses))
+    return Case(fleet, starts, waits, draw(limits(fleet, preempts=preempts)), draw(chaoses))
 
 
 # --------------------------------------------------------------------------- the world
@@ -362,7 +364,7 @@ class World:
             session for session in engine._sessions.values() if session not in self.opened
         ]
         self.admitted += [
-            session for session in engine._steps.ready if session not in self.admitted
+            session for session in engine._memory._admitted if session not in self.admitted
         ]
         for command in commands:
             self._do_cloud(engine, command)
@@ -386,7 +388,7 @@ class World:
             )
         else:
             assert isinstance(command, Release)
-            self.releases += 1
+            self.releases += command.over
             self.cloud.release(command.session)
 
     def _arrive(self, session: int, event: FrameArrived) -> None:

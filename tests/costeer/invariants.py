@@ -22,7 +22,7 @@ def validate(engine: CloudEngine) -> None:
     for session in live + closing:
         by_state[session.state].add(session)
     for state, kept in (
-        (State.WAITING, list(engine._memory.waiting)),
+        (State.WAITING, [*engine._memory.evicted, *engine._memory.waiting]),
         (State.READY, engine._steps.ready),
         (State.REFINING, engine._steps.refining),
     ):
@@ -33,20 +33,31 @@ def validate(engine: CloudEngine) -> None:
     assert State.RELEASED not in by_state
     assert not {session.state for session in live} & {State.CLOSING}
 
-    admitted = [one for one in live + closing if one.state is not State.WAITING]
-    assert engine.reserved_tokens == sum(session.needs_tokens for session in admitted)
+    out = {State.WAITING, State.EVICTED}
+    admitted = [one for one in live + closing if one.state not in out]
+    held = sum(session.needs_tokens for session in admitted)
+    # Texts grow while a step runs; what is too much is evicted before the next one begins.
+    assert engine.reserved_tokens == (min(held, bounds.kv_tokens) if bounds.preempts else held)
     assert engine.reserved_tokens <= bounds.kv_tokens
     assert len(admitted) == engine._memory.admitted <= bounds.max_sessions
-    assert engine.open_sessions == len(live) + len(closing)
+    silent = len(by_state[State.EVICTED])
+    assert not silent or bounds.preempts
+    assert engine.open_sessions == len(live) + len(closing) - silent
     assert len(engine._memory.waiting) <= bounds.max_waiting
 
     for session in live:
         assert engine._over.get(session.session, -1) < session.epoch
         assert len(session.tokens) <= session.needs_tokens
         assert 0 <= session.position < session.max_new_tokens
-        assert session.pending > 0 or session.state not in {State.WAITING, State.READY}
+        assert session.pending > 0 or session.state not in {*out, State.READY}
         assert not session.pending or session.state not in {State.AWAY, State.REFINING}
         assert session.state is not State.AWAY or session.role is not Role.STREAM
+
+    for session in live:
+        if bounds.preempts:
+            assert session.needs_tokens == len(session.tokens)
+        if session.state in out:
+            assert session.cached == 0
 
     step = engine._step
     assert (step is not None) == bool(engine._steps.running)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costeer.schedule import admit, fill_step, plan_step
+from costeer.schedule import admit, evict, fill_step, plan_step
 
 pendings = st.lists(st.just(1) | st.integers(1, 60), max_size=12)
 batches = st.integers(1, 8)
@@ -78,6 +78,13 @@ def test_a_large_session_at_the_front_is_not_overtaken() -> None:
     assert admit([10, 50, 1], 40, 10) == 1
 
 
+@given(st.lists(st.integers(1, 30), max_size=10), st.integers(-5, 100))
+def test_no_more_give_up_their_memory_than_have_to(held_N: list[int], short_tokens: int) -> None:
+    count = evict(held_N, short_tokens)
+    assert sum(held_N[:count]) >= min(short_tokens, sum(held_N))
+    assert count == 0 or sum(held_N[: count - 1]) < short_tokens
+
+
 def test_a_step_by_example() -> None:
     assert plan_step([1, 5, 1, 9], max_batch=4, chunk_tokens=8) == [1, 5, 1, 3]
     assert plan_step([5, 1, 1], max_batch=2, chunk_tokens=8) == [0, 1, 1]
@@ -111,3 +118,9 @@ def test_compiled_admission_is_the_same_admission(
     assert compiled(admit)(array(needed_N), free_tokens, free_rows) == admit(
         needed_N, free_tokens, free_rows
     )
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(1, 30), max_size=10), st.integers(-5, 100))
+def test_compiled_eviction_is_the_same_eviction(held_N: list[int], short_tokens: int) -> None:
+    assert compiled(evict)(array(held_N), short_tokens) == evict(held_N, short_tokens)

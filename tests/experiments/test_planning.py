@@ -153,6 +153,15 @@ def test_who_comes_when_memory_is_full_waits_or_is_told() -> None:
     _, _, (reject, *_) = planned(cloud={"when_full": "reject"})
     assert queue.limits.max_waiting > 0
     assert reject.limits.max_waiting == 0
+    assert not queue.limits.preempts
+    _, _, (preempt, *_) = planned(cloud={"when_full": "preempt"})
+    assert preempt.limits.max_waiting > 0
+    assert preempt.limits.preempts
+    with pytest.raises(ConfigError, match="speculation"):
+        planned(
+            cloud={"when_full": "preempt"},
+            arms=[{"method": "costeer", "speculation": {"drafts": 2}}],
+        )
 
 
 def test_more_sessions_than_ids_are_refused() -> None:

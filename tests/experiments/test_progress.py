@@ -105,7 +105,7 @@ def news(plan: ArmPlan, position: int, latency_ms: int) -> News:
         )
         for device in plan.devices
     ]
-    look = CloudLook(3, 1, 50, 200, (3, 3), 0, 0, 0, 0)
+    look = CloudLook(3, 1, 50, 200, (3, 3), 0, 0, 0, 0, 0)
     return News(rows, [], Sight(position * 100_000_000, look))
 
 

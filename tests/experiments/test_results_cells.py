@@ -28,7 +28,6 @@ OF_CELLS_ALONE = {
     "kv_tokens",
     "backlog",
     "overloaded_replicas",
-    "preempted_sessions",
 }
 FACTS = CostFacts(
     gpus=2,
