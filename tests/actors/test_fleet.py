@@ -46,6 +46,7 @@ from tests.actors.fleets import (
     null_hosts,
     recorder_of,
 )
+from tests.netsim.measured import made_of
 
 some = settings(max_examples=60, deadline=None)
 
@@ -95,17 +96,9 @@ def calibrated(scale: int) -> Calibrated:
         for new in (1, 3)
         for context in (0, 6, 40)
     ]
-    return Calibrated.from_points(
+    return made_of(
         points,
-        model="made",
-        host="up",
-        date="2026-01-01",
-        select=line,
-        encode=line,
-        decode=line,
-        steer=line,
-        choose=line,
-        kv_bytes_per_token=1,
+        line,
         kv_tokens=10_000,
     )
 

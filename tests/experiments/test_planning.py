@@ -13,9 +13,10 @@ from costeer.errors import ConfigError
 from experiments.calibration import PairCalibration
 from experiments.planning import Workload, plan_arm, plan_costs, plan_workload, read_calibration
 from experiments.scenario import Scenario
-from netsim.hardware.calibrated import Calibrated, Linear
+from netsim.hardware.calibrated import Linear
 from netsim.sharing import Discipline
 from tests.experiments.small_runs import random_pair, scenario
+from tests.netsim.measured import made_of
 
 CLASSES = [{"share": 1, "link": "ideal", "hardware": "phone-npu"}]
 
@@ -184,17 +185,9 @@ def test_costs_are_the_roofline_s_or_the_calibration_s(tmp_path: Path) -> None:
 
 def calibration() -> PairCalibration:
     constant = Linear(base_ns=5, per_value_ns=0)
-    one = Calibrated.from_points(
+    one = made_of(
         [(1, 1, 0, 10), (2, 1, 0, 12)],
-        model="m",
-        host="h",
-        date="2026-01-01",
-        select=constant,
-        encode=constant,
-        decode=constant,
-        steer=constant,
-        choose=constant,
-        kv_bytes_per_token=1,
+        constant,
         kv_tokens=100,
     )
     return PairCalibration(codec="top64-bf16-packed", vocab_size=400, cloud=one, edge=one)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from netsim.compiled import compiled
 from netsim.hardware import Fixed, Roofline, hardware_named, shape_named
-from netsim.hardware.calibrated import Calibrated, Linear, grid_ns
+from netsim.hardware.calibrated import Linear, grid_ns
 from netsim.hardware.roofline import batch_ns
 from netsim.random import (
     device_key,
@@ -22,6 +22,7 @@ from netsim.random import (
     uniform_with,
 )
 from netsim.wire import HTTP2_OVER_TLS, QUIC, RAW_TCP, wire_cost, wire_numbers
+from tests.netsim.measured import made_of
 
 few = settings(max_examples=60, deadline=None)
 seeds = st.integers(0, 2**63 - 1)
@@ -89,23 +90,14 @@ def test_a_forward_between_measured_points_is_the_same_in_machine_code(
 ) -> None:
     line = Linear(base_ns=1.0, per_value_ns=1.0)
     noise = np.random.default_rng(seed)
-    model = Calibrated.from_points(
+    model = made_of(
         [
             (batch, new, context, int(noise.integers(1, 10**9)))
             for batch in batches
             for new in news
             for context in contexts
         ],
-        model="made",
-        host="up",
-        date="2026-01-01",
-        select=line,
-        encode=line,
-        decode=line,
-        steer=line,
-        choose=line,
-        kv_bytes_per_token=1,
-        kv_tokens=1,
+        line,
     )
     new_tokens, held = [row[0] for row in rows], [row[1] for row in rows]
     # Other numbers may stand before a grid.

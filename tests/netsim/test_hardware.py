@@ -18,27 +18,21 @@ from netsim.hardware import (
 )
 from netsim.hardware.calibrated import Calibrated, Linear
 from netsim.hardware.roofline import roofline_ns
+from tests.netsim.measured import made_of
 
 MS = 1_000_000
 FLAT = Linear(base_ns=1000, per_value_ns=0.5)
 
 
 def calibrated() -> Calibrated:
-    return Calibrated.from_points(
+    return made_of(
         (
             (batch, new, context, 1000 * batch * new + 10 * batch * context)
             for batch in (1, 4, 16)
             for new in (1, 8, 64)
             for context in (0, 100, 1000)
         ),
-        model="pair/llm",
-        host="a test",
-        date="2026-01-01",
-        select=FLAT,
-        encode=FLAT,
-        decode=FLAT,
-        steer=FLAT,
-        choose=FLAT,
+        FLAT,
         kv_bytes_per_token=100,
         kv_tokens=5000,
     )
@@ -243,21 +237,14 @@ class TestCalibrated:
     def test_json_round_trip(self) -> None:
         cost = calibrated()
         assert Calibrated.from_json(cost.to_json(), "x.json") == cost
-        assert cost.name == "pair/llm on a test"
+        assert cost.name == "made on up"
 
     def test_dents_are_noise(self) -> None:
         points = [(1, 1, 0, 100), (2, 1, 0, 90), (4, 1, 0, 120)]
         base = calibrated()
-        dented = Calibrated.from_points(
+        dented = made_of(
             points,
-            model="m",
-            host="h",
-            date="d",
-            select=FLAT,
-            encode=FLAT,
-            decode=FLAT,
-            steer=FLAT,
-            choose=FLAT,
+            FLAT,
             kv_bytes_per_token=base.kv_bytes_per_token,
             kv_tokens=base.kv_tokens,
         )
@@ -267,7 +254,7 @@ class TestCalibrated:
         ("change", "says"),
         [
             (('"version": 1', '"version": 2'), "version"),
-            (('"host": "a test"', '"hots": "a test"'), "host"),
+            (('"host": "up"', '"hots": "up"'), "host"),
             (('"kv_tokens": 5000', '"kv_tokens": -1'), "kv_tokens"),
             (("16", "4"), "must ascend"),
             (("{", "["), "x.json"),
@@ -283,18 +270,9 @@ class TestCalibrated:
     def test_a_hole_in_the_grid(self) -> None:
         points = [(1, 1, 0, 100), (2, 1, 5, 90)]
         with pytest.raises(NetsimError, match=r"no measurement at .* = \(1, 1, 5\)"):
-            Calibrated.from_points(
+            made_of(
                 points,
-                model="m",
-                host="h",
-                date="d",
-                select=FLAT,
-                encode=FLAT,
-                decode=FLAT,
-                steer=FLAT,
-                choose=FLAT,
-                kv_bytes_per_token=1,
-                kv_tokens=1,
+                FLAT,
             )
 
     def test_lines(self) -> None:
