@@ -13,7 +13,7 @@ from actors.port import HostDiedError, Pending
 from actors.sight import CloudLook
 from costeer.serving import EngineCounters
 
-LOOK = CloudLook(1, 0, 10, 100, (), 0, 0, 0, 0)
+LOOK = CloudLook(1, 0, 10, 100, (), 0, 0, 0, 0, 0)
 
 
 class Life:
