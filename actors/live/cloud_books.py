@@ -127,4 +127,5 @@ class CloudBooks:
             dropped_frames=engine.dropped_frames,
             refused_sessions=engine.refused_sessions,
             timed_out_sessions=engine.timed_out_sessions,
+            preempted_sessions=engine.preempted_sessions,
         )

@@ -28,6 +28,7 @@ class Life:
     def work(self, forwards: list[int]) -> None:
         self.engine.batches += forwards
         self.engine.dropped_frames += len(forwards)
+        self.engine.preempted_sessions += len(forwards)
         self.engine.peak_kv_tokens = max([self.engine.peak_kv_tokens, *forwards])
         self.late_ns += forwards
 
@@ -93,6 +94,7 @@ def test_counts_are_those_that_were_handed_on_over_all_lives(
         if look is not None:
             shown += look.batches
             assert look.dropped_frames == books.engine.dropped_frames
+            assert look.preempted_sessions == look.dropped_frames
         told = books.engine.batches
     life.deaf = False
     books.ask(life)
