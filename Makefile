@@ -55,10 +55,12 @@ bench-gpu: $(STAMP) ## Steps of a 7B-shaped model on a GPU; says so where there 
 fuzz: $(STAMP) ## Hostile bytes: a million damaged frames (FRAMES=...)
 	$(PY) -m experiments.fuzz --frames $(FRAMES) --seed 7
 
-chaos: $(STAMP) ## Kill shards, clouds and raylets at 24 points, while messages are lost; compare digests
+chaos: $(STAMP) ## Kill, stall and repeat at 24 points, while Ray loses and delays messages; compare digests
 	RAY_testing_rpc_failure='{"CoreWorkerService.grpc_client.PushTask": {"num_failures": 40, "req_failure_prob": 5, "resp_failure_prob": 5}}' \
+	RAY_testing_asio_delay_us='CoreWorkerService.grpc_server.PushTask=0:20000' \
 		$(PY) -m tests.cluster.chaos --points $(POINTS) --seed 7
-	$(PY) -m tests.cluster.chaos --points $(POINTS) --seed 8 --way live
+	RAY_testing_asio_delay_us='CoreWorkerService.grpc_server.PushTask=0:20000' \
+		$(PY) -m tests.cluster.chaos --points $(POINTS) --seed 8 --way live
 
 soak: $(STAMP) ## Live runs with a kill each minute (MINUTES=30): digests, memory, what is left behind
 	$(PY) -m tests.cluster.soak --minutes $(MINUTES)

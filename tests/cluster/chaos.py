@@ -1,7 +1,17 @@
-"""Kills parts of a running laboratory at seeded points, and compares what was said with a calm run.
+"""Harms a running laboratory at seeded points, and compares what was said with a calm run.
 
 A process of its own (``python -m tests.cluster.chaos``), because it starts raylets and kills them.
-It prints one JSON line per kill and ends with exit code 1 if any digest differs.
+It prints one JSON line per point and ends with exit code 1 if any digest differs.
+
+============  ==============================================================================
+cloud, shard  SIGKILL of the process that a host lives in
+raylet        SIGKILL of the node that the cloud lives on; another takes its place
+stall         SIGSTOP of the cloud's process, and SIGCONT a second later
+messages      the driver's own messages come late, overtake each other and come twice
+driver        SIGKILL of ``costeer run``, then ``--resume``
+============  ==============================================================================
+
+Around all of them Ray itself can be told to lose or delay messages (``make chaos`` does).
 """
 
 from __future__ import annotations
@@ -12,17 +22,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
 from random import Random
+from threading import Timer
 from typing import Any
+from unittest.mock import patch
 
 from ray.cluster_utils import Cluster
 
 from actors.live.driver import run_live
 from actors.plan import ArmPlan
+from cluster.handle import _Call
 from cluster.ray_port import RayPort
 from cluster.supervised import SupervisedHandle
 from costeer.methods import CloudRole
@@ -38,22 +52,28 @@ from tests.actors.fleets import (
     link,
     recorder_of,
 )
+from tests.cluster.driver_kills import killed
 
 SHARDS = 2
 METHODS = {
     "cloud": ("costeer", "llm_with"),
     "shard": ("costeer", "slm_with"),
     "raylet": ("costeer", "llm_with"),
+    "stall": ("costeer", "llm_with"),
+    "messages": ("costeer", "llm_with"),
+    "driver": ("costeer", "llm_with"),
 }
-"""Methods that need what is killed."""
+"""Methods that need what is harmed."""
+_STALL_S = 1.0
+_LATE_S = 0.03
 
 
 @dataclass(frozen=True)
 class Point:
-    """One kill.
+    """One harm.
 
     Args:
-        target: what is killed.
+        target: what is harmed.
         method: of the arm.
         after_share: of the events (live: of the tokens) of an undisturbed run, those before it.
     """
@@ -64,7 +84,7 @@ class Point:
 
 
 def points(number: int, seed: int, targets: list[str]) -> list[Point]:
-    """Draw kills; every target in turn."""
+    """Draw them; every target in turn."""
     random = Random(seed)
     found = []
     for index in range(number):
@@ -113,16 +133,45 @@ def kill_process(handle: SupervisedHandle) -> None:
     os.kill(handle.place()[1], signal.SIGKILL)
 
 
-def fleet(method: str) -> ArmPlan:
+def stall_process(handle: SupervisedHandle) -> None:
+    """Stop the process that a host lives in, for a while."""
+    pid = handle.place()[1]
+    os.kill(pid, signal.SIGSTOP)
+    Timer(_STALL_S, os.kill, (pid, signal.SIGCONT)).start()
+
+
+@contextmanager
+def unruly_messages(seed: int) -> Iterator[None]:
+    """Send some of this process's messages late, behind later ones, and some twice."""
+    random, send = Random(seed), _Call._send
+
+    def unruly(call: _Call) -> Any:
+        fate = random.random()
+        if fate < 0.2:
+            Timer(random.uniform(0, _LATE_S), send, (call,)).start()
+        if fate < 0.1:
+            time.sleep(random.uniform(0, _LATE_S))
+        return send(call)
+
+    with patch.object(_Call, "_send", unruly):
+        yield
+
+
+TOKENS = 12
+"""Of each answer."""
+
+
+def fleet(method: str, tokens: int = TOKENS) -> ArmPlan:
     devices = [device(number, 2, where=link(2 * MS, jitter_ns=MS)) for number in range(4)]
-    return arm_plan(method, devices, max_new_tokens=12)
+    return arm_plan(method, devices, max_new_tokens=tokens)
 
 
 def simulated(
-    method: str, hosts: Hosts | None, share: float, kill: Callable[[], None]
+    plan: ArmPlan, hosts: Hosts | None, share: float, kill: Callable[[], None]
 ) -> tuple[str, float]:
     """Run an arm in simulated time, with a kill after a share of its events; return its digest."""
     events = count()
+    method = plan.arm.method.name
     at = int(share * EVENTS.get(method, 0)) if hosts is not None else -1
 
     def stopped() -> bool:
@@ -130,7 +179,7 @@ def simulated(
             kill()
         return False
 
-    found = digest(driver_of(fleet(method), hosts).run(stopped))
+    found = digest(driver_of(plan, hosts).run(stopped))
     EVENTS[method] = next(events)
     return found, 0.0
 
@@ -140,14 +189,13 @@ EVENTS: dict[str, int] = {}
 
 
 def live(
-    method: str, hosts: Hosts | None, share: float, kill: Callable[[], None]
+    plan: ArmPlan, hosts: Hosts | None, share: float, kill: Callable[[], None]
 ) -> tuple[str, float]:
     """Run an arm live, with a kill after a share of its tokens.
 
     Returns:
         The digest of what it said, and how long the session that stood still longest did, seconds.
     """
-    plan = fleet(method)
     if hosts is None:
         return output_digest(driver_of(plan).run().tokens), 0.0
     recorder = recorder_of(plan)
@@ -166,45 +214,74 @@ def live(
     return output_digest(run.tokens), round(max(still, default=0) / 1e9, 2)
 
 
+class Laboratory:
+    """Hosts on a cluster of several nodes, and what they say when nothing happens."""
+
+    def __init__(self, way: str, nodes: Nodes, tokens: int) -> None:
+        self._nodes = nodes
+        self._tokens = tokens
+        self._run = live if way == "live" else simulated
+        self._port = RayPort(nodes.address, min_cpus=SHARDS + 1)
+        self._calm: dict[str, str] = {}
+        self._hosts = generated_hosts(SHARDS, self._port)
+
+    def close(self) -> None:
+        self._port.close()
+
+    def harmed(self, point: Point, number: int) -> dict[str, Any]:
+        """Go through a point; return what became of it."""
+        plan = fleet(point.method, self._tokens)
+        if point.method not in self._calm:
+            self._calm[point.method] = self._run(plan, None, 0, lambda: None)[0]
+        before = len(self._port.recoveries)
+        unruly = unruly_messages(number) if point.target == "messages" else nullcontext()
+        with unruly:
+            harm = partial(self._harm, point.target)
+            found, stood_still_s = self._run(plan, self._hosts, point.after_share, harm)
+        return {
+            "same": found == self._calm[point.method],
+            "recovery_s": [round(each.took_s, 2) for each in self._port.recoveries[before:]],
+            "stood_still_s": stood_still_s,
+        }
+
+    def _harm(self, target: str) -> None:
+        host = self._hosts[1][0] if target == "shard" else self._hosts[0]
+        assert isinstance(host, SupervisedHandle)
+        if target == "raylet":
+            self._nodes.kill_one(host)
+        elif target == "stall":
+            stall_process(host)
+        elif target in {"cloud", "shard"}:
+            kill_process(host)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--points", type=int, default=24)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--targets", default="cloud,shard,raylet")
+    parser.add_argument("--targets", default=",".join(METHODS))
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="of each answer")
     parser.add_argument("--way", choices=("virtual", "live"), default="virtual")
     arguments = parser.parse_args()
-    run = live if arguments.way == "live" else simulated
+    chosen = points(arguments.points, arguments.seed, arguments.targets.split(","))
     nodes = Nodes()
     failed = 0
     try:
-        port = RayPort(nodes.address, min_cpus=SHARDS + 1)
-        wanted = sorted({method for methods in METHODS.values() for method in methods})
-        calm = {method: run(method, None, 0, lambda: None)[0] for method in wanted}
-        hosts = generated_hosts(SHARDS, port)
-
-        def kill(point: Point) -> None:
-            host = hosts[1][0] if point.target == "shard" else hosts[0]
-            assert isinstance(host, SupervisedHandle)
-            if point.target == "raylet":
-                nodes.kill_one(host)
+        laboratory = Laboratory(arguments.way, nodes, arguments.tokens)
+        for number, point in enumerate(chosen):
+            began_s = time.monotonic()
+            if point.target == "driver":
+                same, pieces = killed(
+                    arguments.way, point.method, number, nodes.address, point.after_share
+                )
+                found: dict[str, Any] = {"same": same, "pieces": pieces}
             else:
-                kill_process(host)
-
-        for point in points(arguments.points, arguments.seed, arguments.targets.split(",")):
-            before, began_s = len(port.recoveries), time.monotonic()
-            found, stood_still_s = run(point.method, hosts, point.after_share, partial(kill, point))
-            same = found == calm[point.method]
-            failed += not same
-            line = {
-                "way": arguments.way,
-                **asdict(point),
-                "same": same,
-                "wall_s": round(time.monotonic() - began_s, 2),
-                "recovery_s": [round(each.took_s, 2) for each in port.recoveries[before:]],
-                "stood_still_s": stood_still_s,
-            }
+                found = laboratory.harmed(point, number)
+            failed += not found["same"]
+            wall_s = round(time.monotonic() - began_s, 2)
+            line = {"way": arguments.way, **asdict(point), **found, "wall_s": wall_s}
             print(json.dumps(line), flush=True)  # noqa: T201 - read by whoever started this
-        port.close()
+        laboratory.close()
     finally:
         nodes.shutdown()
     return 1 if failed else 0

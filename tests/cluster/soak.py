@@ -30,7 +30,7 @@ from ray._private.state import actors
 from cluster.ray_port import RayPort
 from cluster.supervised import SupervisedHandle
 from tests.actors.fleets import generated_hosts
-from tests.cluster.chaos import SHARDS, Nodes, kill_process, live
+from tests.cluster.chaos import SHARDS, Nodes, fleet, kill_process, live
 
 _KILL_EVERY_S = 60.0
 _METHODS = ("costeer", "llm_with")
@@ -140,7 +140,7 @@ def main() -> int:
     lives: dict[str, Life] = {}
     try:
         port = RayPort(nodes.address, min_cpus=SHARDS + 1)
-        calm = {method: live(method, None, 0, lambda: None)[0] for method in _METHODS}
+        calm = {method: live(fleet(method), None, 0, lambda: None)[0] for method in _METHODS}
         hosts = generated_hosts(SHARDS, port)
         named: dict[str, SupervisedHandle] = {}
         for name, host in zip(("cloud", "shard 0", "shard 1"), (hosts[0], *hosts[1]), strict=True):
@@ -161,7 +161,7 @@ def main() -> int:
                 if due:
                     kill_process(next(doomed))
 
-            same = live(method, hosts, 0.3, kill)[0] == calm[method]
+            same = live(fleet(method), hosts, 0.3, kill)[0] == calm[method]
             failed += not same
             arms += 1
             look(lives, named, time.monotonic() - began_s)
