@@ -25,7 +25,8 @@ def register(add: AddCommand) -> None:
         action="append",
         default=[],
         dest="overrides",
-        help="change one value; link=…, hardware=… change it for every class; repeatable",
+        help="change one value; link=…, hardware=… stand for every class, codec=… for every arm;"
+        " repeatable",
     )
     add_out(parser)
     add_json(parser)

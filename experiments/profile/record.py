@@ -10,18 +10,21 @@ from costeer.errors import ConfigError
 from costeer.varint import number_bytes
 from experiments.planning import plan_workload
 from experiments.results.run import Run, load
-from experiments.scenario import Scenario, load_scenario
+from experiments.scenario import ArmConfig, load_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.plan import Request
+    from experiments.profile.recode import Recoding
 
 _SOURCES = {"models": "measured", "recorded": "measured", "generated": "synthetic"}
 """Values that are worth a profile, and what its sizes are then."""
 
 
-def record_profile(run_dir: Path, path: Path) -> Profile:
+def record_profile(
+    run_dir: Path, path: Path, recodings: Mapping[int, Recoding] | None = None
+) -> Profile:
     """Write the profile of a run, read it back, checked, and return it.
 
     Sessions that failed or were cut off in one arm are left out of all.
@@ -29,10 +32,12 @@ def record_profile(run_dir: Path, path: Path) -> Profile:
     Args:
         run_dir: a finished run of real, recorded or generated values.
         path: where the profile goes.
+        recodings: of arms whose payloads are to weigh what another codec makes of them.
 
     Raises:
         ConfigError: no such run, not finished, of an older version, or of other values.
     """
+    recodings = recodings or {}
     run = load(run_dir)
     if not run.complete:
         raise ConfigError(f"{run_dir}: the run was stopped before its end; run it to the end first")
@@ -61,7 +66,10 @@ def record_profile(run_dir: Path, path: Path) -> Profile:
         eos=_ends(run),
         cloud=str(run.manifest["cloud_values"]),
         edge=str(run.manifest["edge_values"]),
-        arms=tuple(_arm(scenario, index) for index in range(len(scenario.arms))),
+        arms=tuple(
+            _arm(recodings[index].arm if index in recodings else arm)
+            for index, arm in enumerate(scenario.arms)
+        ),
     )
     whole = _whole(run, len(scenario.arms))
     if not whole:
@@ -75,12 +83,14 @@ def record_profile(run_dir: Path, path: Path) -> Profile:
         [_session(key, rows[arm, *key], requests[key], limit) for key in whole]
         for arm in range(len(scenario.arms))
     ]
+    for arm, recoding in recodings.items():
+        parts[arm] = [recoding.session(session) for session in parts[arm]]
     write_profile(path, origin, parts)
     return Profile(path)
 
 
-def _arm(scenario: Scenario, index: int) -> dict[str, Any]:
-    written: dict[str, Any] = scenario.arms[index].model_dump(mode="json", exclude={"padding"})
+def _arm(arm: ArmConfig) -> dict[str, Any]:
+    written: dict[str, Any] = arm.model_dump(mode="json", exclude={"padding"})
     return written
 
 

@@ -3,15 +3,21 @@
 A token follows from logits, Δ and the device's own noise. Links, hardware, memory, batching, prices
 and times of asking decide when it comes, not which it is; so a recorded run can be timed anew under
 others. Whatever decides what is said, or how many bytes say it, cannot be changed without the
-logits, and these are not kept: such changes are refused by name, with the way to a real run.
+logits, and these are not kept: such changes are refused by name, with the way to a real run. A
+codec may be changed where both its tokens and its bytes follow from what was recorded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
 
 from costeer.codec.config import AdaptiveConfig, CodecConfig
 from costeer.errors import ConfigError
+from experiments.planning import plan_workload
+from experiments.profile.recode import Recoding, recoding
+from experiments.results.run import load
 from experiments.scenario import Scenario
 
 _TIMING = ("name", "way", "fleet", "cloud", "timing", "prices")
@@ -85,23 +91,43 @@ def _check_arm(recorded: Scenario, asked: Scenario, path: Sequence[str | int]) -
     if len(recorded.arms) != len(asked.arms):
         _refuse("arms", "an arm that was not recorded has no tokens")
     key = str(path[2]) if len(path) > 2 else "arms"  # noqa: PLR2004 - arms, index, key
-    if key == "padding":
-        return
+    if key in {"padding", "codec"}:
+        return  # codecs have to be looked at with the rows
     where = ".".join(map(str, path))
-    if key == "codec":
-        config = asked.arms[int(path[1])].codec
-        lossy = isinstance(config, CodecConfig) and config.values not in {"fp32", "bf16"}
-        _refuse(
-            where,
-            "what a lossy codec sends may choose other tokens"
-            if lossy
-            else "the tokens would stay, but how many bytes and rounds they take under another"
-            " codec is not recorded",
-        )
     _refuse(where, _REASONS.get(key, "it may change tokens"))
 
 
-def _refuse(key: str, reason: str) -> None:
+def recodings_of(run_dir: Path, recorded: Scenario, asked: Scenario) -> dict[int, Recoding]:
+    """Return what payloads weigh in each arm that has another codec now.
+
+    Args:
+        run_dir: the recorded run.
+        recorded: its scenario.
+        asked: another one with the same arms, but for codecs and padding.
+
+    Raises:
+        ConfigError: a codec whose tokens may be others, or whose bytes are not known.
+    """
+    changed = [
+        index
+        for index, (one, other) in enumerate(zip(recorded.arms, asked.arms, strict=True))
+        if one.codec != other.codec
+    ]
+    if not changed:
+        return {}
+    tokens, found = load(run_dir).tokens, {}
+    vocab_size = plan_workload(recorded).vocab_size
+    for index in changed:
+        unproved = int((~tokens[tokens["arm"] == index]["certified"].astype(bool)).sum())
+        one, other = recorded.arms[index], asked.arms[index]
+        try:
+            found[index] = recoding(one, other, vocab_size, unproved=unproved)
+        except ConfigError as error:
+            _refuse(f"arms.{index}.codec", str(error))
+    return found
+
+
+def _refuse(key: str, reason: str) -> NoReturn:
     raise ConfigError(
         f"replay: {key}: {reason}; that takes a real run: `costeer run RUN_DIR/scenario.yaml --set"
         f" {key}=…`"

@@ -19,7 +19,7 @@ from experiments.outcome import RunOutcome, check_out_dir
 from experiments.planning.timing import mean_requests_per_device
 from experiments.profile.record import record_profile
 from experiments.progress import Progress
-from experiments.replay.changes import check_same_tokens, widen
+from experiments.replay.changes import check_same_tokens, recodings_of, widen
 from experiments.run import run_scenario
 from experiments.scenario import Scenario, load_scenario
 
@@ -33,7 +33,8 @@ def replay_run(
 
     Args:
         run_dir: a finished run.
-        overrides: ``key=value`` each, as for `costeer run`; `link=`, `hardware=` for all classes.
+        overrides: ``key=value`` each, as for `costeer run`; `link=`, `hardware=` for all classes,
+            `codec=` for all arms that have one.
         out_dir: a new directory.
         progress: told of arms and tokens.
 
@@ -47,8 +48,9 @@ def replay_run(
     recorded = load_scenario(str(file))
     asked = load_scenario(str(file), widen(overrides, recorded))
     check_same_tokens(recorded, asked)
+    recodings = recodings_of(run_dir, recorded, asked)
     out_dir.mkdir(parents=True, exist_ok=True)
-    record_profile(run_dir, out_dir / PROFILE)
+    record_profile(run_dir, out_dir / PROFILE, recodings)
     same = _same_sessions(recorded, asked)
     if not same:
         progress.note("other devices than were recorded: sessions are replayed in drawn blocks")

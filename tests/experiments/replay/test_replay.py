@@ -79,6 +79,36 @@ def test_a_smaller_cloud_and_padding_too(recorded: Path, tmp_path: Path) -> None
     assert replayed(recorded, tmp_path / "replayed", *overrides) == digests(tmp_path / "real")
 
 
+@pytest.mark.parametrize(
+    ("arm", "codec"),
+    [
+        (2, "dense-bf16"),
+        (2, "dense-bf16-planar"),
+        (2, "top8-bf16-planar"),
+        (3, "dense-fp16-packed"),
+    ],
+)
+def test_another_codec_whose_bytes_are_known(
+    recorded: Path, tmp_path: Path, arm: int, codec: str
+) -> None:
+    arms = [dict(each) for each in ARMS]
+    arms[arm]["codec"] = codec
+    run(small(arms=arms), tmp_path / "real")
+    real = digests(tmp_path / "real")
+    assert replayed(recorded, tmp_path / "replayed", f"arms.{arm}.codec={codec}") == real
+    assert real[0] == digests(recorded)[0]
+
+
+def test_a_dense_row_may_choose_others_where_nothing_was_proved(tmp_path: Path) -> None:
+    accepted = [ARMS[2] | {"refine": {"max_rounds": 0, "at_cap": "accept"}}]
+    run(small(arms=accepted), tmp_path / "recorded")
+    asked = ["codec=dense-bf16"]
+    with pytest.raises(ConfigError, match=r"\d+ recorded tokens were chosen without a proof"):
+        replay_run(tmp_path / "recorded", asked, tmp_path / "out", NoProgress())
+    # The same ranks leave the same choices unproved.
+    replayed(tmp_path / "recorded", tmp_path / "planar", "codec=top8-bf16-planar")
+
+
 def test_more_devices_replay_blocks_of_what_was_measured(recorded: Path, tmp_path: Path) -> None:
     replay_run(recorded, ["fleet.devices=7"], tmp_path / "more", NoProgress())
     more = load(tmp_path / "more")
@@ -90,8 +120,11 @@ def test_more_devices_replay_blocks_of_what_was_measured(recorded: Path, tmp_pat
     ("override", "told"),
     [
         ("strength=1.0", "another strength chooses other tokens"),
-        ("arms.2.codec.select.k=16", "is not recorded"),
-        ("codec=top8-fp16-naive", "lossy codec sends may choose other tokens"),
+        ("arms.2.codec.select.k=16", "top16-bf16-naive takes depends on logits"),
+        ("arms.2.codec=top8-bf16-packed", "are not recorded"),
+        ("arms.2.codec=dense-bf16-naive-zstd", "arms.2.codec: the tokens would stay"),
+        ("codec=top8-fp16-naive", "top8-fp16-naive rounds logits otherwise than top8-bf16-naive"),
+        ("arms.3.codec=dense-fp32", "and may choose other tokens; that takes a real run"),
         ("arms.2.refine.at_cap=accept", "tokens; that takes a real run"),
         ("arms.2.sampling.temperature=1", "other sampling"),
         ("arms=[{method: slm_with}]", "an arm that was not recorded"),
