@@ -34,7 +34,7 @@ from experiments.scenario import Scenario, dump_scenario
 CHEAPER, DEARER = 0.8, 1.2
 _CURVE = (0.125, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
 _BASELINE = 0.125
-_NEAR = 1.1
+_NEAR, _NEAREST = 1.1, 1.02
 _WIDE = 2.0
 
 
@@ -140,7 +140,7 @@ def _second_wave(question: Question, case: _Case, base: dict[str, Any]) -> dict[
     """What is asked once the capacity is known, by name."""
     devices, scenario = base["devices"], case.scenario
     chains: dict[str, Chain] = {}
-    near = {"first": max(1, devices), "stride": _NEAR}
+    near = {"first": max(1, devices), "stride": _step(base)}
     for repeat in range(1, question.repeats):
         other = scenario.model_copy(update={"seed": scenario.seed + repeat})
         chains[f"seed:{repeat}"] = case.chain(question, f"seed {other.seed}", other, **near)
@@ -148,9 +148,10 @@ def _second_wave(question: Question, case: _Case, base: dict[str, Any]) -> dict[
     chains["curve"] = case.chain(question, "curve", scenario, fleets=tuple(sizes))
     if base["beyond"] is None:
         return chains
+    bare = _without_rows(scenario)
     for resource in RESOURCES:
         try:
-            relieved = with_cost(scenario, resource, 0.5)
+            relieved = with_cost(bare, resource, 0.5)
         except ConfigError:
             continue  # a traced link has no rate to relieve
         given = {"first": max(1, devices), "stride": _WIDE if devices else 2.0}
@@ -158,7 +159,7 @@ def _second_wave(question: Question, case: _Case, base: dict[str, Any]) -> dict[
     for resource in COSTS if question.sensitivity else ():
         for factor in (CHEAPER, DEARER):
             try:
-                other = with_cost(scenario, resource, factor)
+                other = with_cost(bare, resource, factor)
             except ConfigError:
                 continue
             title = f"{resource.title} × {factor:g}"
@@ -167,6 +168,23 @@ def _second_wave(question: Question, case: _Case, base: dict[str, Any]) -> dict[
                 question, title, other, baseline=small, **near
             )
     return chains
+
+
+def _step(base: dict[str, Any]) -> float:
+    """Return the first step of a search that begins at a known answer.
+
+    It leads to the other end of the answer's bracket, so two fleets confirm an answer that stands.
+    """
+    devices, beyond = base["devices"], base["beyond"]
+    return max(_NEAREST, beyond / devices) if devices and beyond else _NEAR
+
+
+def _without_rows(scenario: Scenario) -> Scenario:
+    """Return the scenario writing down no rows, where only percentiles are looked at."""
+    if scenario.way != "fleet":
+        return scenario
+    fleet = scenario.fleet.model_copy(update={"sample": 0})
+    return scenario.model_copy(update={"fleet": fleet})
 
 
 def _carry_out(

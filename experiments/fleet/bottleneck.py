@@ -6,6 +6,7 @@ their bytes, and with half the round trip, everything else and every draw the sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,16 +48,22 @@ class WhatIf:
 def one_more_gpu(scenario: Scenario) -> Scenario:
     """Return the scenario with one replica more, for the same devices.
 
-    Raises:
-        ConfigError: its devices are placed on the replicas that there are.
+    Where devices are placed by weights, it gets the mean of the others' weights; where they stay in
+    regions, it stands where a replica has the most devices (of equals, in the first such region).
     """
-    if isinstance(scenario.fleet.placement, Weighted | Sticky):
-        raise ConfigError(
-            "fleet.placement: it says which replicas there are, so that nobody can add one; choose"
-            " round_robin"
-        )
+    placement = scenario.fleet.placement
+    if isinstance(placement, Weighted):
+        weights = placement.weights
+        placement = Weighted(weights=(*weights, math.fsum(weights) / len(weights)))
+    elif isinstance(placement, Sticky):
+        regions = list(placement.regions)
+        at = max(range(len(regions)), key=lambda each: regions[each].share / regions[each].replicas)
+        more = regions[at].replicas + 1
+        regions[at] = regions[at].model_copy(update={"replicas": more})
+        placement = Sticky(regions=tuple(regions))
     cloud = scenario.cloud.model_copy(update={"replicas": scenario.cloud.replicas + 1})
-    return scenario.model_copy(update={"cloud": cloud})
+    fleet = scenario.fleet.model_copy(update={"placement": placement})
+    return scenario.model_copy(update={"cloud": cloud, "fleet": fleet})
 
 
 def half_the_rtt(scenario: Scenario) -> Scenario:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from costeer.errors import ConfigError
 from experiments.capacity.search import Found, largest_fleet
 from experiments.capacity.slo import Slo, parse_slos
+from experiments.capacity.study import _step
 
 
 @given(
@@ -37,6 +38,24 @@ def test_any_threshold_is_found_within_the_tolerance(
     assert found.beyond - found.devices <= max(1, 0.02 * found.devices)
     if threshold == 0:
         assert found == Found(0, 1)
+
+
+@given(st.integers(1, 5000), st.floats(0.0, 0.02))
+def test_an_answer_that_stands_is_confirmed_by_two_fleets(devices: int, wide: float) -> None:
+    beyond = devices + max(1, int(wide * devices))
+    asked: list[int] = []
+
+    def keeps(fleet: int) -> bool:
+        asked.append(fleet)
+        return fleet < beyond
+
+    stride = _step({"devices": devices, "beyond": beyond})
+    found = largest_fleet(keeps, limit=10_000, first=devices, stride=stride)
+    assert found.devices == devices
+    assert found.beyond is not None
+    assert found.beyond - devices <= max(1, 0.02 * devices)
+    assert asked[0] == devices
+    assert len(asked) == 2
 
 
 def test_a_near_beginning_saves_fleets() -> None:
