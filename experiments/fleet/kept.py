@@ -41,11 +41,13 @@ class KeptCell:
         result: what it came to.
         tokens: simulated, those of the warm-up included.
         sampled: requests that were written down.
+        growth_per_hour: of its backlog, see ``CellOutcome``.
     """
 
     result: CellResult
     tokens: int
     sampled: int
+    growth_per_hour: int
 
 
 def made_by(scenario: Scenario) -> dict[str, str]:
@@ -99,7 +101,11 @@ def keep_cell(
 ) -> None:
     """Commit a cell: its sampled rows and, if it has ended, its sums."""
     rows = outcome.rows
-    about = {"tokens": outcome.tokens, "sampled": len(rows.requests)}
+    about = {
+        "tokens": outcome.tokens,
+        "sampled": len(rows.requests),
+        "growth_per_hour": outcome.growth_per_hour,
+    }
     sink.write(
         arm,
         keys,
@@ -121,4 +127,4 @@ def kept_cell(sums: Path) -> KeptCell:
         ConfigError: it cannot be read.
     """
     result, about = read_result(sums)
-    return KeptCell(result, about["tokens"], about["sampled"])
+    return KeptCell(result, **about)

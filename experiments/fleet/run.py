@@ -41,6 +41,7 @@ from experiments.scenario import Scenario, dump_scenario
 if TYPE_CHECKING:
     from cluster.cells import CellPool
 
+_S_PER_HOUR = 3600.0
 _WORTH_A_CLUSTER_S = 20.0
 """Below so much work the start of a cluster takes longer than it saves."""
 
@@ -188,19 +189,19 @@ class _Run:
         try:
             for sums in self._kept_of(arm):
                 cell = kept_cell(sums)
-                merged.add(cell.result, ended=True)
+                merged.add(cell.result, cell.growth_per_hour, ended=True)
                 self._sampled += cell.sampled
                 progress.advance(cell.tokens)
                 log.take(cell.tokens)
             tasks = self._missing(arm)
             for task, outcome in cell_outcomes(pool, tasks, told, stopped):
                 keep_cell(sink, arm.index, arm.keys, task.cell, outcome)
-                merged.add(outcome.result, ended=outcome.ended)
+                merged.add(outcome.result, outcome.growth_per_hour, ended=outcome.ended)
                 self._sampled += len(outcome.rows.requests)
                 log.cell()
         finally:
             if merged.result is not None:
-                self._keep(arm, merged.result, sink, complete=merged.ended == size.cells)
+                self._keep(arm, merged.result, merged, sink)
         progress.end()
 
     def _kept_of(self, arm: _Arm) -> list[Path]:
@@ -229,7 +230,7 @@ class _Run:
             expected_tokens=expected,
         )
 
-    def _keep(self, arm: _Arm, merged: CellResult, sink: RunSink, *, complete: bool) -> None:
+    def _keep(self, arm: _Arm, merged: CellResult, of: _Merged, sink: RunSink) -> None:
         done = FleetArm(
             arm.index,
             arm.keys,
@@ -238,7 +239,8 @@ class _Run:
             self._kinds,
             arm.plan.limits.kv_tokens,
             arm.facts,
-            complete,
+            of.ended == self._size.cells,
+            of.growth_per_hour,
         )
         self.done.append(done)
         sink.log(
@@ -247,8 +249,9 @@ class _Run:
         if merged.overloaded:
             self._progress.note(
                 f"{arm_title(arm.keys)}: {merged.overloaded} of {merged.cells} replicas were"
-                f" stopped: {merged.cloud('backlog'):,} requests were waiting and more came than"
-                " were served; add replicas, or lower the rate"
+                f" stopped: {merged.cloud('backlog'):,} requests were waiting, and"
+                f" {of.growth_per_hour / _S_PER_HOUR:,.3g} more came each second than were served;"
+                " add replicas, or lower the rate"
             )
 
     def write(self, sink: RunSink) -> dict[str, Any]:
@@ -274,11 +277,12 @@ class _Merged:
     def __init__(self, counting: CellMetrics | None) -> None:
         self._counting = counting
         self.result: CellResult | None = None
-        self.ended = 0
+        self.ended = self.growth_per_hour = 0
 
-    def add(self, result: CellResult, *, ended: bool) -> None:
+    def add(self, result: CellResult, growth_per_hour: int, *, ended: bool) -> None:
         self.result = result if self.result is None else self.result.merged(result)
         self.ended += ended
+        self.growth_per_hour += growth_per_hour
         if self._counting is not None:
             self._counting(result)
 

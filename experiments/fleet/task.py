@@ -50,12 +50,14 @@ class CellOutcome:
         result: what the cell came to; its sample is left out.
         rows: the sample.
         tokens: how many were simulated, those of the warm-up included.
+        growth_per_hour: by so many requests an hour its backlog grew, if it was stopped for that.
         ended: whether the cell reached its end, or was stopped because it never would.
     """
 
     result: CellResult
     rows: SampledRows
     tokens: int
+    growth_per_hour: int
     ended: bool
 
 
@@ -116,4 +118,6 @@ def run_task(
     sample = sample.merged(Sample(*run.take_unfinished()))
     result = run.result(overloaded=overload.found)
     rows = sampled_rows(sample, cell, plan, outcomes, result.end_ns)
-    return CellOutcome(result, rows, run.tokens, ended=run.over or overload.found)
+    return CellOutcome(
+        result, rows, run.tokens, overload.growth_per_hour, ended=run.over or overload.found
+    )

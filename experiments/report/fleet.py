@@ -305,4 +305,7 @@ def cloud_columns(rows: Sequence[Row]) -> list[Column]:
         Column("preempted", count("preempted_sessions"), "sessions"),
         Column("backlog", count("backlog"), "at the end"),
         Column("overloaded", count("overloaded_replicas"), "replicas"),
+        Column(
+            "growing by", numbers([row.get("backlog_growth_per_s") for row in arms]), "requests/s"
+        ),
     ]

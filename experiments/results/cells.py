@@ -29,6 +29,7 @@ from experiments.results.digests import joined_digest
 from experiments.results.summary import ALL, READING_SPEED_TOKENS_PER_S
 
 _NS = 1e9
+_S_PER_HOUR = 3600.0
 _EDGE_STAGES = ("decode", "edge_wait", "steer")
 """What a device works in sight of its user; ``busy_edge_ns`` is what it works behind the rest."""
 _SHOWN = (("mean", None), ("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
@@ -47,6 +48,7 @@ class FleetArm:
         kv_tokens: of each replica.
         facts: what it is charged with.
         complete: whether every cell ran to its end.
+        growth_per_hour: by so many requests an hour the backlogs of stopped cells grew, in all.
     """
 
     index: int
@@ -57,6 +59,7 @@ class FleetArm:
     kv_tokens: int
     facts: CostFacts
     complete: bool
+    growth_per_hour: int = 0
 
     @property
     def links(self) -> list[str]:
@@ -229,6 +232,7 @@ def _cloud(arm: FleetArm, cloud_s: float | None) -> dict[str, Any]:
         "waited_sessions": result.cloud("waited_sessions"),
         "backlog": result.cloud("backlog"),
         "overloaded_replicas": result.overloaded,
+        "backlog_growth_per_s": arm.growth_per_hour / _S_PER_HOUR,
         "egress_busy_share": _ratio(result.cloud("egress_busy_ns") / _NS, replicas_s),
         "gpu_busy_share": _ratio(busy_ns / _NS, replicas_s) if busy_ns else None,
         "gpu_select_share": _ratio(result.cloud("select_ns"), busy_ns),

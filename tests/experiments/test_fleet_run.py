@@ -28,13 +28,14 @@ from experiments.fleet.bottleneck import (
     find_bottleneck,
     fleet_columns,
     gain_columns,
+    one_more_gpu,
     share_columns,
 )
 from experiments.fleet.limits import load_of
 from experiments.fleet.overload import Overload
 from experiments.fleet.run import run_fleet
 from experiments.fleet.task import CellOutcome, CellTask, arm_of_cells, run_task
-from experiments.planning import plan_costs
+from experiments.planning import plan_cell, plan_costs
 from experiments.planning.members import as_it_is
 from experiments.progress import LineProgress, NoProgress
 from experiments.report import write_report
@@ -42,7 +43,7 @@ from experiments.results import load
 from experiments.results.grid import text_table
 from experiments.resume import interrupted_scenario
 from experiments.run import run_scenario
-from experiments.scenario import Scenario
+from experiments.scenario import Scenario, Sticky, Weighted
 from tests.experiments.small_fleets import fleet
 from tests.experiments.test_results_cells import DISTRIBUTED, OF_CELLS_ALONE, check_equal
 
@@ -273,6 +274,10 @@ def test_a_load_that_is_never_served_is_stopped_and_its_backlog_told(
     assert any("requests come faster than a replica can serve them" in each for each in notes.notes)
     assert any("1 of 1 replicas were stopped" in each for each in notes.notes)
     assert row["overloaded_replicas"] == 1
+    grows = row["backlog_growth_per_s"]
+    # Nobody is served for as long as this takes; ten a second each ask.
+    assert 0 < grows <= 40 * 10 * 1.2
+    assert any(f"{grows:,.3g} more came each second" in each for each in notes.notes)
     assert row["backlog"] + row["requests"] > 0
     assert row["requests_censored"] > 0.5 * row["requests"]
 
@@ -419,6 +424,21 @@ def test_what_would_help_is_run_and_not_guessed(tmp_path: Path) -> None:
         assert "phone-npu" in text_table(columns)
     assert "one more GPU" in text_table(fleet_columns(found))
     assert load(tmp_path / "runs" / "half-the-rtt").complete
+
+
+def test_one_more_gpu_stands_where_devices_are_placed() -> None:
+    weighted = fleet(12, 2, fleet={"placement": {"kind": "weighted", "weights": [1, 3]}})
+    assert one_more_gpu(weighted).fleet.placement == Weighted(weights=(1, 3, 2))
+    regions = [{"share": 0.3, "replicas": 1}, {"share": 0.7, "replicas": 2}]
+    sticky = fleet(12, 3, fleet={"placement": {"kind": "sticky", "regions": regions}})
+    more = one_more_gpu(sticky)
+    # 0.35 of all devices share a replica there, 0.3 in the other region.
+    assert isinstance(more.fleet.placement, Sticky)
+    assert [each.replicas for each in more.fleet.placement.regions] == [1, 3]
+    for made in (one_more_gpu(weighted), more, one_more_gpu(fleet(12, 2))):
+        again = Scenario.model_validate(made.model_dump(mode="json"))
+        cells = [plan_cell(again, cell) for cell in range(again.cloud.replicas)]
+        assert sorted(int(each) for cell in cells for each in cell.device_D) == list(range(12))
 
 
 def test_a_bottleneck_is_a_fleet_s(tmp_path: Path) -> None:

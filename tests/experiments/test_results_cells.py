@@ -28,6 +28,7 @@ OF_CELLS_ALONE = {
     "kv_tokens",
     "backlog",
     "overloaded_replicas",
+    "backlog_growth_per_s",
 }
 FACTS = CostFacts(
     gpus=2,
