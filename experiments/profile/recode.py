@@ -117,7 +117,7 @@ def _round_bytes(codec: CodecConfig, refine: RefineConfig, vocab_size: int) -> t
     """Size of each round's payload, of any row: its length does not depend on it."""
     made = build_codec(codec, vocab_size)
     ladder = Ladder(made.first_k, vocab_size, refine)
-    row_V = np.arange(vocab_size, 0, -1, dtype=np.float32) / vocab_size
+    row_V = np.zeros(vocab_size, np.float32)
     rounds = [0, *(each for each in range(1, refine.max_rounds + 1) if ladder.has(each))]
     return tuple(len(made.encode(row_V, *ladder.ranks(each))) for each in rounds)
 
