@@ -12,7 +12,7 @@ computes.
 Frames are taken by (session, epoch, position, round); whatever is repeated, late or early beyond
 use is dropped here, never by a driver. Streamed tokens that overtook an earlier one are kept until
 it is there. What is not a frame, or a frame that no cloud sends to this session, ends the session:
-nothing is sent twice, so what was damaged would be waited for for ever.
+no answer is given twice, so what was damaged would be waited for for ever.
 
 ============  ==============================  ===========================================
 waits for     event                           then

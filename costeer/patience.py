@@ -58,8 +58,9 @@ class Waiting:
         return self._timer()
 
     def fired(self, now_ns: int) -> None:
-        """Take it that a timer has fired."""
-        self._timers_ns = [each for each in self._timers_ns if each > now_ns]
+        """Take it that a timer has fired, be it a little early."""
+        earliest_ns = min(self._timers_ns, default=now_ns)
+        self._timers_ns = [each for each in self._timers_ns if each > max(now_ns, earliest_ns)]
 
     def is_over(self, now_ns: int) -> bool:
         """Whether a wait is over."""

@@ -63,7 +63,8 @@ def choose_arm(scenario: Scenario, wanted: str | None) -> Scenario:
         wanted: a method's name, or which arm it is, from 1; None where there is no choice.
 
     Raises:
-        ConfigError: no such arm, several of them, one that crosses no network, or several replicas.
+        ConfigError: no such arm, several of them, one that crosses no network, several replicas, or
+            modelled events.
     """
     names = [arm.method for arm in scenario.arms]
     listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
@@ -84,6 +85,11 @@ def choose_arm(scenario: Scenario, wanted: str | None) -> Scenario:
             f"cloud.replicas: {scenario.cloud.replicas} in {scenario.name}, and `costeer serve` is"
             " one of them; start one for each behind a balancer that keeps a device where it is,"
             " each with --set cloud.replicas=1"
+        )
+    if scenario.events:
+        raise ConfigError(
+            f"events: {scenario.name} has a model of what happens, and on sockets only what really"
+            " happens does; leave them out with --set 'events=[]'"
         )
     return scenario.model_copy(update={"arms": (arm,)})
 

@@ -333,6 +333,9 @@ class World:
             assert machine.finished
             assert spec.session not in self.finishes
             self.finishes[spec.session] = command
+        elif isinstance(command, SetTimer):
+            fired = TimerFired(command.timer, command.session)
+            self._at(command.at_ns, partial(self._tell_edge, machine, fired, spec), _LATER)
         else:
             assert isinstance(command, Release)
             self.edge.release(command.session)

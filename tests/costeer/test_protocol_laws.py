@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from costeer.messages import Frame, FrameKind, Open, Role, encode_frame, encode_open
 from costeer.methods import METHODS, method_named
+from costeer.patience import Patience
 from costeer.refinement import Ladder, RefineConfig
 from costeer.serving import EngineLimits
 from costeer.session import SessionSpec
@@ -61,6 +62,27 @@ def test_law_7_duplicate_late_and_reordered_frames_change_no_token(case: Case) -
     world = World.of(case)
     world.run()
     check_finished(world, case)
+
+
+@settings(max_examples=100)
+@given(cases(), st.lists(st.integers(1, 200), min_size=1, max_size=8))
+def test_law_7_frames_that_are_sent_again_change_no_token(case: Case, waits_ns: list[int]) -> None:
+    """However short a device's patience is, as long as it does not give up."""
+    patience = Patience((*waits_ns, 10**12), falls_back=True)
+    case = replace(case, fleet=tuple(replace(spec, patience=patience) for spec in case.fleet))
+    world = World.of(case)
+    world.run()
+    check_finished(world, case)
+    for spec in case.fleet:
+        records = world.records[spec.session]
+        assert not any(record.fallback for record in records)
+        sent = world.uplink[spec.session, 0]
+        again = sum(record.repeats for record in records)
+        assert len(sent) == len(set(sent)) + again
+        if not method_sends(spec.method):
+            assert sent == []
+        elif not spec.method.leaks_context and spec.speculation is None:
+            check_uplink(spec, records, list(dict.fromkeys(sent)))
 
 
 @settings(max_examples=100)

@@ -92,6 +92,12 @@ def test_an_arm_that_cannot_be_served_is_told(arm: str | None, told: str) -> Non
         choose_arm(load_scenario("tiny"), arm)
 
 
+def test_modelled_events_are_not_served() -> None:
+    stalled = load_scenario("tiny", ["events=[{kind: cloud_stalls, at_s: 1, for_s: 1}]"])
+    with pytest.raises(ConfigError, match="on sockets only what really happens"):
+        choose_arm(stalled, "costeer")
+
+
 def test_arms_and_devices_are_chosen() -> None:
     scenario = load_scenario("tiny")
     assert [each.method for each in choose_arm(scenario, "3").arms] == ["costeer"]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
 from actors.live.driver import run_live
 from actors.plan import session_id
 from actors.records import ArmRun
+from actors.retry import RetryPolicy
 from actors.sockets.protocol import RecordKind, decode_down, encode_record
 from actors.sockets.server import CloudServer, ServeLimits
+from actors.values.port import CloudHost
 from costeer.errors import ConfigError, CosteerError
 from costeer.machine import CloudOp, Release
 from costeer.messages import Frame, FrameKind, Open, Role, encode_frame, encode_open, encode_token
@@ -90,6 +93,32 @@ def test_a_device_that_comes_again_begins_a_new_epoch() -> None:
 
 
 # --------------------------------------------------------------------------- what goes wrong
+
+
+class Deaf:
+    """A host that does not come back until it is let go."""
+
+    def __init__(self, host: CloudHost) -> None:
+        self._host = host
+        self.let_go = threading.Event()
+
+    def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
+        self.let_go.wait()
+        return self._host.execute(ops)
+
+
+def test_devices_whose_server_does_not_answer_finish_alone() -> None:
+    retry = RetryPolicy(2 * MS, 2, falls_back=True)
+    plan = replace(arm_plan(max_new_tokens=3), retry=retry)
+    with served(plan) as cloud:
+        worker = cloud.server._running._worker
+        deaf = Deaf(worker._host)  # type: ignore[arg-type]  # a cloud's
+        worker._host = deaf
+        run = drive(cloud)
+        deaf.let_go.set()
+    assert [row.reason for row in run.requests] == ["length"] * 3
+    assert all(row.record.fallback for row in run.tokens)
+    assert sum(row.record.repeats for row in run.tokens) == 3
 
 
 def test_a_wrong_token_a_wrong_arm_and_nobody_there_are_told() -> None:
