@@ -46,6 +46,11 @@ def record_profile(
             f"{run_dir}: its rows do not hold the size of each payload (a run of an older version);"
             " run it again"
         )
+    if "fallback" in run.tokens and run.tokens["fallback"].any():
+        raise ConfigError(
+            f"{run_dir}: {run.tokens['fallback'].sum():,} tokens were chosen without the cloud, and"
+            " a profile is of exchanges; record a run whose cloud answers"
+        )
     scenario = load_scenario(str(run_dir / "scenario.yaml"))
     if scenario.values not in _SOURCES:
         raise ConfigError(

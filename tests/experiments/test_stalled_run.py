@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from costeer.errors import ConfigError
+from experiments.profile.record import record_profile
 from experiments.progress import NoProgress
 from experiments.results.run import load
 from experiments.run import run_scenario
@@ -37,3 +41,5 @@ def test_tables_and_report_tell_of_a_cloud_that_did_not_answer(tmp_path: Path) -
     assert streamed["requests_stalled"] == streamed["requests_failed"] > 0
     assert (local["fallback_tokens"], local["requests_failed"]) == (0, 0)
     assert "tokens alone, on their own small" in (out_dir / "report.html").read_text("utf-8")
+    with pytest.raises(ConfigError, match="tokens were chosen without the cloud"):
+        record_profile(out_dir, tmp_path / "profile")
