@@ -35,6 +35,16 @@ READABLE_VERSIONS = (1, 2, 3, SCHEMA_VERSION)
 """Versions that this program reads; 1 has no ``round_payload_bytes``, 1 and 2 have no drafts, 1 to
 3 have no ``replica`` and no ``fallback``."""
 
+LATER_COLUMNS = {
+    "drafted": False,
+    "refuted_drafts": 0,
+    "unsent_drafts": 0,
+    "replica": 0,
+    "fallback": False,
+    "repeats": 0,
+}
+"""Columns that runs of some earlier version do not have, and what would stand there."""
+
 STAGE_COLUMNS = tuple(f"stage_{stage}_ns" for stage in STAGES)
 """Columns of ``tokens`` whose sum is ``latency_ns``."""
 

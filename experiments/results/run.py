@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from actors.sink import READABLE_VERSIONS, REQUEST_COLUMNS, TOKEN_COLUMNS
+from actors.sink import LATER_COLUMNS, READABLE_VERSIONS, REQUEST_COLUMNS, TOKEN_COLUMNS
 from costeer.errors import ConfigError
 from experiments.results.frames import Frames, arms_in
 from experiments.results.summary import summarise
@@ -158,4 +158,6 @@ def _table(path: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
         return pd.DataFrame({column: [] for column in columns})
     # ParquetFile reads the one file as it is: no partition columns guessed from folder names.
     tables = [pq.ParquetFile(file).read() for file in files]
-    return pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    found = pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    lacking = [column for column in LATER_COLUMNS if column in columns and column not in found]
+    return found.assign(**{column: LATER_COLUMNS[column] for column in lacking})

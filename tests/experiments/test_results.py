@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.records import ArmRun
-from actors.sink import RunSink
+from actors.sink import LATER_COLUMNS, RunSink
 from costeer.errors import ConfigError
 from costeer.methods import method_named
 from experiments.results import (
@@ -194,6 +195,19 @@ def test_a_run_killed_early_is_still_read(tmp_path: Path, arm: ArmRun, rows: str
     assert [row["tokens"] for row in run.arms[:1]] == [7 if rows == "tokens" else 0][
         : len(run.arms)
     ]
+
+
+def test_a_killed_run_of_an_earlier_version_is_still_read(tmp_path: Path, arm: ArmRun) -> None:
+    sink = RunSink(tmp_path / "run", "", {})
+    sink.write(0, KEYS, arm.tokens, arm.requests)
+    for name in ("tokens", "requests"):
+        file = tmp_path / "run" / "pieces" / "000000" / f"{name}.parquet"
+        table = pq.ParquetFile(file).read()
+        pq.write_table(table.drop([c for c in table.column_names if c in LATER_COLUMNS]), file)
+    manifest = tmp_path / "run" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema_version": 2}))
+    row = load(tmp_path / "run").arms[0]
+    assert (row["tokens"], row["fallback_tokens"]) == (len(arm.tokens), 0)
 
 
 def test_parts_come_in_the_order_of_the_demo(tmp_path: Path) -> None:
