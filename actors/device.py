@@ -8,7 +8,7 @@ from typing import Protocol
 
 from actors.plan import ArmPlan, CodecTerms, DevicePlan, session_id, session_spec
 from actors.progress import Progress
-from actors.records import CENSORED, NO_REPLICA, ByteMeter, RequestRow, TokenRow
+from actors.records import CENSORED, LEFT, NO_REPLICA, ByteMeter, RequestRow, TokenRow
 from costeer.endpoint import Endpoint
 from costeer.machines import device_machine
 from costeer.methods import CloudRole
@@ -119,6 +119,7 @@ class DeviceRun:
         "access",
         "epoch",
         "last_ns",
+        "left",
         "machine",
         "plan",
         "replica",
@@ -139,6 +140,8 @@ class DeviceRun:
         self.last_ns = 0
         """When the session's last token was chosen; its arrival where it has none."""
         self.machine: Endpoint | None = None
+        self.left = False
+        """Whether it has gone, and asks nothing any more."""
         self.replica = plan.replica
         """That serves it."""
         self._index = -1
@@ -247,11 +250,20 @@ class DeviceRun:
 
         In an open loop these may be several: the one under way and those that waited behind it.
         """
-        rows = [self.close(CENSORED, now_ns)] if self.machine is not None else []
+        return [] if self.left else self._cut_off(CENSORED, now_ns)
+
+    def leave(self, now_ns: int) -> list[RequestRow]:
+        """Go without a word; return the requests that had come and will not be answered."""
+        rows = self._cut_off(LEFT, now_ns)
+        self.left = True
+        return rows
+
+    def _cut_off(self, reason: str, now_ns: int) -> list[RequestRow]:
+        rows = [self.close(reason, now_ns)] if self.machine is not None else []
         arrivals_ns = self.plan.arrivals_ns or ()
         while self.next_request < len(arrivals_ns) and arrivals_ns[self.next_request] <= now_ns:
             self._turn_to_next(arrivals_ns[self.next_request])
-            rows.append(self.close(CENSORED, now_ns))
+            rows.append(self.close(reason, now_ns))
         return rows
 
     def next_intended_ns(self, now_ns: int) -> int | None:

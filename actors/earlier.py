@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from actors.records import ByteMeter, Earlier, RequestRow, TokenRow
+from actors.records import CENSORED, ByteMeter, Earlier, RequestRow, TokenRow
 from actors.sink import METER_COLUMNS, STAGE_COLUMNS
 from costeer.token_record import TokenRecord
 
@@ -43,7 +43,7 @@ def reopen_pieces(path: Path) -> int:
             if table.exists():
                 rows = pq.ParquetFile(table).read()
                 if name == "requests" and rows.num_rows:
-                    rows = rows.filter(pc.invert(rows["censored"]))
+                    rows = rows.filter(pc.not_equal(rows["reason"], CENSORED))
                 pq.write_table(rows, first / "000000" / table.name)
         first.rename(pieces)
     for name in _TABLES:
@@ -58,7 +58,7 @@ def read_earlier(path: Path) -> dict[int, Earlier]:
         for row in _rows(piece / "tokens.parquet"):
             found.setdefault(row["arm"], Earlier()).tokens.append(_token(row))
         for row in _rows(piece / "requests.parquet"):
-            if not row["censored"]:
+            if row["reason"] != CENSORED:
                 found.setdefault(row["arm"], Earlier()).requests.append(_request(row))
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actors.failures import ALIKE, Departure, ReplicaFailure, Standing
 from actors.retry import RetryPolicy
 from actors.stalls import Stall
 from actors.values.port import ArmSpec
@@ -112,6 +113,9 @@ class ArmPlan:
         replicas: copies of the large model.
         retry: how long devices wait for the cloud; None: for ever.
         stalls: when the cloud does nothing.
+        standing: who stands in for a replica that fails.
+        failures: of replicas; of one they do not overlap.
+        departures: of devices, each once.
     """
 
     arm: ArmSpec
@@ -129,6 +133,9 @@ class ArmPlan:
     replicas: int = 1
     retry: RetryPolicy | None = None
     stalls: tuple[Stall, ...] = ()
+    standing: Standing = ALIKE
+    failures: tuple[ReplicaFailure, ...] = ()
+    departures: tuple[Departure, ...] = ()
 
     def new_tokens(self, request: Request) -> int:
         """Return the most tokens of a request's answer."""

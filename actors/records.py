@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 
+from actors.failures import Incident
 from actors.sight import Sight
 from costeer.errors import ConfigError
 from costeer.serving import EngineCounters, merged
@@ -18,6 +19,10 @@ from costeer.token_record import TokenRecord
 
 CENSORED = "censored"
 """The ``reason`` of a request that the end of the run cut off."""
+LEFT = "left"
+"""The ``reason`` of a request whose device left before it was answered."""
+UNANSWERED = frozenset((CENSORED, LEFT))
+"""Reasons of requests that were cut off: how long they would have taken is not known."""
 NO_REPLICA = -1
 """Who serves a method without a cloud."""
 
@@ -89,7 +94,7 @@ class RequestRow:
         arrival_ns: intended arrival.
         finished_ns: last token at the device, or the run's end where it did not finish.
         tokens: generated ids.
-        reason: ``eos``, ``length``, an error's text, or ``censored``.
+        reason: ``eos``, ``length``, an error's text, ``censored`` or ``left``.
         failed: ended by an error.
         moved: all bytes of the session.
         closing: those of them that came after its last token.
@@ -137,6 +142,7 @@ class ArmRun:
         requests: one row per request.
         end_ns: the arm's last instant.
         replicas: what each replica did; empty for methods without a cloud.
+        incidents: what failed in the model, in order.
         lateness_ns: live only: how late each frame was handed over, against its deadline.
         messages: live only: that crossed between the shards and the cloud with frames in them.
         complete: False when the run was stopped before its end.
@@ -146,6 +152,7 @@ class ArmRun:
     requests: list[RequestRow] = field(default_factory=list)
     end_ns: int = 0
     replicas: list[ReplicaRun] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
     lateness_ns: list[int] = field(default_factory=list)
     messages: int = 0
     complete: bool = True
@@ -279,6 +286,10 @@ class Recorder:
         self._run.requests.extend(self.earlier.requests)
         self._shown_tokens = len(self.earlier.tokens)
         self._shown_requests = len(self.earlier.requests)
+
+    def forgo(self, requests: int) -> None:
+        """Hear that so many of the expected requests will never come."""
+        self._expected_requests -= requests
 
     def attend(self, look: Callable[[], Sight]) -> None:
         """Take what tells how a driver stands; called whenever news is shown."""

@@ -76,6 +76,10 @@ class Lookout:
         self._limits = limits
         self._batches = 0
 
+    def turn_to(self, engine: CloudEngine) -> None:
+        """Look at another engine that goes on with the counters of the one before."""
+        self._engine = engine
+
     def look(self, egress_busy_ns: int) -> CloudLook:
         """Return how the engine stands; only counts are read, so any thread may ask."""
         engine, counters = self._engine, self._engine.counters

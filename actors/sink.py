@@ -24,7 +24,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.records import CENSORED, ByteMeter, RequestRow, TokenRow
+from actors.records import UNANSWERED, ByteMeter, RequestRow, TokenRow
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.token_record import STAGES
 
@@ -179,7 +179,7 @@ def request_columns(
             list(row.tokens),
             row.reason,
             row.failed,
-            row.reason == CENSORED,
+            row.reason in UNANSWERED,
             *(getattr(row.moved, name) for name in METER_COLUMNS),
         )
         for name, value in zip(REQUEST_COLUMNS, values, strict=True):

@@ -97,6 +97,11 @@ class Endpoint(ABC):
         self._solo: Solo | None = None
 
     @property
+    def alone(self) -> bool:
+        """Whether it has given its cloud up."""
+        return self._alone
+
+    @property
     def finished(self) -> bool:
         """Whether the session is over."""
         return self._finished

@@ -39,6 +39,7 @@ from experiments.progress import Progress, Watch
 from experiments.report import write_report
 from experiments.results.cost import CostFacts
 from experiments.results.frames import Arm, arm_of, frames_of
+from experiments.results.incidents import incident_row
 from experiments.results.narrow import narrow_choices
 from experiments.results.samples import MARKED
 from experiments.results.summary import summarise
@@ -274,6 +275,8 @@ class _Arms:
             arm = replace(arm, complete=ended and run.complete)
             self._rows.append((keys, run, texts))
             self.described.append(arm)
+            for each in arm.incidents:
+                self._sink.log(event="incident", arm=index, **incident_row(each))
             self._sink.log(event="arm", arm=index, end_ns=run.end_ns, complete=arm.complete, **keys)
 
     def write(self) -> dict[str, Any]:

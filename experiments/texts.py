@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from actors.records import CENSORED, RequestRow
+from actors.records import UNANSWERED, RequestRow
 from actors.values.witness import Candidates, Witnessed
 from costeer.errors import ConfigError
 from costeer.methods import CloudRole, Method, Prompt
@@ -67,7 +67,7 @@ class TextBook:
                 "personal_prompt": row.personalized_input,
                 "reference": row.output,
             }
-            if not request.failed and request.reason != CENSORED:
+            if not request.failed and request.reason not in UNANSWERED:
                 drafts = tokenizer.decode(list(request.refuted), skip_special_tokens=True)
                 told = f"{text} {drafts}" if method.cloud_prompt is not None else ""
                 columns |= {

@@ -107,8 +107,10 @@ def _begin(
     if scenario.way == "fleet":
         return _fleet(scenario, costs, plan, terms, recorder), {"compute": costs.origin}
     shards: Sequence[Handle] = laboratory.shards if method.edge_branches else ()
-    # What was drafted, and of what the cloud was how sure, no row tells: computed anew.
-    if recorder.earlier.tokens and plan.speculation is None and plan.gate is None:
+    # What was drafted, of what the cloud was how sure, or what a replica had sent that then failed:
+    # no row tells it, and it is computed anew.
+    told = plan.speculation is None and plan.gate is None and not plan.failures
+    if recorder.earlier.tokens and told:
         recall = Recall(recorder.earlier.tokens, unless=plan.arm.witnessed)
         clouds = [RecallingCloud(cloud, recall) for cloud in clouds]
         shards = [RecallingEdge(shard, recall) for shard in shards]

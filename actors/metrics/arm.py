@@ -10,7 +10,7 @@ import numpy as np
 from actors.metrics.series import Metrics
 from actors.metrics.states import DeviceStates
 from actors.plan import ArmPlan
-from actors.records import CENSORED, ByteMeter, News, RequestRow, TokenRow
+from actors.records import UNANSWERED, ByteMeter, News, RequestRow, TokenRow
 from costeer.patience import STALLED
 from costeer.token_record import STAGES
 from netsim.carriage import UNLIMITED
@@ -103,7 +103,7 @@ class ArmMetrics:
         stalled = row.reason.startswith(STALLED)
         reason = STALLED if stalled else "failed" if row.failed else row.reason
         metrics.add("requests", 1, self._method, reason)
-        if reason != CENSORED:
+        if row.reason not in UNANSWERED:
             spent_s = np.array([(row.finished_ns - row.arrival_ns) * _NS])
             metrics.observe("e2e_request_latency_seconds", spent_s, self._method)
 

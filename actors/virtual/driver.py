@@ -24,6 +24,7 @@ from actors.plan import ArmPlan, CodecTerms, engine_spec
 from actors.port import Handle, never
 from actors.records import ArmRun, Recorder, ReplicaRun
 from actors.sight import Sight, together
+from actors.virtual.failing import Failing, Sessions
 from actors.virtual.lanes import Handler, Lane
 from actors.virtual.queues import HostQueue, Ticket, flush
 from actors.virtual.replica import Around, Replica
@@ -50,6 +51,9 @@ from costeer.machine import (
     TimerFired,
 )
 from netsim.heap import EventHeap
+
+_EPOCH = 16
+"""Bits below which an event's last number says a round, and above it its session's epoch."""
 
 
 class VirtualDriver:
@@ -108,6 +112,12 @@ class VirtualDriver:
             for index, device in enumerate(self._devices)
             if shard_queues
         }
+        self._failing = Failing(
+            plan,
+            self._devices,
+            self._replicas,
+            Sessions(self._start, self._reopen, self._leave),
+        )
         self._now_ns = 0
         self._out_of_time = False
         recorder.attend(self._sight)
@@ -132,19 +142,21 @@ class VirtualDriver:
         return self._close()
 
     def _run(self, stopped: Callable[[], bool]) -> None:
+        self._failing.plan(self._heap)
         for device in self._devices:
             self._plan_request(device, 0)
         heap = self._heap
         recorder = self._recorder
         until_ns = self._plan.until_ns
         while not recorder.all_finished and not stopped():
-            if not heap:
-                raise LocalProtocolError("virtual: the heap ran dry before every session had ended")
-            now_ns, *_, handler = heap.pop()
-            if until_ns and now_ns > until_ns:
+            # Where all that is left waits for a replica that never comes back, nothing happens.
+            if until_ns and (not heap or heap.peek_time_ns() > until_ns):
                 self._now_ns = until_ns
                 self._out_of_time = True
                 break
+            if not heap:
+                raise LocalProtocolError("virtual: the heap ran dry before every session had ended")
+            now_ns, *_, handler = heap.pop()
             self._now_ns = now_ns
             handler(now_ns)
 
@@ -159,6 +171,7 @@ class VirtualDriver:
             ReplicaRun(each.counters, self._network.egress_busy_ns(each.number))
             for each in self._replicas
         ]
+        run.incidents = self._failing.incidents
         return run
 
     def _sight(self) -> Sight:
@@ -183,8 +196,36 @@ class VirtualDriver:
             )
 
     def _begin(self, device: DeviceRun, intended_ns: int, now_ns: int) -> None:
+        if device.left:
+            return
         device.begin(self._plan, self._terms, intended_ns)
+        if self._failing.begins(device, intended_ns):
+            self._start(device, intended_ns, now_ns)
+
+    def _start(self, device: DeviceRun, intended_ns: int, now_ns: int) -> None:
         self._tell_edge(device, Start(intended_ns), now_ns)
+
+    def _reopen(self, device: DeviceRun, now_ns: int) -> None:
+        """Open a session again from its tokens so far, at the replica that serves it now."""
+        self._release(device)
+        device.epoch += 1
+        ended = device.resume(self._plan, self._terms)
+        if ended:
+            self._do_edge(device, Finish(device.session, ended), now_ns)
+        else:
+            self._tell_edge(device, Start(device.last_ns), now_ns)
+
+    def _leave(self, device: DeviceRun, now_ns: int) -> None:
+        """End what a device is at; what it would still have asked for never comes."""
+        if device.machine is not None:
+            self._release(device)
+        for row in device.leave(now_ns):
+            self._recorder.request(row)
+        self._recorder.forgo(len(device.plan.requests) - device.next_request)
+
+    def _release(self, device: DeviceRun) -> None:
+        if self._plan.arm.method.edge_branches:
+            self._queue_of[device].add(Release(device.session))
 
     # ------------------------------------------------------------------ the edge's commands
 
@@ -203,6 +244,7 @@ class VirtualDriver:
         elif isinstance(command, Emit):
             self._recorder.token(device.record(command.record, now_ns))
         elif isinstance(command, Finish):
+            self._failing.ended(device)
             self._recorder.request(device.close(command.reason, now_ns, failed=command.failed))
             self._plan_request(device, now_ns)
         elif isinstance(command, Release):
@@ -241,7 +283,7 @@ class VirtualDriver:
             lane,
             op.session,
             position,
-            round_,
+            round_ + (device.epoch << _EPOCH),
             partial(self._edge_done, device, device.machine, ticket),
         )
 
@@ -267,9 +309,11 @@ class VirtualDriver:
         number = device.access.frames_up + 1
         frame = command.frame
         replica = self._replicas[device.replica]
+        life = replica.life
 
         def deliver(arrival_ns: int) -> None:
-            replica.hear(device.plan.device, number, frame, arrival_ns, arrival_ns - now_ns)
+            transit_ns = arrival_ns - now_ns
+            replica.hear(life, (device.plan.device, number), frame, arrival_ns, transit_ns)
 
         self._network.up(device.access, now_ns, len(frame), deliver)
         self._look_at_network()

@@ -14,10 +14,14 @@ Handler = Callable[[int], None]
 class Lane(IntEnum):
     """Kinds of events, in the order of ``EventKind`` with lanes inside a kind."""
 
-    REQUEST = EventKind.ARRIVAL
-    FRAME_UP = EventKind.ARRIVAL + 1
-    FRAME_DOWN = EventKind.ARRIVAL + 2
-    NETWORK = EventKind.ARRIVAL + 3
+    RETURN = EventKind.ARRIVAL
+    FAILURE = EventKind.ARRIVAL + 1
+    NOTICE = EventKind.ARRIVAL + 2
+    DEPARTURE = EventKind.ARRIVAL + 3
+    REQUEST = EventKind.ARRIVAL + 4
+    FRAME_UP = EventKind.ARRIVAL + 5
+    FRAME_DOWN = EventKind.ARRIVAL + 6
+    NETWORK = EventKind.ARRIVAL + 7
     CLOUD_DONE = EventKind.COMPUTE_DONE
     FORWARD_DONE = EventKind.COMPUTE_DONE + 1
     DECODE_DONE = EventKind.COMPUTE_DONE + 2

@@ -70,6 +70,11 @@ class Replica:
             stalls: when replicas do nothing.
         """
         self.number = number
+        self.up = True
+        """Whether it is there at all."""
+        self.life = 0
+        """How often it has failed or come back."""
+        self._spec = spec
         self._costs = costs
         self._queue = queue
         self._around = around
@@ -77,6 +82,7 @@ class Replica:
         self._engine = CloudEngine(spec)
         self._lookout = Lookout(self._engine, spec.limits)
         self._steps = 0
+        self._held: set[int] = set()
 
     @property
     def counters(self) -> EngineCounters:
@@ -87,21 +93,46 @@ class Replica:
         """Return how it stands."""
         return self._lookout.look(egress_busy_ns)
 
+    def fail(self) -> None:
+        """Forget every session, and take nothing until it is back."""
+        self.up = False
+        self.life += 1
+        for session in sorted(self._held):
+            self._queue.add(Release(session))
+        self._held.clear()
+        counters = self._engine.counters
+        self._engine = CloudEngine(self._spec)
+        self._engine.counters = counters
+        self._lookout.turn_to(self._engine)
+
+    def come_back(self) -> None:
+        """Serve again; what was sent to it meanwhile is lost as well."""
+        self.up = True
+        self.life += 1
+
     def hear(
-        self, device: int, number: int, frame: bytes, arrival_ns: int, transit_ns: int
+        self, life: int, name: tuple[int, int], frame: bytes, arrival_ns: int, transit_ns: int
     ) -> None:
-        """Take a device's frame at an instant to come; during a stall it is held, or lost."""
+        """Take a frame at an instant to come; during a stall it is held, or lost.
+
+        Args:
+            life: that it was sent to; in any other it is lost.
+            name: its device, and the how manieth of its frames it is.
+            frame: its bytes.
+            arrival_ns: when it comes.
+            transit_ns: how long it is under way.
+        """
         if self._gate.loses(arrival_ns):
             return
 
         def take(now_ns: int) -> None:
-            held_ns = now_ns - arrival_ns
-            self.tell(FrameArrived(frame, transit_ns, held_ns=held_ns), now_ns)
+            if life == self.life and self.up:
+                held_ns = now_ns - arrival_ns
+                self._tell(FrameArrived(frame, transit_ns, held_ns=held_ns), now_ns)
 
-        self._gate.push(arrival_ns, Lane.FRAME_UP, device, number, 0, take)
+        self._gate.push(arrival_ns, Lane.FRAME_UP, *name, 0, take)
 
-    def tell(self, event: Event, now_ns: int) -> None:
-        """Feed the engine, and do what it commands."""
+    def _tell(self, event: Event, now_ns: int) -> None:
         for command in self._engine.handle(event, now_ns):
             self._do(command, now_ns)
 
@@ -113,6 +144,7 @@ class Replica:
         elif isinstance(command, Compute) and isinstance(command.op, CloudForward | CloudSelect):
             self._compute(command.op, now_ns)
         elif isinstance(command, Release):
+            self._held.discard(command.session)
             self._queue.add(command)
         else:
             raise LocalProtocolError(f"virtual: the engine has no command {command!r}")
@@ -124,13 +156,19 @@ class Replica:
             Lane.STEP_TIMER if step else Lane.IDLE_TIMER,
             self.number if step else command.session,
             0 if step else self.number,
-            0,
-            partial(self.tell, TimerFired(command.timer, command.session)),
+            self.life,
+            partial(self._fire, self.life, TimerFired(command.timer, command.session)),
         )
+
+    def _fire(self, life: int, event: TimerFired, now_ns: int) -> None:
+        if life == self.life:
+            self._tell(event, now_ns)
 
     def _compute(self, op: CloudForward | CloudSelect, now_ns: int) -> None:
         ticket = Ticket(op, self._costs.cloud_ns(op))
         self._queue.add(op, ticket)
+        if isinstance(op, CloudForward):
+            self._held.update(row.session for row in op.rows)
         self._steps += 1
         self._gate.push(
             now_ns + ticket.duration_ns,
@@ -138,11 +176,13 @@ class Replica:
             self.number,
             self._steps,
             0,
-            partial(self._computed, ticket),
+            partial(self._computed, self.life, ticket),
         )
 
-    def _computed(self, ticket: Ticket, now_ns: int) -> None:
+    def _computed(self, life: int, ticket: Ticket, now_ns: int) -> None:
+        if life != self.life:
+            return
         # A forward's logits stay with the host; what was selected from them decides.
         if not ticket.done and not isinstance(ticket.op, CloudForward):
             self._around.flush()
-        self.tell(ComputeDone(ticket.op, ticket.value, ticket.duration_ns), now_ns)
+        self._tell(ComputeDone(ticket.op, ticket.value, ticket.duration_ns), now_ns)

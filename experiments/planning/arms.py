@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from actors.costs import Costs
+from actors.failures import ALIKE, Departure, ReplicaFailure, Standing
 from actors.plan import ArmPlan, CodecTerms, codec_terms, session_id
 from actors.retry import RetryPolicy
 from actors.stalls import Stall
@@ -28,7 +29,10 @@ from experiments.scenario import (
     OpenAiModel,
     RetryConfig,
     Scenario,
+    Sticky,
+    Weighted,
 )
+from experiments.scenario.events import ReplicaFails, departures_of, failures_of, stalls_of
 from netsim.hardware import CostModel, Roofline, hardware_named, shape_named
 
 _NS = 1e9
@@ -80,7 +84,14 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         gate=config.gate,
         replicas=cloud.replicas,
         retry=_retry(cloud.retry),
-        stalls=tuple(_stall(each) for each in scenario.events),
+        stalls=tuple(_stall(each) for each in stalls_of(scenario.events)),
+        standing=_standing(scenario),
+        failures=tuple(_failure(each) for each in failures_of(scenario.events)),
+        departures=tuple(
+            Departure(device, round(each.at_s * _NS))
+            for each in departures_of(scenario.events)
+            for device in each.devices
+        ),
     )
     if scenario.values == "models" and isinstance(scenario.models.cloud, OpenAiModel):
         _check_reach(plan, scenario.models.cloud, workload.vocab_size)
@@ -142,6 +153,29 @@ def _stall(event: CloudStalls) -> Stall:
     until_s = event.at_s + event.for_s
     loses = event.frames == "lost"
     return Stall(round(event.at_s * _NS), round(until_s * _NS), loses, event.replica)
+
+
+def _standing(scenario: Scenario) -> Standing:
+    """Return who stands in for whom: as devices are placed."""
+    placement = scenario.fleet.placement
+    if isinstance(placement, Weighted):
+        return Standing(weights=placement.weights)
+    if isinstance(placement, Sticky):
+        regions = [
+            index for index, each in enumerate(placement.regions) for _ in range(each.replicas)
+        ]
+        return Standing(regions=tuple(regions))
+    return ALIKE
+
+
+def _failure(event: ReplicaFails) -> ReplicaFailure:
+    back_s, noticed_s = event.back_s, event.at_s + event.noticed_after_s
+    return ReplicaFailure(
+        event.replica,
+        round(event.at_s * _NS),
+        round(noticed_s * _NS),
+        None if back_s is None else round(back_s * _NS),
+    )
 
 
 def _check_reach(plan: ArmPlan, model: OpenAiModel, vocab_size: int) -> None:

@@ -10,7 +10,9 @@ from experiments.report import data, fleet, latency, plots
 from experiments.report.blocks import Block, FigureBlock, SamplesBlock, Section, TableBlock
 from experiments.report.sentences import live_sentence, scale_sentence, stage_sentence
 from experiments.report.style import METHOD_COLOURS, looks
+from experiments.report.timeline import timeline_figure
 from experiments.results.cost_table import cost_columns, cost_note, has_costs
+from experiments.results.incident_table import incident_columns
 from experiments.results.intervals import INTERVALS_NOTE, interval_columns
 from experiments.results.labels import BYTES, TEXT, TIME, Row, origins_line, whole_arms
 from experiments.results.measures import request_measures
@@ -122,12 +124,37 @@ def _section(name: str, title: str, run: Run) -> Section:
         caption = "What each replica served, and how busy it was; of all its time."
         columns = replica_columns(whole_arms(rows), replicas)
         blocks.append(TableBlock(f"{prefix}replicas", columns, caption, _from(rows, TIME)))
+    blocks += _event_blocks(prefix, run)
     if has_costs(rows):
         caption = f"What it costs. {cost_note(rows)}"
         blocks.append(TableBlock(f"{prefix}costs", cost_columns(rows), caption, ""))
     if len({row["link_class"] for row in rows} - {ALL}) > 1:
         blocks += _link_blocks(prefix, rows, _from(rows, *about))
     return Section(_slug(name), title, _lead(rows), [*blocks, *_sample_blocks(run)])
+
+
+def _event_blocks(prefix: str, run: Run) -> list[Block]:
+    """Return what failed in the model while the run went on."""
+    rows, events = run.arms, run.summary.get("events", [])
+    if not events:
+        return []
+    blocks: list[Block] = [
+        TableBlock(
+            f"{prefix}events",
+            incident_columns(whole_arms(rows), events),
+            "What the scenario let happen, and to how many sessions. Those opened again went on"
+            " from their tokens at another replica, or at the one that was back.",
+            _from(rows, TIME),
+        )
+    ]
+    if any(row["replica"] is not None for row in events):
+        caption = (
+            "Tokens a second at the devices, by the replica that they came from. Grey: a replica is"
+            " away."
+        )
+        drawn = timeline_figure(run.tokens, rows, events)
+        blocks.append(_drawn(f"{prefix}timeline", drawn, caption, _from(rows, TIME)))
+    return blocks
 
 
 def _lead(rows: Sequence[Row]) -> str:

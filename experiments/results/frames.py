@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from actors.failures import Incident
 from actors.records import ArmRun, ReplicaRun
 from actors.sink import REQUEST_COLUMNS, TOKEN_COLUMNS, request_columns, token_columns
 from experiments.results.cost import CostFacts
@@ -35,6 +36,7 @@ class Arm:
         output_digest: see ``digests``.
         digest: see ``digests``; None for live runs.
         replicas: what each replica did.
+        incidents: what failed in the model.
         lateness_ns: live only: how late each frame was handed over.
         complete: whether the arm reached its end.
         kv_capacity_tokens: what the replica's memory holds; 0 where that is not known.
@@ -48,6 +50,7 @@ class Arm:
     output_digest: str | None = None
     digest: str | None = None
     replicas: tuple[ReplicaRun, ...] = ()
+    incidents: tuple[Incident, ...] = ()
     lateness_ns: tuple[int, ...] = ()
     complete: bool = True
     kv_capacity_tokens: int = 0
@@ -82,6 +85,7 @@ def arm_of(
         output_digest=output_digest(run.tokens),
         digest=digest(run) if simulated else None,
         replicas=tuple(run.replicas),
+        incidents=tuple(run.incidents),
         lateness_ns=tuple(run.lateness_ns),
         complete=run.complete,
         kv_capacity_tokens=kv_capacity_tokens,

@@ -23,7 +23,7 @@ Rules
 * Figures of the cloud are of all replicas together, shares are of all replicas' time;
   ``forward_s_per_token`` is their time in forwards over all tokens that came of them. Where there
   are several, ``replicas`` has a row for each: tokens stand with the replica that they came from,
-  requests with the one that served them last.
+  requests with the one that served them last. ``events`` says what failed when, in the model.
 * Warm-up: requests whose intended arrival lies within ``warmup_s`` of the arm's beginning are cut
   off with all their tokens. What the system delivers is another question: ``delivered_tokens`` are
   all that came after the warm-up, whatever request they belong to, and the makespan then begins
@@ -47,6 +47,7 @@ from experiments.evaluation.bootstrap import mean_interval
 from experiments.results.cost import Usage, cost_of
 from experiments.results.digests import joined_digest
 from experiments.results.frames import ID, Arm, Frames, per_request
+from experiments.results.incidents import incident_rows
 from experiments.results.replicas import cloud_figures, replica_rows
 from experiments.results.spread import spread
 
@@ -90,7 +91,7 @@ def summarise(
         seed: of the bootstrap.
     """
     felt = per_request(frames, reading_speed_tokens_per_s=reading_speed_tokens_per_s)
-    rows, replicas = [], list[dict[str, Any]]()
+    rows, replicas, events = [], list[dict[str, Any]](), list[dict[str, Any]]()
     for arm in arms:
         asked = felt[felt["arm"] == arm.index]
         said = frames.tokens[frames.tokens["arm"] == arm.index]
@@ -106,6 +107,7 @@ def summarise(
         cloud_s = arm.end_ns / _NS if warmup_s else makespan_s
         rows.append(whole | cloud_figures(arm, arm.replicas, cloud_s, len(classed)))
         replicas += replica_rows(arm, requests, classed, cloud_s)
+        events += incident_rows(arm)
         for name in sorted(asked["link_class"].unique()):
             part, theirs, count = (
                 frame[frame["link_class"] == name] for frame in (requests, classed, delivered)
@@ -123,6 +125,7 @@ def summarise(
         "digest": _joined([arm.digest for arm in arms]),
         "arms": rows,
         **({"replicas": replicas} if replicas else {}),
+        **({"events": events} if events else {}),
     }
 
 

@@ -13,7 +13,14 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from experiments.scenario.arms import ArmConfig, WorkloadConfig
 from experiments.scenario.cloud import CloudConfig, TimingConfig
-from experiments.scenario.events import Event
+from experiments.scenario.events import (
+    Event,
+    departures_of,
+    failures_of,
+    lost_for_ever,
+    overlapping,
+    stalls_of,
+)
 from experiments.scenario.fleet import FleetConfig, RatesArrivals, Sticky, TraceArrivals, Weighted
 from experiments.scenario.models import ModelsConfig
 from experiments.scenario.prices import PricesConfig
@@ -141,16 +148,10 @@ class Scenario(Section):
         if self.way == "fleet" and (self.events or retry is not None):
             said = "events" if self.events else "cloud.retry"
             raise ValueError(
-                f"{said}: way: fleet has no cloud that stalls, and no device that asks again;"
-                " choose way: virtual, or leave it out"
+                f"{said}: way: fleet has no cloud that stalls or fails, and no device that asks"
+                " again or leaves; choose way: virtual, or leave it out"
             )
-        for each in self.events:
-            if each.replica is not None and each.replica >= self.cloud.replicas:
-                raise ValueError(
-                    f"events: there is no replica {each.replica}; cloud.replicas is"
-                    f" {self.cloud.replicas}, and they are counted from 0"
-                )
-        if retry is None and any(each.frames == "lost" for each in self.events):
+        if retry is None and any(each.frames == "lost" for each in stalls_of(self.events)):
             raise ValueError(
                 "events: frames that are lost are waited for for ever; say with cloud.retry when"
                 " devices ask again, or write frames: held"
@@ -159,6 +160,46 @@ class Scenario(Section):
             raise ValueError(
                 "cloud.retry.fallback: a profile does not hold what small models say alone; choose"
                 " other values, or fallback: none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _events_can_happen(self) -> Self:
+        if not self.events:
+            return self
+        if self.way == "live" and (failures_of(self.events) or departures_of(self.events)):
+            raise ValueError(
+                "events: replicas that fail and devices that leave are simulated only; choose way:"
+                " virtual, or leave them out"
+            )
+        named = [each.replica for each in stalls_of(self.events)]
+        named += [each.replica for each in failures_of(self.events)]
+        for replica in named:
+            if replica is not None and replica >= self.cloud.replicas:
+                raise ValueError(
+                    f"events: there is no replica {replica}; cloud.replicas is"
+                    f" {self.cloud.replicas}, and they are counted from 0"
+                )
+        again = overlapping(self.events)
+        if again is not None:
+            raise ValueError(
+                f"events: replica {again.replica} fails at {again.at_s:g} s and is not back from an"
+                " earlier failure; let it be back before, or leave one of them out"
+            )
+        leaving = [device for one in departures_of(self.events) for device in one.devices]
+        if any(device >= self.fleet.devices for device in leaving):
+            raise ValueError(
+                f"events: there is no device {max(leaving)}; fleet.devices is"
+                f" {self.fleet.devices}, counted from 0"
+            )
+        if len(set(leaving)) < len(leaving):
+            raise ValueError("events: a device leaves once; name each device in one event")
+        nobody = len(lost_for_ever(self.events)) == self.cloud.replicas
+        if nobody and self.workload.duration_s is None:
+            raise ValueError(
+                "events: no replica is left in the end, and sessions would wait for ever; say"
+                " when one is back with back_after_s, or when the run stops with"
+                " workload.duration_s"
             )
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 import experiments.fleet.task
+from experiments.fleet.run import run_fleet
 from experiments.planning.members import as_it_is
 from experiments.progress import NoProgress
 from experiments.results import load
@@ -17,6 +19,7 @@ from experiments.scenario import Scenario
 from tests.experiments.small_fleets import fleet
 from tests.experiments.small_runs import digests, run, scenario
 from tests.experiments.test_planning_cells import PLACEMENTS
+from tests.experiments.test_resume import Cut, check_rows, resumed
 
 ORDER = {
     "tokens": ["arm", "device", "request", "position"],
@@ -34,8 +37,8 @@ def test_compiled_cells_are_the_replicas_of_the_simulated_way(
     tmp_path: Path, placement: dict[str, Any]
 ) -> None:
     given = fleet(13, 3, fleet={"sample": 1000} | placement)
-    run_scenario(given, tmp_path / "fleet", "none", NoProgress())
-    run_scenario(in_way(given, "virtual"), tmp_path / "virtual", "none", NoProgress())
+    run_fleet(given, tmp_path / "fleet", "none", NoProgress())
+    run(in_way(given, "virtual"), tmp_path / "virtual")
     for table, order in ORDER.items():
         mine, theirs = (
             pd.read_parquet(tmp_path / way / f"{table}.parquet")
@@ -86,5 +89,55 @@ def test_the_summary_and_the_report_tell_replicas_apart(tmp_path: Path) -> None:
         shares = [row["gpu_busy_share"] for row in mine]
         assert sum(shares) / 2 == pytest.approx(all_links["gpu_busy_share"])
     assert "What each replica served" in (tmp_path / "run" / "report.html").read_text()
-    one = run_scenario(scenario(), tmp_path / "one", "none", NoProgress()).summary
-    assert "replicas" not in one
+    assert "replicas" not in run(scenario(), tmp_path / "one").summary
+
+
+# --------------------------------------------------------------------------- events
+
+
+FAILING = [
+    {"kind": "replica_fails", "at_s": 0.1, "replica": 0, "noticed_after_s": 0.1, "back_after_s": 9},
+    {"kind": "device_leaves", "at_s": 0.15, "devices": [1]},
+]
+
+
+def failing(events: Any = FAILING, **more: Any) -> Scenario:
+    return scenario(cloud={"replicas": 2}, workload={"max_new_tokens": 12}, events=events, **more)
+
+
+def test_what_failed_is_told_and_changes_no_token(tmp_path: Path) -> None:
+    summary = run_scenario(failing(), tmp_path / "run", "none", NoProgress()).summary
+    calm = run(failing([]), tmp_path / "calm").summary
+    assert "events" not in calm
+    told = [row for row in summary["events"] if row["method"] == "costeer"]
+    assert [(row["kind"], row["at_s"], row["replica"], row["device"]) for row in told] == [
+        ("replica_fails", 0.1, 0, None),
+        ("device_leaves", 0.15, None, 1),
+    ]
+    assert told[0]["sessions_moved"] == 2
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["at_s"] for line in log if line["event"] == "incident" and line["arm"] == 2] == [
+        0.1, 0.15,
+    ]  # fmt: skip
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "replica 0 fails" in report
+    assert "device 1 leaves" in report
+    assert (tmp_path / "run" / "plots" / "timeline.svg").exists()
+    said, whole_said = (load(tmp_path / name).tokens for name in ("run", "calm"))
+    order = ["arm", "device", "request", "position"]
+    kept = said[order].merge(whole_said, on=order)
+    again = said.merge(whole_said[[*order, "token"]], on=[*order, "token"])
+    assert len(kept) == len(said) == len(again) < len(whole_said)
+    requests = load(tmp_path / "run").requests
+    gone = requests[(requests["device"] == 1) & (requests["arm"] == 2)]
+    assert gone["reason"].tolist() == ["left"]
+    assert gone["censored"].tolist() == [True]
+
+
+def test_a_run_with_failures_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
+    whole_run = digests(run(failing(), tmp_path / "whole"))
+
+    with pytest.raises(RuntimeError, match="enough"):
+        run(failing(), tmp_path / "cut", progress=Cut(60, "enough"))
+    assert resumed(failing(), tmp_path / "cut") == whole_run
+    check_rows(tmp_path / "cut", tmp_path / "whole")

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.failures import Departure, ReplicaFailure, Standing
 from actors.retry import RetryPolicy
 from actors.stalls import Stall
 from costeer.codec.config import CodecConfig
@@ -68,6 +69,7 @@ def test_the_shipped_scenarios() -> None:
             "crowd",
             "demo",
             "egress",
+            "failover",
             "full-vocabulary",
             "live",
             "measured-crowd",
@@ -318,3 +320,51 @@ def test_a_scenario_that_is_not_there() -> None:
         "nowhere/x.yaml: no such file or directory; give a scenario's file"
     )
     assert complaint("tests").startswith("tests: is a directory")
+
+
+FAILS = """
+cloud: {replicas: 2}
+events:
+  - {kind: replica_fails, at_s: 2, replica: 1, noticed_after_s: 0.5, back_after_s: 3}
+  - {kind: device_leaves, at_s: 4, devices: [0, 1]}
+"""
+
+
+def test_failures_are_planned_in_nanoseconds(tmp_path: Path) -> None:
+    asked = str(written(tmp_path, MINIMAL + FAILS))
+    regions = "[{share: 0.5, replicas: 1}, {share: 0.5, replicas: 1}]"
+    scenario = load_scenario(asked, [f"fleet.placement={{kind: sticky, regions: {regions}}}"])
+    plan = plan_arm(scenario, plan_workload(scenario), scenario.arms[0])
+    assert plan.failures == (ReplicaFailure(1, 2 * 10**9, 2_500_000_000, 5 * 10**9),)
+    assert plan.departures == (Departure(0, 4 * 10**9), Departure(1, 4 * 10**9))
+    assert plan.standing == Standing(regions=(0, 1))
+    weighted = load_scenario(asked, ["fleet.placement={kind: weighted, weights: [1, 3]}"])
+    plan = plan_arm(weighted, plan_workload(weighted), weighted.arms[0])
+    assert plan.standing == Standing(weights=(1.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("way=live",), "replicas that fail and devices that leave are simulated only"),
+        (("way=fleet", "values=null"), "events: way: fleet has no cloud that stalls or fails"),
+        (("events.0.replica=2",), "there is no replica 2; cloud.replicas is 2"),
+        (("events.1.devices=[0, 7]",), "there is no device 7; fleet.devices is 2"),
+        (("events.1.devices=[0, 0]",), "name each device once"),
+        (("events.1.devices=[]",), "needs at least 1 entry"),
+        (("events.0.noticed_after_s=4",), "it is back after 3 s; make it no longer"),
+        (("cloud.replicas=1", "events.0={kind: replica_fails, at_s: 1}"), "no replica is left"),
+        (
+            ("events.1={kind: replica_fails, at_s: 4, replica: 1}",),
+            "replica 1 fails at 4 s and is not back from an earlier failure",
+        ),
+        (
+            ("events.0={kind: device_leaves, at_s: 1, devices: [1]}",),
+            "name each device in one event",
+        ),
+    ],
+)
+def test_a_failure_that_cannot_happen_is_refused_by_name(
+    tmp_path: Path, overrides: tuple[str, ...], said: str
+) -> None:
+    assert said in complaint(written(tmp_path, MINIMAL + FAILS), *overrides)
