@@ -13,7 +13,7 @@ from actors.live.sessions import ShardNews
 from actors.live.wall import POLL_S, Wall
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle, HostDiedError, Pending, Revivable, never
-from actors.records import ArmRun, Recorder, ReplicaRun
+from actors.records import ArmRun, Recorder, ReplicaRun, RequestRow, TokenRow
 from actors.sight import Sight, together
 
 _GRACE_S = 10.0
@@ -112,10 +112,14 @@ class _Books:
         return deaths
 
     def _take(self, news: ShardNews) -> None:
-        for token in news.tokens:
-            self._recorder.token(token)
-        for request in news.requests:
-            self._recorder.request(request)
+        # As they happened: whatever is on disk when this process is killed, no device has tokens
+        # there of a request that follows one whose end is not there.
+        rows: list[TokenRow | RequestRow] = [*news.tokens, *news.requests]
+        for row in sorted(rows, key=_happened):
+            if isinstance(row, TokenRow):
+                self._recorder.token(row)
+            else:
+                self._recorder.request(row)
         self.lateness_ns.extend(news.lateness_ns)
         self._end_ns = max(self._end_ns, news.now_ns)
         self.failure = self.failure or news.failure
@@ -173,3 +177,9 @@ class _Books:
         finished_ns = (row.finished_ns for row in self._recorder.finished_requests)
         end_ns = max(finished_ns, default=self._end_ns) if complete else self._end_ns
         return self._recorder.close(end_ns, complete=complete)
+
+
+def _happened(row: TokenRow | RequestRow) -> tuple[int, bool]:
+    if isinstance(row, TokenRow):
+        return row.chosen_at_ns, False
+    return row.finished_ns, True

@@ -8,10 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.live.cloud_books import CloudBooks, CloudNews
+from actors.live.driver import run_live
+from actors.live.sessions import ShardNews
 from actors.live.wall import Wall
+from actors.plan import codec_terms
 from actors.port import HostDiedError, Pending
+from actors.records import Recorder, RequestRow, TokenRow
 from actors.sight import CloudLook
 from costeer.serving import EngineCounters
+from tests.actors.fleets import VOCAB, arm_plan, device, run_virtual
 
 LOOK = CloudLook(1, 0, 10, 100, (), 0, 0, 0, 0, 0)
 
@@ -123,3 +128,46 @@ def test_a_call_is_waited_for_so_long_and_no_longer() -> None:
     life.deaf = True
     assert not wall.wait_for(Answer(life, 0, 0), 5.0)
     assert 4.9 < now_s[0] < 5.1
+
+
+def test_rows_are_handed_on_as_they_happened() -> None:
+    """Where a run is killed, the disk has no tokens of a request that follows an unended one."""
+    plan = arm_plan(devices=[device(0, 3)], max_new_tokens=4)
+    run = run_virtual(plan)
+    seen: list[tuple[int, int]] = []
+    ended = [0]
+
+    def commit(tokens: list[TokenRow], requests: list[RequestRow]) -> None:
+        seen.extend((row.request, row.record.position) for row in tokens)
+        ended[0] += len(requests)
+        assert all(request <= ended[0] for request, _ in seen)
+
+    recorder = Recorder(3, commit, piece_tokens=1, piece_requests=1)
+    shard = Shard(ShardNews(run.tokens, run.requests))
+    run_live(plan, codec_terms(plan, VOCAB), [], [shard], recorder, lambda _: None)
+    assert len(seen) == 12
+
+
+class Shard:
+    """A shard that tells everything at once."""
+
+    def __init__(self, news: ShardNews) -> None:
+        self._news = [news]
+
+    def submit(self, method: str, *_: object) -> Pending:
+        told = method != "live_begin" and bool(self._news)
+        return Told(self._news.pop() if told else ShardNews())
+
+    def call(self, method: str, *args: object) -> object:
+        return self.submit(method, *args).result()
+
+
+class Told:
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> object:
+        return self._value

@@ -223,6 +223,7 @@ class Laboratory:
         self._run = live if way == "live" else simulated
         self._port = RayPort(nodes.address, min_cpus=SHARDS + 1)
         self._calm: dict[str, str] = {}
+        self._harmed = 0
         self._hosts = generated_hosts(SHARDS, self._port)
 
     def close(self) -> None:
@@ -233,18 +234,21 @@ class Laboratory:
         plan = fleet(point.method, self._tokens)
         if point.method not in self._calm:
             self._calm[point.method] = self._run(plan, None, 0, lambda: None)[0]
-        before = len(self._port.recoveries)
+        before, harmed = len(self._port.recoveries), self._harmed
         unruly = unruly_messages(number) if point.target == "messages" else nullcontext()
         with unruly:
             harm = partial(self._harm, point.target)
             found, stood_still_s = self._run(plan, self._hosts, point.after_share, harm)
         return {
             "same": found == self._calm[point.method],
+            # A live arm may be over before its driver looks again.
+            "harmed": self._harmed > harmed,
             "recovery_s": [round(each.took_s, 2) for each in self._port.recoveries[before:]],
             "stood_still_s": stood_still_s,
         }
 
     def _harm(self, target: str) -> None:
+        self._harmed += 1
         host = self._hosts[1][0] if target == "shard" else self._hosts[0]
         assert isinstance(host, SupervisedHandle)
         if target == "raylet":
