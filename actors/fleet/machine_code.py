@@ -33,8 +33,22 @@ def kept_compiler(folder: Path | None = None) -> Callable[[Any], Any]:
         folder: where; by default the user's cache folder (``XDG_CACHE_HOME``, else ``~/.cache``).
             Where that cannot be written, nothing is kept.
     """
+    return partial(_compile, _root(folder))
+
+
+def is_kept(rule: Callable[..., object], folder: Path | None = None) -> bool:
+    """Whether a rule's machine code was made before, as far as its folder tells.
+
+    Args:
+        rule: it.
+        folder: see ``kept_compiler``.
+    """
+    return any((_root(folder) / fingerprint(rule)).rglob("*.nbc"))
+
+
+def _root(folder: Path | None) -> Path:
     root = folder or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "costeer"
-    return partial(_compile, root / "machine-code")
+    return root / "machine-code"
 
 
 def _compile(root: Path, rule: Any) -> Any:  # noqa: ANN401 - a compiler's dispatcher has no useful type

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.fleet import engine
+from actors.fleet.machine_code import is_kept
 from actors.fleet.result import CellResult
 from actors.fleet.watching import Watch
 from actors.metrics import CellMetrics, Metrics
@@ -98,6 +100,8 @@ def run_fleet(
     size = check_size(scenario, at_once)
     arms = [_plan(scenario, index, progress) for index in range(len(scenario.arms))]
     progress.note(size.told(len(arms), at_once))
+    if not is_kept(engine.advance):
+        progress.note("machine code of the fleet's rules is made first: no tokens for some minutes")
     if size.cells == 1 or size.seconds(len(arms), 1) < _WORTH_A_CLUSTER_S:
         # A cluster that was asked for by name is used in any case.
         address = NO_CLUSTER if address == "local" and jobs is None else address

@@ -10,7 +10,7 @@ import pytest
 
 from actors.fleet import columns, engine
 from actors.fleet.layout import Books
-from actors.fleet.machine_code import fingerprint, kept_compiler
+from actors.fleet.machine_code import fingerprint, is_kept, kept_compiler
 from costeer import schedule
 from netsim import tcp
 
@@ -73,7 +73,9 @@ def test_the_loop_is_made_anew_when_its_arrays_change(monkeypatch: pytest.Monkey
 
 
 def test_what_was_made_is_kept(tmp_path: Path) -> None:
+    assert not is_kept(_half, tmp_path)
     assert kept_compiler(tmp_path)(_half)(8) == 4
+    assert is_kept(_half, tmp_path)
     kept = list((tmp_path / "machine-code" / fingerprint(_half)).rglob("*.nbc"))
     assert len(kept) == 1
     unwritable = tmp_path / "file"

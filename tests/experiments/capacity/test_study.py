@@ -11,7 +11,7 @@ import pytest
 
 from experiments import cli
 from experiments.capacity import study
-from experiments.capacity.chain import run_chain
+from experiments.capacity.chain import Chain, run_chain
 from experiments.capacity.changes import DEVICE, EGRESS, KV
 from experiments.capacity.page import write_page
 from experiments.capacity.slo import parse_slos
@@ -71,6 +71,24 @@ def test_the_resource_that_was_made_scarce_is_what_limits(full: Any) -> None:
     egress = next(each for each in row["sensitivity"] if each["cost"] == "egress")
     assert egress["change_cheaper"] > 0 > egress["change_dearer"]
     assert len(row["sensitivity"]) == 2
+
+
+def test_the_compiled_way_answers_as_virtual_does(tmp_path: Path) -> None:
+    """Equal event by event, so equal in every mean; other tests make the same machine code."""
+    asked = narrow().model_copy(update={"way": "fleet"})
+    found = carried_out(asked, tmp_path, "itl_mean=0.25", limit=30)
+    (row,) = found["results"]
+    assert 1 < row["devices"] < 30
+    assert (row["guess"]["resource"], row["limit"]) == ("egress", "egress")
+    slos = parse_slos(["itl_mean=0.25"])
+    virtual = run_chain(Chain("", dump_scenario(narrow()), slos, limit=30, first=8, baseline=1))
+    assert virtual["devices"] == row["devices"]
+    theirs = {point["devices"]: point for point in virtual["points"]}
+    mine = {point["devices"]: point for point in row["curve"]}
+    assert set(theirs) <= set(mine)
+    for devices, point in theirs.items():
+        assert mine[devices]["slo"]["itl_mean"] == pytest.approx(point["slo"]["itl_mean"], rel=1e-9)
+        assert mine[devices]["in_time_share"] == pytest.approx(point["in_time_share"])
 
 
 def test_goodput_falls_beyond_the_knee(full: Any) -> None:
