@@ -28,7 +28,7 @@ from actors.progress import Resumption
 from actors.values.port import EdgeHost
 from costeer.machine import FrameArrived, Release, Send
 
-_JOIN_S = 10.0
+_JOIN_S = 5.0
 """How long a cloud that does not answer is waited for when all else has ended."""
 
 
