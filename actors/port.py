@@ -89,7 +89,12 @@ class Port(Protocol):
     """Makes hosts and ends them."""
 
     def start(
-        self, make: Callable[..., object], *args: object, threads: int = 1, gpus: float = 0.0
+        self,
+        make: Callable[..., object],
+        *args: object,
+        threads: int = 1,
+        gpus: float = 0.0,
+        group: int = 0,
     ) -> Handle:
         """Make a host from its class and picklable arguments.
 
@@ -98,6 +103,7 @@ class Port(Protocol):
             args: of its constructor.
             threads: calls that it must be able to carry out at the same time.
             gpus: accelerators that it takes; parts of one are allowed.
+            group: hosts of one group are to live near each other, where room is reserved for that.
         """
         ...
 
@@ -196,6 +202,7 @@ class LocalPort:
         *args: object,
         threads: int = 1,  # noqa: ARG002 - callers bring their own threads
         gpus: float = 0.0,  # noqa: ARG002 - hosts of one process share what there is
+        group: int = 0,  # noqa: ARG002 - and are near each other
     ) -> Handle:
         """Make a host here."""
         return LocalHandle(make(*args))

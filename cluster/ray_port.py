@@ -12,9 +12,10 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import ray
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.host_news import Feed
 from actors.port import Folder, Recovery
@@ -22,10 +23,13 @@ from cluster.folders import ship
 from cluster.handle import RayHandle, Seat
 from cluster.node_metrics import NodeExporters
 from cluster.nodes import check_nodes
+from cluster.room import Reserved, Room
 from cluster.supervised import SupervisedHandle
 from costeer.errors import ConfigError
 
 LOCAL = "local"
+Placement = Reserved | Literal["loose"]
+"""How hosts are placed."""
 _REACH_TIMEOUT_S = 3.0
 _ROOM_TIMEOUT_S = 600.0
 """How long an actor that is made again may wait for room, and load its model."""
@@ -34,7 +38,15 @@ _ROOM_TIMEOUT_S = 600.0
 class RayPort:
     """A cluster to put hosts on."""
 
-    def __init__(self, address: str, *, min_cpus: int = 1, min_gpus: float = 0.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        min_cpus: int = 1,
+        min_gpus: float = 0.0,
+        groups: Sequence[Sequence[float]] = (),
+        placement: Placement = "loose",
+    ) -> None:
         """Start a small local cluster, or join one.
 
         Args:
@@ -42,6 +54,9 @@ class RayPort:
             min_cpus: logical CPUs that the hosts to come need; a local cluster has at least these,
                 whatever the machine has.
             min_gpus: accelerators that they need.
+            groups: accelerators of each host, by the group that it will say it belongs to.
+            placement: whether room is reserved for them, see ``Room``; ``loose``: it is not, and
+                Ray spreads them as it can.
 
         Raises:
             ConfigError: no cluster answers at the address, it is too small, a node of it has other
@@ -50,6 +65,7 @@ class RayPort:
         self._hosts: list[SupervisedHandle] = []
         self._recoveries: list[Recovery] = []
         self._exporters: NodeExporters | None = None
+        self._room: Room | None = None
         if ray.is_initialized():
             raise ConfigError("address: this process is in a Ray cluster already; use its port")
         try:
@@ -67,7 +83,9 @@ class RayPort:
             _check_room(address, min_cpus, min_gpus)
             if address != LOCAL:
                 check_nodes()
-        except ConfigError:
+            if placement != "loose":
+                self._room = Room(groups, placement)
+        except BaseException:
             ray.shutdown()
             raise
 
@@ -77,15 +95,21 @@ class RayPort:
         return tuple(self._recoveries)
 
     def start(
-        self, make: Callable[..., object], *args: object, threads: int = 1, gpus: float = 0.0
+        self,
+        make: Callable[..., object],
+        *args: object,
+        threads: int = 1,
+        gpus: float = 0.0,
+        group: int = 0,
     ) -> SupervisedHandle:
-        """Make a host in an actor of its own, spread over the nodes.
+        """Make a host in an actor of its own: where room was reserved for it, or on any node.
 
         What its making raises is raised by the first call.
         """
+        where = self._room.take(group, gpus) if self._room is not None else "SPREAD"
         host = SupervisedHandle(
             f"{make.__name__} {len(self._hosts)}",
-            partial(_seat, make, args, threads, gpus),
+            partial(_seat, make, args, threads, gpus, where),
             self._recoveries.append,
         )
         self._hosts.append(host)
@@ -120,13 +144,21 @@ class RayPort:
                 self._exporters.end()
             for host in self._hosts:
                 host.seat.end()
+            if self._room is not None:
+                self._room.release()
         finally:
             self._hosts = []
+            self._room = None
             ray.shutdown()
 
 
 def _seat(
-    make: Callable[..., object], args: tuple[object, ...], threads: int, gpus: float, epoch: int
+    make: Callable[..., object],
+    args: tuple[object, ...],
+    threads: int,
+    gpus: float,
+    where: PlacementGroupSchedulingStrategy | str,
+    epoch: int,
 ) -> RayHandle:
     """Place a host; one that is made again is waited for, so that its time is known."""
     # Ray's overloads do not know the options of an actor's decorator. Without task events: a live
@@ -135,7 +167,7 @@ def _seat(
         num_cpus=1,
         num_gpus=gpus,
         max_concurrency=threads,
-        scheduling_strategy="SPREAD",
+        scheduling_strategy=where,
         enable_task_events=False,
     )
     seat = RayHandle(decorate(Seat).remote(make, args), epoch)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from actors.models.numerics import Numerics
 from actors.models.options import HostOptions
@@ -98,22 +98,28 @@ def open_laboratory(
     """
     if scenario.way == "fleet":
         address = NO_CLUSTER  # no host computes anything
-    replicas, shards = scenario.cloud.replicas, scenario.fleet.shards
-    cloud_gpus, edge_gpus = _gpus(scenario)
-    gpus = replicas * cloud_gpus + shards * edge_gpus
-    with open_port(address, actors=replicas + shards, gpus=gpus) as port:
+    groups = host_groups(scenario)
+    placement, actors = scenario.hosts.placement, sum(map(len, groups))
+    with open_port(address, actors, groups=groups, placement=placement) as port:
         prepare(port)
         yield start_hosts(scenario, port)
 
 
 @contextmanager
-def open_port(address: str, actors: int, gpus: float = 0.0) -> Iterator[Port]:
+def open_port(
+    address: str,
+    actors: int,
+    *,
+    groups: Sequence[Sequence[float]] = (),
+    placement: Literal["loose", "spread", "pack"] = "loose",
+) -> Iterator[Port]:
     """Enter a cluster (or none) with room for so many actors; leave it in any case.
 
     Args:
         address: ``none``, or what ``cluster.ray_port.RayPort`` takes.
         actors: how many there will be.
-        gpus: accelerators that they take together.
+        groups: accelerators of each actor, group by group; none takes any if not given.
+        placement: see ``cluster.room``.
 
     Raises:
         ConfigError: no cluster answers, or it has less room.
@@ -126,7 +132,10 @@ def open_port(address: str, actors: int, gpus: float = 0.0) -> Iterator[Port]:
 
         # A cluster that is half started leaves processes behind.
         with deferred_interrupt() as interrupted:
-            port = RayPort(address, min_cpus=actors, min_gpus=gpus)
+            gpus = sum(map(sum, groups))
+            port = RayPort(
+                address, min_cpus=actors, min_gpus=gpus, groups=groups, placement=placement
+            )
         if interrupted():
             port.close()
             raise KeyboardInterrupt
@@ -158,17 +167,31 @@ def start_hosts(scenario: Scenario, port: Port, shadow: Shadow | None = None) ->
 
         make_cloud = partial(MeteredHost, make_cloud, "cloud", port.feed)
         make_edge = partial(MeteredHost, make_edge, "edge", port.feed)
-    shards = scenario.fleet.shards
+    replicas, shards = scenario.cloud.replicas, scenario.fleet.shards
     # A live shard pulls while another pushes; one thread more for the driver's own calls.
     cloud_gpus, edge_gpus = _gpus(scenario)
     clouds = tuple(
-        port.start(CloudActor, make_cloud, threads=2 * shards + 1, gpus=cloud_gpus)
-        for _ in range(scenario.cloud.replicas)
+        port.start(CloudActor, make_cloud, threads=2 * shards + 1, gpus=cloud_gpus, group=replica)
+        for replica in range(replicas)
     )
     edges = tuple(
-        port.start(EdgeActor, make_edge, threads=2, gpus=edge_gpus) for _ in range(shards)
+        port.start(EdgeActor, make_edge, threads=2, gpus=edge_gpus, group=shard % replicas)
+        for shard in range(shards)
     )
     return Laboratory(clouds, edges, *names, port)
+
+
+def host_groups(scenario: Scenario) -> list[list[float]]:
+    """Return the accelerators that each actor takes: of every replica, then of its shards.
+
+    Shards go with the replicas in turn, as devices do that are dealt out round robin; so a shard
+    talks most to the replica that it is near.
+    """
+    cloud_gpus, edge_gpus = _gpus(scenario)
+    groups = [[cloud_gpus] for _ in range(scenario.cloud.replicas)]
+    for shard in range(scenario.fleet.shards):
+        groups[shard % len(groups)].append(edge_gpus)
+    return groups
 
 
 def _gpus(scenario: Scenario) -> tuple[float, float]:

@@ -22,6 +22,7 @@ from experiments.scenario.events import (
     stalls_of,
 )
 from experiments.scenario.fleet import FleetConfig, RatesArrivals, Sticky, TraceArrivals, Weighted
+from experiments.scenario.hosts import HostsConfig
 from experiments.scenario.models import ModelsConfig
 from experiments.scenario.prices import PricesConfig
 from experiments.scenario.section import Section
@@ -62,6 +63,8 @@ class Scenario(Section):
     """The devices and their users."""
     cloud: CloudConfig = CloudConfig()
     """The large model's side."""
+    hosts: HostsConfig = HostsConfig()
+    """Where the run's actors live on a cluster; no result depends on it."""
     events: tuple[Event, ...] = Field(default=(), max_length=1000)
     """What happens while the run goes on."""
     timing: TimingConfig = TimingConfig()

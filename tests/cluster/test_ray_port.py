@@ -252,3 +252,9 @@ def test_two_nodes() -> None:
     assert told["living_actors"] == 0
     assert "has 4 CPUs, the run's 99 actors" in told["too_many"]
     assert "has 0 GPUs, the models need 1.5" in told["no_gpu"]
+    first, second, shard_of_first, shard_of_second = told["packed"]
+    assert first == shard_of_first != second == shard_of_second
+    assert len(set(told["spread"])) == 2
+    assert "no node has room for replica 0 with its shards, which take 3 CPUs" in told["too_near"]
+    assert "had no room within 0.1 s" in told["in_use"]
+    assert told["reserved"] == 0

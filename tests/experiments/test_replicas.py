@@ -11,6 +11,7 @@ import pytest
 
 import experiments.fleet.task
 from experiments.fleet.run import run_fleet
+from experiments.hosting import host_groups
 from experiments.planning.members import as_it_is
 from experiments.progress import NoProgress
 from experiments.results import load
@@ -141,3 +142,12 @@ def test_a_run_with_failures_goes_on_where_it_was_cut_off(tmp_path: Path) -> Non
         run(failing(), tmp_path / "cut", progress=Cut(60, "enough"))
     assert resumed(failing(), tmp_path / "cut") == whole_run
     check_rows(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_every_replica_s_room_is_counted_with_its_shards() -> None:
+    cloud = {"kind": "hf", "path": "pair/llm", "device": "cuda", "gpus": 0.5}
+    fleet_of_three = scenario().fleet.model_dump() | {"shards": 3}
+    given = scenario(values="models", models={"cloud": cloud}, cloud={"replicas": 2},
+                     fleet=fleet_of_three, generated={})  # fmt: skip
+    assert host_groups(given) == [[0.5, 0.0, 0.0], [0.5, 0.0]]
+    assert host_groups(failing()) == [[0.0, 0.0], [0.0]]
