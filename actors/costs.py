@@ -21,6 +21,7 @@ from costeer.machine import (
     EdgeOp,
     EdgeSteer,
 )
+from costeer.proposal import CloudDraft
 from costeer.refinement import Ladder
 from netsim.hardware.calibrated import Calibrated
 from netsim.hardware.cost import CostModel
@@ -38,6 +39,7 @@ class Costs:
         ladder: Ladder,
         *,
         changed: bool = False,
+        draft_ns: int = 0,
         ahead: tuple[int, int] = (0, 0),
     ) -> None:
         """Take one cost model for the cloud and one per device class.
@@ -47,11 +49,14 @@ class Costs:
             edges: by name of the device class.
             ladder: says how many logits each round carries.
             changed: whether declared factors changed what the models say; told as their origin.
+            draft_ns: what it costs the cloud to draft a token for itself; nothing, where it looks
+                it up.
             ahead: how many tokens a device of another vocabulary looks ahead, and rows of each
                 branch that it reads for it: as if every look were worth it.
         """
         self._ahead = ahead
         self._changed = changed
+        self._draft_ns = draft_ns
         self._cloud = cloud
         self._edges = dict(edges)
         self._vocab_size = ladder.vocab_size
@@ -74,6 +79,8 @@ class Costs:
     def cloud_ns(self, op: CloudOp) -> int:
         """Return what an operation costs the replica."""
         model = self._cloud
+        if isinstance(op, CloudDraft):
+            return self._draft_ns * max(item.count for item in op.items)
         if isinstance(op, CloudForward):
             return model.forward_ns(
                 [len(row.tokens) for row in op.rows], [row.start for row in op.rows]

@@ -14,6 +14,7 @@ from costeer.codec.core import build_codec
 from costeer.errors import ConfigError
 from costeer.gate import GateConfig
 from costeer.learning import LearnerSpec, naive_bytes, packed_bytes
+from costeer.lookup import CloudDraftsConfig
 from costeer.methods import Prompt
 from costeer.padding import NO_PADDING, PaddingConfig
 from costeer.refinement import Ladder, RefineConfig
@@ -110,6 +111,7 @@ class ArmPlan:
         until_ns: simulated time at which everything stops; 0 to run to every session's end.
         speculation: how devices draft; None: one exchange a token.
         gate: when steering pauses, of a method that lets it.
+        cloud_drafts: how the cloud drafts for what it streams; None: not at all.
         replicas: copies of the large model.
         retry: how long devices wait for the cloud; None: for ever.
         stalls: when the cloud does nothing.
@@ -130,6 +132,7 @@ class ArmPlan:
     until_ns: int = 0
     speculation: SpeculationConfig | None = None
     gate: GateConfig | None = None
+    cloud_drafts: CloudDraftsConfig | None = None
     replicas: int = 1
     retry: RetryPolicy | None = None
     stalls: tuple[Stall, ...] = ()
@@ -199,6 +202,7 @@ def engine_spec(plan: ArmPlan, terms: CodecTerms) -> EngineSpec:
         terms.learner,
         plan.padding.down_bytes,
         plan.gate,
+        plan.cloud_drafts.drafts if plan.cloud_drafts is not None else 0,
     )
 
 

@@ -38,6 +38,7 @@ from costeer.machine import (
     Release,
     Selected,
 )
+from costeer.proposal import CloudDraft
 
 
 class Recall:
@@ -160,7 +161,7 @@ class RecallingEdge(_RecallingHandle):
                 return _Step(needed=(op,))
             self._deferred[op.session].extend(op.tokens, op.starts, op.prompts)
             return _Step()
-        if isinstance(op, CloudForward | CloudSelect):
+        if isinstance(op, CloudDraft | CloudForward | CloudSelect):
             raise LocalProtocolError(f"an edge was asked for {op}")
         if isinstance(op, EdgeDelta):
             return _Step(needed=() if op.session in self._deferred else (op,))

@@ -5,12 +5,13 @@ The engine says which sessions are in a step; this is what their roles make of i
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from costeer.errors import LocalProtocolError
 from costeer.gate import ALWAYS
 from costeer.machine import CloudSelect, EncodeItem, Selected
-from costeer.messages import Frame, FrameKind, Role
+from costeer.messages import Frame, FrameKind, Role, encode_token
 from costeer.verification import frames_of, items_of
 
 if TYPE_CHECKING:
@@ -31,12 +32,17 @@ def asked_of(running: Sequence[Session], learner: KLearner | None) -> CloudSelec
     choose: list[tuple[int, int]] = []
     for session in running:
         if session.role is Role.STREAM:
-            choose.append((session.session, session.position))
+            last = session.position + (session.guesses or 0)
+            choose += [(session.session, at) for at in range(session.position, last + 1)]
             continue
         if learner is not None and session.round == 0:
             session.ladder = learner.ladder(session.round_trip_bytes)
         if session.ledger is not None:
-            encode += items_of(session, session.ledger, session.ladder)
+            items = items_of(session, session.ledger, session.ladder)
+            if session.role is Role.CHOICES:
+                choose += [(item.session, item.position) for item in items]
+            else:
+                encode += items
         else:
             ranks = session.ladder.ranks(session.round)
             unless = _unless(session)
@@ -77,13 +83,16 @@ class Answers:
         self._doubts = iter(value.doubts or (None,) * len(op.encode))
         self._tokens = iter(value.tokens)
 
-    def take(self, session: Session) -> int | list[Frame]:
-        """Return a session's answer: the token that was chosen for it, or frames with logits.
+    def take(self, session: Session) -> tuple[int, ...] | list[Frame]:
+        """Return a session's answer: tokens that were chosen for it, or frames with logits.
 
         No frame at all where a token that was chosen before is seen again.
         """
         if session.role is Role.STREAM:
-            return next(self._tokens)
+            return tuple(next(self._tokens) for _ in range(1 + (session.guesses or 0)))
+        if session.ledger is not None and session.role is Role.CHOICES:
+            chosen = map(encode_token, self._tokens)
+            return frames_of(session, session.ledger, chosen, repeat(None))
         if session.ledger is not None:
             for _ in session.ledger.sending:
                 next(self._doubts)
@@ -95,7 +104,7 @@ class Answers:
             if _is_seen_again(session):
                 return []
             if doubt.token is not None:
-                return doubt.token
+                return (doubt.token,)
         return [frame_of(session, FrameKind.LOGITS, payload)]
 
 

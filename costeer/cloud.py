@@ -71,6 +71,7 @@ from costeer.memory import Memory
 from costeer.messages import (
     Frame,
     FrameKind,
+    Role,
     decode_frame,
     decode_open,
     decode_token,
@@ -80,11 +81,14 @@ from costeer.messages import (
     filled,
 )
 from costeer.opening import check_open, new_session
+from costeer.proposal import CloudDraft
 from costeer.serving import EngineCounters, EngineLimits, EngineSpec, Session, State
 from costeer.steps import Steps
 from costeer.verification import payload_bytes, take_draft, take_refine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from costeer.speculation import Ledger
 
 __all__ = ["CloudEngine", "EngineCounters", "EngineLimits", "EngineSpec"]
@@ -134,7 +138,9 @@ class CloudEngine:
             commands = self._on_step()
         elif isinstance(event, ComputeDone) and event.op == self._step:
             self._step = None
-            if isinstance(event.op, CloudSelect):
+            if isinstance(event.op, CloudDraft):
+                commands = self._on_drafts(event.op, event)
+            elif isinstance(event.op, CloudSelect):
                 commands = self._on_select(event.op, event, now_ns)
             else:
                 commands = self._on_forward(event)
@@ -267,8 +273,7 @@ class CloudEngine:
                 ledger.uplink_ns = event.transit_ns
                 ledger.arrived_ns = now_ns - event.held_ns
             if self._learner is not None:
-                for ladder, round_ in decided or ():
-                    self._learner.observe(ladder, round_)
+                self._learner.learn(decided or ())
         if not fresh:
             return self._ignore()
         self._steps.queue(session)
@@ -279,12 +284,28 @@ class CloudEngine:
     def _on_step(self) -> list[Command]:
         self._armed = False
         evicted = self._make_room()
+        undrafted = self._steps.undrafted(self._spec.drafts) if self._spec.drafts else []
+        if undrafted:
+            self._step = CloudDraft(tuple(undrafted))
+            return [*evicted, Compute(self._step)]
+        return evicted + self._forward()
+
+    def _on_drafts(self, op: CloudDraft, event: ComputeDone) -> list[Command]:
+        value = event.value
+        self.counters.forward_ns += event.duration_ns
+        if not isinstance(value, tuple) or len(value) != len(op.items):
+            raise LocalProtocolError(f"cloud engine: {op} gave {value!r}")
+        proposed = zip((item.session for item in op.items), value, strict=True)
+        self.counters.drafts += self._steps.drafted(dict(proposed))
+        return self._forward()
+
+    def _forward(self) -> list[Command]:
         rows = self._steps.begin_forward(self._spec.limits)
         if not rows:
-            return evicted + self._select([])
+            return self._select([])
         self.counters.batches.append(len(rows))
         self._step = CloudForward(rows)
-        return [*evicted, Compute(self._step)]
+        return [Compute(self._step)]
 
     def _make_room(self) -> list[Command]:
         """Evict sessions while more memory is held than there is."""
@@ -341,25 +362,39 @@ class CloudEngine:
             )
             session.state = State.AWAY
             session.seen_ns = now_ns
-            if isinstance(answer, int):
+            if isinstance(answer, tuple):
                 commands += self._stream(session, answer, trace, now_ns)
             elif session.position < len(session.again):
                 self._go_on(session, session.again[session.position])
             else:
-                commands += [self._send_logits(frame, trace) for frame in answer]
+                commands += [self._send_rows(session, frame, trace) for frame in answer]
             if session.ledger is not None:
                 self._steps.queue(session)
         return commands
 
     def _stream(
-        self, session: Session, token: int, trace: CloudTrace, now_ns: int
+        self, session: Session, chosen: Sequence[int], trace: CloudTrace, now_ns: int
     ) -> list[Command]:
-        frame = frame_of(session, FrameKind.STREAM, encode_token(token))
-        sent = Send(session.session, encode_frame(frame), 0, trace)
-        if token in self._spec.eos or session.position + 1 == session.max_new_tokens:
-            return [sent, *self._release(session)]
-        self._extend(session, token, 0, now_ns)
-        return [sent]
+        """Stream what was chosen as far as drafts are right, and go on behind it."""
+        first = session.position
+        kept = session.verified(chosen)
+        counters, refuted = self.counters, len(chosen) - len(kept)
+        counters.refuted_drafts += refuted
+        counters.wasted_tokens += refuted
+        counters.right_drafts += len(kept) - 1
+        counters.wrong_drafts += refuted > 0
+        commands: list[Command] = []
+        for token in kept:
+            frame = frame_of(session, FrameKind.STREAM, encode_token(token))
+            commands.append(Send(session.session, encode_frame(frame), 0, trace))
+            if token in self._spec.eos or session.position + 1 == session.max_new_tokens:
+                return [*commands, *self._release(session)]
+            session.position += 1
+        session.position -= 1
+        session.rewrite(first, kept[:-1])
+        session.guesses = None
+        self._extend(session, kept[-1], 0, now_ns)
+        return commands
 
     # ------------------------------------------------------------------ sessions
 
@@ -436,6 +471,7 @@ class CloudEngine:
         self._admit()
         return [Release(session.session)]
 
-    def _send_logits(self, frame: Frame, trace: CloudTrace) -> Send:
+    def _send_rows(self, session: Session, frame: Frame, trace: CloudTrace) -> Send:
         data = filled(frame, self._spec.bucket_bytes)
-        return Send(frame.session, data, payload_bytes(frame), trace)
+        coded = 0 if session.role is Role.CHOICES else payload_bytes(frame)
+        return Send(frame.session, data, coded, trace)

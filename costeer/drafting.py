@@ -83,7 +83,7 @@ class DraftingSession(Endpoint):
         """
         super().__init__(spec)
         speculation = spec.speculation
-        if speculation is None or not spec.method.steered:
+        if speculation is None or not (spec.method.steered or spec.method.verified):
             raise LocalProtocolError(f"session {spec.session}: {spec.method.name} drafts nothing")
         self._theta = speculation.theta
         self._branch = int(speculation.draft == "personal")

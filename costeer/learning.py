@@ -27,7 +27,7 @@ Legend: H shapes, K starting values, N bins of the needed number of ranks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,6 +109,11 @@ class KLearner:
         price = min(round_trip_bytes, MAX_ROUND_TRIP_BYTES)
         cost_K = (self._bytes_KN + price * self._rounds_KN) @ chance_N
         return self._ladders[int(np.argmin(cost_K))]
+
+    def learn(self, decided: Iterable[tuple[Ladder, int]]) -> None:
+        """Learn from several steps: the ladder of each, and its MORE requests."""
+        for ladder, rounds in decided:
+            self.observe(ladder, rounds)
 
     def observe(self, ladder: Ladder, rounds: int) -> None:
         """Learn from a step of this ladder that was decided after ``rounds`` MORE requests."""

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from costeer.proposal import CloudDraft
+
 if TYPE_CHECKING:
     from costeer.token_record import TokenRecord
 
@@ -247,7 +249,7 @@ class Release:
 
 
 EdgeOp = EdgeForward | EdgeDelta | EdgeDecode | EdgeSteer | EdgeChoose
-CloudOp = CloudForward | CloudSelect
+CloudOp = CloudDraft | CloudForward | CloudSelect
 Op = EdgeOp | CloudOp
 
 

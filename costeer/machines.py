@@ -8,6 +8,7 @@ from costeer.drafting import DraftingSession
 from costeer.edge import EdgeSession
 from costeer.gated import GatedSession
 from costeer.methods import CloudRole
+from costeer.verified import VerifiedSession
 
 if TYPE_CHECKING:
     from costeer.endpoint import Endpoint
@@ -21,5 +22,5 @@ def device_machine(spec: SessionSpec) -> Endpoint:
         LocalProtocolError: its tokens are already chosen, all of them.
     """
     if spec.speculation is not None:
-        return DraftingSession(spec)
+        return VerifiedSession(spec) if spec.method.verified else DraftingSession(spec)
     return GatedSession(spec) if spec.method.cloud is CloudRole.GATED else EdgeSession(spec)

@@ -30,6 +30,7 @@ ERROR     down  UTF-8 text
 
 A session of role LOGITS speaks TOKEN, MORE and LOGITS, one of role GATED is sent STREAM as well
 (``costeer.gate``), one of role DRAFTS speaks DRAFT, REFINE and ROWS (``costeer.drafting``).
+One of role CHOICES speaks like DRAFTS, but each row of ROWS is the id that the cloud chose.
 Neither MORE nor REFINE names a token: a device that asked for ids would reveal Δ.
 """
 
@@ -81,6 +82,7 @@ class Role(IntEnum):
     STREAM = 1
     DRAFTS = 2
     GATED = 3
+    CHOICES = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ class CloudRole(Enum):
     """Chooses by itself and streams tokens down."""
     GATED = "gated"
     """As ``LOGITS``, but streams the tokens of which it is sure."""
+    CHOICES = "choices"
+    """Chooses behind every token that the device drafts, and says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,11 @@ class Method:
         return self.cloud is CloudRole.STREAM
 
     @property
+    def verified(self) -> bool:
+        """Whether the device drafts and the cloud chooses."""
+        return self.cloud is CloudRole.CHOICES
+
+    @property
     def leaks_context(self) -> bool:
         """Whether the private context itself is sent to the cloud."""
         return self.cloud_prompt is Prompt.PERSONAL
@@ -100,9 +107,17 @@ EXTENSIONS: tuple[Method, ...] = (
         drafts=SpeculationConfig(drafts=4, theta=0.1),
     ),
     Method("adacosteer", CloudRole.GATED, Prompt.PUBLIC, _BOTH, default_strength=20),
+    Method(
+        "token_speculation",
+        CloudRole.CHOICES,
+        Prompt.PUBLIC,
+        (Prompt.PUBLIC,),
+        drafts=SpeculationConfig(drafts=4, draft="generic"),
+    ),
 )
 """What the same authors made of it later: drafts that may stay unsteered (arXiv 2603.16219), and
-steering that pauses where the cloud is sure."""
+steering that pauses where the cloud is sure. And, for comparison, plain text of the large model
+whose drafts a device makes and the cloud verifies, token by token, without any logits."""
 
 
 def method_named(name: str) -> Method:
@@ -146,6 +161,8 @@ def _problem(method: Method) -> str:
         return "steers: it needs the public and the personal branch, and a default_strength"
     if method.streamed and method.edge_branches:
         return "streams: its device follows no branch"
+    if method.verified and (method.edge_branches != (Prompt.PUBLIC,) or method.drafts is None):
+        return "has its drafts verified: it needs the public branch alone, and drafts"
     if method.cloud is CloudRole.ABSENT and len(method.edge_branches) != 1:
         return "has no cloud: its device follows one branch"
     return ""

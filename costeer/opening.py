@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from costeer.serving import EngineSpec
 
 
+_WITHOUT_LOGITS = frozenset((Role.STREAM, Role.CHOICES))
+_WITH_DRAFTS = frozenset((Role.DRAFTS, Role.CHOICES))
+
+
 def check_open(body: Open, spec: EngineSpec, memory: Memory) -> None:
     """Check that a session can be served to its end.
 
@@ -34,14 +38,14 @@ def check_open(body: Open, spec: EngineSpec, memory: Memory) -> None:
         raise RemoteProtocolError("OPEN: all tokens of this session are already chosen")
     if max(body.prompt + body.chosen) >= spec.vocab_size:
         raise RemoteProtocolError(f"OPEN: an id is not below {spec.vocab_size}")
-    if body.role is not Role.STREAM and body.codec_fingerprint != spec.codec_fingerprint:
+    if body.role not in _WITHOUT_LOGITS and body.codec_fingerprint != spec.codec_fingerprint:
         raise RemoteProtocolError(
             f"codec {body.codec_fingerprint:#010x} asked, {spec.codec_fingerprint:#010x}"
             " spoken here; give both sides the same codec configuration"
         )
     if body.role is Role.GATED and spec.gate is None:
         raise RemoteProtocolError("OPEN: steering that pauses is not served here")
-    if limits.preempts and body.role is Role.DRAFTS:
+    if limits.preempts and (body.role in _WITH_DRAFTS or spec.drafts):
         raise RemoteProtocolError(
             "drafts ask for memory that is kept, and this cloud preempts; do not draft"
         )
@@ -83,8 +87,9 @@ def new_session(
         ladder=spec.ladder,
         round_trip_bytes=body.round_trip_bytes,
         ledger=Ledger.begun(len(body.chosen), body.max_new_tokens)
-        if body.role is Role.DRAFTS
+        if body.role in _WITH_DRAFTS
         else None,
         gate=gate,
+        guessing=body.role is Role.STREAM and spec.drafts > 0,
         again=body.chosen if gate is not None else (),
     )

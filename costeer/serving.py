@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from costeer.errors import ConfigError
@@ -70,6 +71,7 @@ class EngineSpec:
         learner: what chooses the ladder of each step instead; None: it stays as it is.
         bucket_bytes: sizes of LOGITS frames are multiples of this.
         gate: when steering pauses in sessions that let it; None: in none.
+        drafts: tokens that are drafted here for each forward of a streamed session.
     """
 
     limits: EngineLimits
@@ -80,6 +82,7 @@ class EngineSpec:
     learner: LearnerSpec | None = None
     bucket_bytes: int = 1
     gate: GateConfig | None = None
+    drafts: int = 0
 
 
 @dataclass(slots=True)
@@ -91,7 +94,7 @@ class EngineCounters:
         dropped_frames: frames that were no frames, repeated or late.
         refused_sessions: sessions that ended because they broke a rule or did not fit.
         timed_out_sessions: sessions that ended because their device was silent.
-        forward_ns: how long forwards took, those that have ended.
+        forward_ns: how long forwards took, those that have ended, and the cloud's own drafts.
         select_ns: how long selecting, encoding and choosing took, likewise.
         peak_kv_tokens: the most KV tokens that were reserved at once.
         waited_sessions: sessions that were not admitted at once, for want of memory.
@@ -100,6 +103,8 @@ class EngineCounters:
         drafts: tokens that were drafts when they came.
         refuted_drafts: those of them that another token replaced.
         wasted_tokens: those of these that had been run already.
+        right_drafts: of the cloud's own drafts those that were chosen.
+        wrong_drafts: those that another token was chosen for.
     """
 
     batches: list[int] = field(default_factory=list)
@@ -115,6 +120,8 @@ class EngineCounters:
     drafts: int = 0
     refuted_drafts: int = 0
     wasted_tokens: int = 0
+    right_drafts: int = 0
+    wrong_drafts: int = 0
 
 
 def merged(counters: Sequence[EngineCounters]) -> EngineCounters:
@@ -165,6 +172,8 @@ class Session:
         compute_ns: forwards since ``ready_ns`` that had a row of it.
         ledger: of a session with drafts.
         gate: of a session whose steering may pause.
+        guessing: whether the cloud drafts for it.
+        guesses: drafts at the end of its text then; None: they have not been asked for.
         again: tokens that an earlier epoch chose, of a session whose gate has to see them again.
     """
 
@@ -189,6 +198,8 @@ class Session:
     compute_ns: int = 0
     ledger: Ledger | None = None
     gate: Gate | None = None
+    guessing: bool = False
+    guesses: int | None = None
     again: tuple[int, ...] = ()
 
     @property
@@ -200,6 +211,21 @@ class Session:
     def newest_row(self) -> int:
         """The position whose logits follow from the last token in the cache."""
         return self.cached - self.prompt_tokens
+
+    def guess(self, tokens: Sequence[int]) -> None:
+        """Put drafts behind the text."""
+        self.guesses = len(tokens)
+        self.tokens.extend(tokens)
+
+    def verified(self, chosen: Sequence[int]) -> list[int]:
+        """Return what stands of choices behind drafts: up to the first that is no draft."""
+        drafts = self.tokens[self.prompt_tokens + self.position :]
+        kept = []
+        for token, draft in zip_longest(chosen, drafts):
+            kept.append(token)
+            if token != draft:
+                break
+        return kept
 
     def rewrite(self, position: int, tokens: Sequence[int]) -> int:
         """Replace the text from a position on; the cache stands as far as it is unchanged.

@@ -19,6 +19,7 @@ _ROLES = {
     CloudRole.LOGITS: Role.LOGITS,
     CloudRole.STREAM: Role.STREAM,
     CloudRole.GATED: Role.GATED,
+    CloudRole.CHOICES: Role.CHOICES,
 }
 
 
@@ -86,10 +87,15 @@ def open_body(spec: SessionSpec) -> Open:
     if method.cloud_prompt is None:
         raise LocalProtocolError(f"{method.name} opens no session at a cloud")
     return Open(
-        role=Role.DRAFTS if spec.speculation is not None else _ROLES[method.cloud],
+        role=_role(spec),
         max_new_tokens=spec.max_new_tokens,
         codec_fingerprint=spec.codec_fingerprint if method.steered else 0,
         prompt=spec.prompt(method.cloud_prompt),
         chosen=spec.chosen,
         round_trip_bytes=spec.round_trip_bytes if method.steered else 0,
     )
+
+
+def _role(spec: SessionSpec) -> Role:
+    drafts = spec.speculation is not None and spec.method.steered
+    return Role.DRAFTS if drafts else _ROLES[spec.method.cloud]

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from costeer import served_text
 from costeer.machine import CloudRow, Span
+from costeer.proposal import DraftItem
 from costeer.schedule import plan_step
 from costeer.serving import Session, State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from costeer.serving import EngineLimits
 
 
@@ -34,6 +37,30 @@ class Steps:
     def wanted(self) -> bool:
         """Whether there is something to do."""
         return bool(self.ready or self.refining)
+
+    def undrafted(self, most: int) -> list[DraftItem]:
+        """Return the streamed sessions whose next forward had best verify some drafts.
+
+        Args:
+            most: drafts for each.
+        """
+        return [
+            DraftItem(session.session, session.position, tuple(session.tokens), count)
+            for session in self.ready
+            if session.guessing and session.pending == 1 and session.guesses is None
+            for count in (min(most, session.max_new_tokens - session.position - 1),)
+            if count > 0
+        ]
+
+    def drafted(self, proposed: Mapping[int, Sequence[int]]) -> int:
+        """Take drafts for sessions, by id, that are still ready; return how many."""
+        taken = 0
+        for session in self.ready:
+            tokens = proposed.get(session.session)
+            if tokens is not None and session.guesses is None:
+                session.guess(tokens)
+                taken += len(tokens)
+        return taken
 
     def begin_forward(self, limits: EngineLimits) -> tuple[CloudRow, ...]:
         """Take ready sessions into a step; return their rows, none if none is ready."""
@@ -68,12 +95,9 @@ class Steps:
         for session in running:
             session.cached = session.running_to
             session.compute_ns += duration_ns
-            ledger = session.ledger
             if session.state is State.CLOSING:
                 closing.append(session)
-            elif session.newest_row < (
-                session.position if ledger is None else ledger.state[served_text.NEXT_ROW]
-            ):
+            elif session.newest_row < _wanted_row(session):
                 session.state = State.READY
                 begun.append(session)
             else:
@@ -128,6 +152,13 @@ class Steps:
             self.refining.remove(session)
 
 
+def _wanted_row(session: Session) -> int:
+    """Return the position of the row that a step is to lead to."""
+    if session.ledger is not None:
+        return session.ledger.state[served_text.NEXT_ROW]
+    return session.position + (session.guesses or 0)
+
+
 def _row(session: Session) -> CloudRow:
     """Return a session's row of the forward that it was taken into."""
     first, last = session.cached, session.running_to
@@ -137,7 +168,14 @@ def _row(session: Session) -> CloudRow:
         if served_text.serve(ledger.state):
             session.uplink_ns, session.ready_ns = ledger.uplink_ns, ledger.arrived_ns
             session.compute_ns = 0
-        position = max(ledger.state[served_text.NEXT_ROW], first + 1 - session.prompt_tokens)
-        count = max(0, last + 1 - session.prompt_tokens - position)
-        span = Span(position, count, session.position)
+        span = _span(session, ledger.state[served_text.NEXT_ROW])
+    elif session.guessing:
+        span = _span(session, session.position)
     return CloudRow(session.session, tuple(session.tokens[first:last]), first, span)
+
+
+def _span(session: Session, oldest: int) -> Span:
+    """Return the rows from ``oldest`` on that a forward gives."""
+    position = max(oldest, session.cached + 1 - session.prompt_tokens)
+    count = max(0, session.running_to + 1 - session.prompt_tokens - position)
+    return Span(position, count, session.position)

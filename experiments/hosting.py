@@ -392,7 +392,7 @@ def _row_hosts(
     from actors.values.rows import RowCloudHost, RowEdgeHost  # noqa: PLC0415 - brings numpy in
 
     return (
-        partial(RowCloudHost, open_rows, shadow),
+        partial(RowCloudHost, open_rows, shadow, acceptance),
         partial(RowEdgeHost, open_rows, shadow, acceptance),
         (name, name),
     )

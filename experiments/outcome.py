@@ -46,9 +46,10 @@ def given_origins(scenario: Scenario) -> dict[str, str]:
 def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms, way: str) -> dict[str, str]:
     """Return what distinguishes an arm, as the tables name it."""
     steered = plan.arm.method.steered
+    drafts = plan.speculation or plan.cloud_drafts
     return {
         "method": plan.arm.method.name,
-        "speculation": plan.speculation.label if plan.speculation is not None else "",
+        "speculation": drafts.label if drafts is not None else "",
         "codec": _codec(plan, terms) if steered else "",
         "strength": f"{plan.arm.strength:.4g}" if steered else "",
         "refine": _refine(plan) if steered else "",

@@ -109,13 +109,18 @@ def _begin(
     shards: Sequence[Handle] = laboratory.shards if method.edge_branches else ()
     # What was drafted, of what the cloud was how sure, or what a replica had sent that then failed:
     # no row tells it, and it is computed anew.
-    told = plan.speculation is None and plan.gate is None and not plan.failures
-    if recorder.earlier.tokens and told:
+    if recorder.earlier.tokens and _is_told(plan):
         recall = Recall(recorder.earlier.tokens, unless=plan.arm.witnessed)
         clouds = [RecallingCloud(cloud, recall) for cloud in clouds]
         shards = [RecallingEdge(shard, recall) for shard in shards]
     driver = VirtualDriver(plan, terms, costs, clouds, shards, recorder)
     return driver.run, {"compute": costs.origin}
+
+
+def _is_told(plan: ArmPlan) -> bool:
+    """Whether a run's rows tell all that its hosts were asked for."""
+    drafted = plan.speculation is not None or plan.cloud_drafts is not None
+    return not (drafted or plan.gate is not None or plan.failures)
 
 
 def _fleet(

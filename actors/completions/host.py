@@ -17,6 +17,7 @@ from actors.values.shadow import Shadow
 from actors.values.steering_host import Selector
 from costeer.errors import LocalProtocolError
 from costeer.machine import CloudForward, CloudOp, CloudSelect, Release
+from costeer.proposal import CloudDraft
 
 
 class CompletionsCloudHost:
@@ -63,6 +64,8 @@ class CompletionsCloudHost:
             if self._selector is None:
                 raise LocalProtocolError("cloud host: an operation before begin_arm")
             return self._selector.select(op, self._row)
+        if isinstance(op, CloudDraft):
+            raise LocalProtocolError("a server of completions cannot be asked for drafts")
         self._prefixes.pop(op.session, None)
         self._rows.pop(op.session, None)
         return None

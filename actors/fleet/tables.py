@@ -49,6 +49,8 @@ def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
         raise ConfigError(f"cloud.egress_sharing: way: fleet knows fifo alone; {_WAY_OUT}, or fifo")
     if plan.speculation is not None:
         raise ConfigError(f"speculation: way: fleet has no drafts yet; {_WAY_OUT}, or leave it out")
+    if plan.cloud_drafts is not None:
+        raise ConfigError(f"cloud_drafts: way: fleet has none yet; {_WAY_OUT}, or leave it out")
     if plan.arm.overlap not in {None, OverlapConfig()}:
         raise ConfigError(
             "overlap: way: fleet knows the small model's forward during the exchange alone;"

@@ -23,8 +23,7 @@ from actors.values.port import CloudHost
 from costeer.cloud import CloudEngine, EngineSpec
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
-    CloudForward,
-    CloudSelect,
+    CloudOp,
     Command,
     Compute,
     ComputeDone,
@@ -215,7 +214,7 @@ class LiveCloud:
 
     def _do(self, commands: Sequence[Command]) -> None:
         for command in commands:
-            if isinstance(command, Compute) and isinstance(command.op, CloudForward | CloudSelect):
+            if isinstance(command, Compute) and isinstance(command.op, CloudOp):
                 began_ns = self._clock_ns()
                 (value,) = self._host.execute([command.op])
                 ended_ns = self._clock_ns()

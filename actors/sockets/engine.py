@@ -10,9 +10,7 @@ from actors.values.port import CloudHost
 from costeer.cloud import CloudEngine, EngineCounters, EngineSpec
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
-    CloudForward,
     CloudOp,
-    CloudSelect,
     Command,
     Compute,
     ComputeDone,
@@ -90,7 +88,7 @@ class EngineLoop:
 
     def _do(self, commands: Sequence[Command]) -> None:
         for command in commands:
-            if isinstance(command, Compute) and isinstance(command.op, CloudForward | CloudSelect):
+            if isinstance(command, Compute) and isinstance(command.op, CloudOp):
                 self._start(self._finish(command.op, self._worker.compute([command.op])))
             elif isinstance(command, Send):
                 self._deliver(command)

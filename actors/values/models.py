@@ -36,6 +36,7 @@ from actors.values.steering_host import Selector, Steerer
 from actors.values.waves import waves_of
 from actors.values.witness import Witnessed
 from costeer.errors import LocalProtocolError
+from costeer.lookup import looked_up
 from costeer.machine import (
     CloudForward,
     CloudOp,
@@ -50,6 +51,7 @@ from costeer.machine import (
     Selected,
     Span,
 )
+from costeer.proposal import CloudDraft
 from costeer.steering import delta
 
 F32 = npt.NDArray[np.float32]
@@ -159,6 +161,8 @@ class ModelCloudHost(_ModelHost):
         if isinstance(op, CloudForward):
             self._forward(op)
             return None
+        if isinstance(op, CloudDraft):
+            return tuple(looked_up(item.tokens, item.count) for item in op.items)
         if isinstance(op, CloudSelect):
             if self._selector is None:
                 raise LocalProtocolError("cloud host: an operation before begin_arm")

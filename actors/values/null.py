@@ -23,6 +23,7 @@ from costeer.machine import (
     Release,
     Selected,
 )
+from costeer.proposal import CloudDraft, DraftItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,11 @@ class NullCloudHost:
         self._config = config
         self._weigh = weigh
         self._payload = bytes(config.payload_bytes)
+        self._seed = 0
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Weigh the arm's payloads; return the vocabulary's size."""
+        self._seed = arm.seed
         if self._weigh is not None and arm.method.steered:
             self._payload = bytes(self._weigh(arm.codec))
         return self._config.vocab_size
@@ -80,7 +83,9 @@ class NullCloudHost:
         """Values of the operations, in order."""
         first, period = self._config.first_token, self._config.period
         return [
-            Selected(
+            tuple(self._drafts(item) for item in op.items)
+            if isinstance(op, CloudDraft)
+            else Selected(
                 (self._payload,) * len(op.encode),
                 tuple([first + position % period for _, position in op.choose]),
             )
@@ -88,6 +93,20 @@ class NullCloudHost:
             else None
             for op in ops
         ]
+
+    def _drafts(self, item: DraftItem) -> tuple[int, ...]:
+        config = self._config
+        return tuple(
+            drafted_token(
+                config.first_token + at % config.period,
+                config.acceptance,
+                seed=self._seed,
+                session=item.session,
+                position=at,
+                vocab_size=config.vocab_size,
+            )
+            for at in range(item.position, item.position + item.count)
+        )
 
 
 class NullEdgeHost:
@@ -109,7 +128,7 @@ class NullEdgeHost:
     def begin_arm(self, arm: ArmSpec) -> int:
         """Take the arm's seed; return the vocabulary's size."""
         self._seed = arm.seed
-        self._drafting = arm.method.steered
+        self._drafting = arm.method.steered or arm.method.verified
         return self._config.vocab_size
 
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:

@@ -35,6 +35,7 @@ from costeer.machine import (
     Release,
     Span,
 )
+from costeer.proposal import CloudDraft, DraftItem
 from netsim.random import Stream
 
 F32 = npt.NDArray[np.float32]
@@ -117,6 +118,10 @@ class _Book:
             self._rows[session] = {position: row_V}
         return row_V
 
+    def peek(self, session: int, position: int) -> F32:
+        """Return the row of a position that no forward has come to yet."""
+        return self._row(session, position)
+
     def forget(self, session: int) -> None:
         """The session is over."""
         self._rows.pop(session, None)
@@ -136,15 +141,23 @@ class RowCloudHost:
         shadow: compares every choice with that from the whole row, where given.
     """
 
-    def __init__(self, open_rows: Callable[[int], Rows], shadow: Shadow | None = None) -> None:
+    def __init__(
+        self,
+        open_rows: Callable[[int], Rows],
+        shadow: Shadow | None = None,
+        acceptance: float = 0.8,
+    ) -> None:
         self._open_rows = open_rows
         self._shadow = shadow
+        self._acceptance = acceptance
+        self._seed = 0
         self._book: _Book | None = None
         self._selector: Selector | None = None
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Forget every session, take the arm's codec and seed; return the vocabulary's size."""
         source = self._open_rows(arm.seed)
+        self._seed = arm.seed
         self._book = _Book(source.logits)
         self._selector = Selector(arm, source.vocab_size, self._shadow)
         return source.vocab_size
@@ -162,8 +175,25 @@ class RowCloudHost:
             return None
         if isinstance(op, CloudSelect):
             return selector.select(op, book.use)
+        if isinstance(op, CloudDraft):
+            return tuple(self._drafts(item, book, selector) for item in op.items)
         book.forget(op.session)
         return None
+
+    def _drafts(self, item: DraftItem, book: _Book, selector: Selector) -> tuple[int, ...]:
+        """Return drafts that are right as often as is asked for: no row tells what a text says."""
+        positions = range(item.position, item.position + item.count)
+        return tuple(
+            drafted_token(
+                selector.choose(item.session, at, book.peek(item.session, at)),
+                self._acceptance,
+                seed=self._seed,
+                session=item.session,
+                position=at,
+                vocab_size=selector.codec.vocab_size,
+            )
+            for at in positions
+        )
 
 
 class RowEdgeHost:
@@ -235,8 +265,10 @@ class RowEdgeHost:
     def _draft(self, op: EdgeChoose, delta_V: F32) -> Choice | None:
         """Return a draft of a steered arm; None in an arm whose small model has logits."""
         arm, source = self._arm, self._source
-        if arm is None or source is None or not arm.method.steered:
+        if arm is None or source is None or not (arm.method.steered or arm.method.verified):
             return None
+        if arm.method.verified:
+            delta_V = np.zeros_like(delta_V)
         whole = whole_row(source.logits(op.session, op.position))
         noise = sampling_noise(arm.seed, op.session, op.position)
         choice = decide(whole, delta_V, arm.strength, arm.sampling, noise)

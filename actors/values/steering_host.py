@@ -168,6 +168,10 @@ class Selector:
                     self._shadow.show_row(item.session, item.position, row_V)
         return payloads
 
+    def choose(self, session: int, position: int, row_V: F32) -> int:
+        """Return the token of a streamed session's row."""
+        return self._chooser.choose(session, position, row_V).token
+
     def draft_logits(
         self, op: CloudSelect, row_of: Callable[[int, int], F32]
     ) -> tuple[float | None, ...]:

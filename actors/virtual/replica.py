@@ -16,7 +16,7 @@ from costeer.cloud import CloudEngine
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     CloudForward,
-    CloudSelect,
+    CloudOp,
     Command,
     Compute,
     ComputeDone,
@@ -141,7 +141,7 @@ class Replica:
             self._around.send(self.number, command, now_ns)
         elif isinstance(command, SetTimer):
             self._set_timer(command)
-        elif isinstance(command, Compute) and isinstance(command.op, CloudForward | CloudSelect):
+        elif isinstance(command, Compute) and isinstance(command.op, CloudOp):
             self._compute(command.op, now_ns)
         elif isinstance(command, Release):
             self._held.discard(command.session)
@@ -164,7 +164,7 @@ class Replica:
         if life == self.life:
             self._tell(event, now_ns)
 
-    def _compute(self, op: CloudForward | CloudSelect, now_ns: int) -> None:
+    def _compute(self, op: CloudOp, now_ns: int) -> None:
         ticket = Ticket(op, self._costs.cloud_ns(op))
         self._queue.add(op, ticket)
         if isinstance(op, CloudForward):

@@ -82,6 +82,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         until_ns=round((scenario.workload.duration_s or 0.0) * _NS),
         speculation=config.speculation,
         gate=config.gate,
+        cloud_drafts=config.cloud_drafts,
         replicas=cloud.replicas,
         retry=_retry(cloud.retry),
         stalls=tuple(_stall(each) for each in stalls_of(scenario.events)),
@@ -111,10 +112,10 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
             "cloud.retry.fallback: a small model of another tokenizer cannot go on with a text in"
             " the large one's tokens; choose fallback: none, or models of one tokenizer"
         )
-    if plan.speculation is not None and plan.limits.preempts:
+    if (plan.speculation or plan.cloud_drafts) is not None and plan.limits.preempts:
         raise ConfigError(
-            "cloud.when_full: preempt takes a session's cache away, and speculation keeps rows in"
-            " it; choose queue or reject, or leave speculation out"
+            "cloud.when_full: preempt takes a session's cache away, and drafts (speculation,"
+            " cloud_drafts) keep rows in it; choose queue or reject, or leave them out"
         )
     lossy = plan.speculation is not None and plan.speculation.theta is not None
     if lossy and scenario.values != "models":
@@ -128,6 +129,12 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
             f"arms: {plan.arm.method.name} asks how sure the cloud is of each token, which"
             f" {'a model of kind: openai' if openai else f'values: {scenario.values}'} cannot tell;"
             " choose values: models (kind: hf), recorded or generated"
+        )
+    if plan.cloud_drafts is not None and (openai or scenario.values == "profile"):
+        raise ConfigError(
+            "arms: cloud_drafts are verified by a model's forward, which"
+            f" {'a model of kind: openai' if openai else 'values: profile'} does not have; leave"
+            " it out, or choose values: models (kind: hf), recorded, generated or null"
         )
     if scenario.values == "profile" and plan.speculation is not None:
         raise ConfigError(

@@ -29,6 +29,7 @@ def cloud_figures(
     """
     engine = merged([each.engine for each in replicas])
     egress_ns = sum(each.egress_busy_ns for each in replicas)
+    judged = engine.right_drafts + engine.wrong_drafts
     gpu_ns = engine.forward_ns + engine.select_ns
     capacity = arm.kv_capacity_tokens * len(replicas)
     replicas_ns = cloud_s * _NS * len(replicas) if cloud_s else None
@@ -38,6 +39,7 @@ def cloud_figures(
         "rows_per_forward_mean": float(np.mean(engine.batches)) if engine.batches else None,
         "forward_s_per_token": engine.forward_ns / _NS / tokens if tokens else None,
         "wasted_tokens": engine.wasted_tokens,
+        "cloud_draft_acceptance": engine.right_drafts / judged if judged else None,
         "dropped_frames": engine.dropped_frames,
         "refused_sessions": engine.refused_sessions,
         "timed_out_sessions": engine.timed_out_sessions,

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from costeer.codec.config import AnyCodecConfig, CodecConfig
 from costeer.errors import ConfigError
 from costeer.gate import GateConfig
+from costeer.lookup import CloudDraftsConfig
 from costeer.methods import Method, method_named
 from costeer.overlap import OverlapConfig
 from costeer.padding import PaddingConfig
@@ -38,6 +39,9 @@ class ArmConfig(Section):
     speculation: SpeculationConfig | None = None
     """How devices draft, so that one exchange may bring several tokens; none by default. Which
     tokens are chosen does not depend on it, unless its `theta` says so. Steered methods alone."""
+    cloud_drafts: CloudDraftsConfig | None = None
+    """How the cloud drafts for what it streams, so that one forward may bring several tokens; none
+    by default. Which tokens are chosen does not depend on it. Streamed methods alone."""
     gate: GateConfig | None = None
     """When steering pauses, and when it comes back. `adacosteer` alone."""
     overlap: OverlapConfig | None = None
@@ -65,16 +69,19 @@ class ArmConfig(Section):
             method = method_named(given.get("method", ""))
         except ConfigError:
             return given  # the field says what is wrong with it
-        if not method.steered:
+        if not (method.steered or method.verified):
             return given
         filled = {key: value for key, value in given.items() if value is not None}
-        filled.setdefault("strength", {"T": method.default_strength})
-        filled.setdefault("codec", CodecConfig())
-        filled.setdefault("refine", RefineConfig())
         if method.drafts is not None:
             drafts = filled.setdefault("speculation", method.drafts)
             if isinstance(drafts, dict):
-                filled["speculation"] = {"theta": method.drafts.theta, **drafts}
+                own = method.drafts.model_dump(include={"theta", "draft"})
+                filled["speculation"] = own | drafts
+        if not method.steered:
+            return filled
+        filled.setdefault("strength", {"T": method.default_strength})
+        filled.setdefault("codec", CodecConfig())
+        filled.setdefault("refine", RefineConfig())
         if method.gated:
             filled.setdefault("gate", GateConfig())
         return filled
@@ -83,8 +90,17 @@ class ArmConfig(Section):
     def _fits_method(self) -> Self:
         if not self.settings.steered:
             for name in _STEERED_ALONE:
-                if getattr(self, name) is not None:
+                drafts = name == "speculation" and self.settings.verified
+                if getattr(self, name) is not None and not drafts:
                     raise ValueError(f"{name} has no effect on {self.method}: leave it out")
+        told = self.speculation
+        if self.settings.verified and told is not None and (told.theta or told.draft != "generic"):
+            raise ValueError(
+                f"speculation: {self.method} has the branch without context alone, and steers"
+                " nothing; write draft: generic, and no theta"
+            )
+        if self.cloud_drafts is not None and not self.settings.streamed:
+            raise ValueError(f"cloud_drafts has no effect on {self.method}: leave it out")
         if self.gate is not None and not self.settings.gated:
             raise ValueError(f"gate has no effect on {self.method}: leave it out")
         if self.settings.gated and self.speculation is not None:

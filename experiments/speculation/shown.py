@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from actors.sink import write_atomically
+from costeer.methods import method_named
 from experiments.evaluation.bootstrap import Interval
 from experiments.report.plots import svg
 from experiments.report.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
@@ -18,12 +19,21 @@ from experiments.results.grid import Column, markdown_table, number, text_table
 from experiments.speculation.study import MBPS, RTT_S, WAYS, Point, SpeculationStudy
 
 _HEIGHT_IN = 3.0
-_COLOURS = (GREY, BLUE, VERMILLION, YELLOW, ORANGE, SKY, PURPLE, GREEN, "#00543D")
-_MARKERS = ("x", "s", "o", "v", "^", "<", ">", "D", "P")
+_LEGEND_IN = 0.9
+_DARK_GREEN, _BROWN, _BLACK, _VIOLET = "#00543D", "#7A4B00", "#222222", "#5B3FA0"
+_COLOURS = (
+    GREY, BLUE, _BLACK, _BROWN, _VIOLET, VERMILLION,
+    YELLOW, ORANGE, SKY, PURPLE, GREEN, _DARK_GREEN,
+)  # fmt: skip
+_MARKERS = ("x", "s", "1", "2", "*", "o", "v", "^", "<", ">", "D", "P")
 _LOOKS = {
     way.label: (colour, marker)
     for way, colour, marker in zip(WAYS, _COLOURS, _MARKERS, strict=True)
 }
+_STEERED = tuple(way.label for way in WAYS if way.steered)
+_UNSTEERED = tuple(
+    way.label for way in WAYS if method_named(way.method).cloud_prompt and not way.steered
+)
 _STREAM, _SMALL, _LEARNT = "llm_without", "slm_with", "costeer, adaptive drafts"
 _NEAR = 0.95
 
@@ -54,7 +64,7 @@ def curve_figure(found: SpeculationStudy) -> str:
 
 
 def grid_figure(found: SpeculationStudy) -> str:
-    """Return speed over the round trip as SVG, one panel per bandwidth."""
+    """Return speed over the round trip as SVG, one panel per bandwidth; dashed: unsteered text."""
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(1, len(MBPS), sharey=True)
@@ -65,15 +75,16 @@ def grid_figure(found: SpeculationStudy) -> str:
                     [1e3 * point.rtt_s for point in line],
                     [point.tokens_per_s.mean for point in line],
                     yerr=_bars(line), color=colour, marker=marker, ms=3.5, lw=0.9, capsize=2,
+                    ls="-" if label in _STEERED else "--",
                     label=label if mbps == MBPS[0] else None,
                 )  # fmt: skip
             axes.set_title(f"{mbps:g} Mbit/s")
             axes.set_xlabel("round trip, ms")
             axes.set_ylim(bottom=0)
         panels[0].set_ylabel("tokens/s of one stream")
-        figure.legend(loc="outside right upper")
+        figure.legend(loc="outside lower center", ncols=3)
 
-    return svg(draw, _HEIGHT_IN)
+    return svg(draw, _HEIGHT_IN + _LEGEND_IN)
 
 
 def grid_columns(found: SpeculationStudy) -> list[Column]:
@@ -112,6 +123,7 @@ def sentences(found: SpeculationStudy) -> list[str]:
     fastest: dict[str, list[str]] = {}
     small_ahead = 0
     worst_share = 1.0
+    beaten: dict[str, list[str]] = {}
     for rtt_s in RTT_S:
         for mbps in MBPS:
             here = {
@@ -124,10 +136,14 @@ def sentences(found: SpeculationStudy) -> list[str]:
                 speed for way, speed in here.items() if way.startswith("costeer, ")
                 and "adaptive" not in way
             )  # fmt: skip
+            rivals = {way: here[way] for way in _UNSTEERED}
+            ahead = max(rivals, key=lambda way: rivals[way])
+            if rivals[ahead] > here[_LEARNT]:
+                beaten.setdefault(ahead, []).append(place)
             stream[place], adaptive[place] = here[_STREAM], here[_LEARNT]
             worst_share = min(worst_share, here[_LEARNT] / fixed)
             small_ahead += here[_SMALL] >= max(here.values())
-            exact = {way: speed for way, speed in here.items() if way != _SMALL}
+            exact = {way: speed for way, speed in here.items() if way in _STEERED}
             fastest.setdefault(max(exact, key=lambda way: exact[way]), []).append(place)
     near = [place for place in stream if adaptive[place] >= _NEAR * stream[place]]
     behind = [place for place in stream if place not in near]
@@ -148,8 +164,24 @@ def sentences(found: SpeculationStudy) -> list[str]:
         reached + (f"; not at {'; '.join(behind)}." if behind else "."),
         learnt,
         small,
-        f"Fastest of the others, of {len(stream)} links: {winners}.",
+        f"Fastest of the steered ways, of {len(stream)} links: {winners}.",
+        _against_unsteered(beaten, len(stream)),
     ]
+
+
+def _against_unsteered(beaten: dict[str, list[str]], links: int) -> str:
+    """Say where the large model's own text, without any context, comes faster than CoSteer's."""
+    if not beaten:
+        return (
+            f"On all {links} links CoSteer with learnt drafts is faster than every way to the large"
+            " model's own text."
+        )
+    where = "; ".join(f"{way} at {', '.join(places)}" for way, places in beaten.items())
+    count = sum(map(len, beaten.values()))
+    return (
+        f"The large model's own text, which knows nothing of the context, comes faster on {count}"
+        f" of {links} links: {where}."
+    )
 
 
 def table(found: SpeculationStudy) -> str:

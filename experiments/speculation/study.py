@@ -3,6 +3,11 @@
 One user at an idle cloud. Values are constants, so that acceptance can be set; forwards take what
 the paper measured (cloud 41.9 ms) and 15 ms on the device, a payload weighs 165 bytes. A point is
 the mean over seeds, which draw the drafts that are right.
+
+Beside CoSteer stand ways to the large model's own text, without any context: the plain stream; the
+same with drafts that the cloud makes for itself, looked up in the text or by a small model beside
+the large one; and drafts that the device makes and the cloud verifies, token by token. How often
+their drafts are right was measured on the shipped pair.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost
 from actors.values.port import ArmSpec
 from actors.virtual.driver import VirtualDriver
 from costeer.codec.config import CodecConfig
+from costeer.lookup import CloudDraftsConfig
 from costeer.methods import CloudRole, method_named
 from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
@@ -35,6 +41,11 @@ from netsim.link_config import LinkConfig
 from netsim.profiles import LinkProfile
 
 FORWARD_S, DRAFT_S = 0.0419, 0.015
+BESIDE_S = 0.0085
+"""A forward of a small model beside the large one: as much less as its weights are, 1.5B of 7B."""
+GENERIC, LOOKED_UP = 0.78, 0.12
+"""How often the shipped pair's drafts are the large model's own token: those of the small model
+without context, and those looked up in the text (12 held-out prompts of 48 tokens)."""
 RTT_S = (0.0, 0.02, 0.05, 0.1, 0.2)
 MBPS = (1.0, 10.0, 100.0)
 ACCEPTANCES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
@@ -48,6 +59,7 @@ _CURVE_RTT_S, _CURVE_MBPS = 0.05, 100.0
 _SEQUENTIAL = tuple(SpeculationConfig(drafts=drafts) for drafts in (1, 2, 4, 8))
 _PIPELINED = SpeculationConfig(drafts=1, ahead=_AHEAD)
 _ADAPTIVE = SpeculationConfig(drafts="adaptive")
+_TOKENS_ALONE = SpeculationConfig(drafts="adaptive", draft="generic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +69,37 @@ class Way:
     Args:
         method: its name.
         speculation: how devices draft.
+        cloud_drafts: tokens that the cloud drafts for itself.
+        draft_s: what each of these costs it.
+        acceptance: how often a draft is right; None: as often as a steered one.
+        note: what to say in tables beside that.
     """
 
     method: str
     speculation: SpeculationConfig | None = None
+    cloud_drafts: int = 0
+    draft_s: float = 0.0
+    acceptance: float | None = None
+    note: str = ""
 
     @property
     def label(self) -> str:
         """Name in tables."""
-        return self.method if self.speculation is None else f"costeer, {self.speculation.label}"
+        told = self.note if self.speculation is None else self.speculation.label
+        return f"{self.method}, {told}" if told else self.method
+
+    @property
+    def steered(self) -> bool:
+        """Whether its text is CoSteer's."""
+        return method_named(self.method).steered
 
 
 WAYS = (
     Way("slm_with"),
     Way("llm_without"),
+    Way("llm_without", None, 4, 0.0, LOOKED_UP, "4 looked up"),
+    Way("llm_without", None, 4, BESIDE_S, GENERIC, "4 by a small model"),
+    Way("token_speculation", _TOKENS_ALONE, acceptance=GENERIC),
     Way("costeer"),
     *(Way("costeer", each) for each in (*_SEQUENTIAL, _PIPELINED, _ADAPTIVE)),
 )
@@ -124,7 +153,7 @@ def study(acceptance: float, seeds: Sequence[int] = SEEDS) -> SpeculationStudy:
         acceptance: of the grid; that of a pair of models.
         seeds: runs of each point.
     """
-    drafting = [way for way in WAYS if way.speculation is not None]
+    drafting = [way for way in WAYS if way.speculation is not None and way.steered]
     curve = [
         measured(way, _CURVE_RTT_S, _CURVE_MBPS, each, seeds)
         for way, each in product((*drafting, Way("llm_without")), ACCEPTANCES)
@@ -140,6 +169,7 @@ def study(acceptance: float, seeds: Sequence[int] = SEEDS) -> SpeculationStudy:
 def measured(way: Way, rtt_s: float, mbps: float, acceptance: float, seeds: Sequence[int]) -> Point:
     """Run one way on one link, once per seed."""
     link = LinkConfig(down_mbps=mbps, up_mbps=mbps, rtt_s=rtt_s).resolve()
+    acceptance = acceptance if way.acceptance is None else way.acceptance
     runs = [_run(way, link, acceptance, seed) for seed in seeds]
     return Point(
         way.label,
@@ -155,6 +185,9 @@ def measured(way: Way, rtt_s: float, mbps: float, acceptance: float, seeds: Sequ
 
 def _expected(way: Way, rtt_s: float, acceptance: float) -> float | None:
     pace = Pace(DRAFT_S, FORWARD_S, rtt_s)
+    if way.cloud_drafts:
+        alone = Pace(way.draft_s, FORWARD_S, 0.0)
+        return 1 / sequential_s(alone, acceptance, way.cloud_drafts)
     if way.speculation is None:
         return {"llm_without": 1 / FORWARD_S, "slm_with": 1 / DRAFT_S}.get(way.method)
     # While the cloud runs a step, the device makes so many drafts for the next one.
@@ -181,7 +214,7 @@ def _run(way: Way, link: LinkProfile, acceptance: float, seed: int) -> ArmRun:
     driver = VirtualDriver(
         plan,
         terms,
-        Costs(large, {"device": small}, terms.ladder),
+        Costs(large, {"device": small}, terms.ladder, draft_ns=_ns(way.draft_s)),
         (cloud,) if method.cloud is not CloudRole.ABSENT else (),
         [edge] if method.edge_branches else [],
         Recorder(1, lambda *_: None),
@@ -208,6 +241,7 @@ def _plan(way: Way, link: LinkProfile, seed: int) -> ArmPlan:
         limits=EngineLimits(64, 2_048, 100_000, 4_096, 64, 64, 10**12),
         egress_bps=0,
         speculation=way.speculation,
+        cloud_drafts=CloudDraftsConfig(drafts=way.cloud_drafts) if way.cloud_drafts else None,
     )
 
 

@@ -22,8 +22,7 @@ from costeer.cloud import CloudEngine, EngineLimits, EngineSpec
 from costeer.endpoint import Endpoint
 from costeer.learning import LearnerSpec
 from costeer.machine import (
-    CloudForward,
-    CloudSelect,
+    CloudOp,
     Command,
     Compute,
     ComputeDone,
@@ -131,10 +130,22 @@ _private = st.lists(st.sampled_from(PRIVATE), min_size=1, max_size=4).map(tuple)
 def specs(draw: st.DrawFn, ladder: Ladder, session: int, *, drafts: bool = True) -> SessionSpec:
     """One session of any method; a steered one with drafts more often than not, if it may."""
     public = draw(_public)
-    method = draw(st.sampled_from(METHODS + EXTENSIONS))
+    methods = METHODS + EXTENSIONS
+    if not drafts:
+        methods = tuple(each for each in methods if not each.verified)
+    method = draw(st.sampled_from(methods))
     waits = method.steered and not method.gated
     speculation = draw(speculations) if waits and drafts else None
     plain = waits and speculation is None
+    if method.verified:
+        speculation = draw(
+            st.builds(
+                SpeculationConfig,
+                drafts=st.integers(1, 4),
+                ahead=st.just(0) | st.integers(1, 6),
+                draft=st.just("generic"),
+            )
+        )
     return SessionSpec(
         session=session,
         method=method,
@@ -175,6 +186,7 @@ class Case:
         waits_ns: how long each had waited at its device by then.
         limits: the engine's.
         chaos: the link's and the hosts'.
+        drafts: that the cloud makes for each forward of a streamed session.
     """
 
     fleet: tuple[SessionSpec, ...]
@@ -182,6 +194,7 @@ class Case:
     waits_ns: tuple[int, ...]
     limits: EngineLimits
     chaos: Chaos
+    drafts: int = 0
 
 
 @st.composite
@@ -193,7 +206,9 @@ def cases(draw: st.DrawFn, max_sessions: int = 5) -> Case:
     fleet = tuple(draw(specs(ladder, session, drafts=not preempts)) for session in range(count))
     starts = tuple(draw(st.integers(0, 100)) for _ in fleet)
     waits = tuple(draw(st.just(0) | st.integers(0, 50)) for _ in fleet)
-    return Case(fleet, starts, waits, draw(limits(fleet, preempts=preempts)), draw(chaoses))
+    drafts = 0 if preempts else draw(st.integers(0, 3))
+    tight = draw(limits(fleet, preempts=preempts))
+    return Case(fleet, starts, waits, tight, draw(chaoses), drafts)
 
 
 # --------------------------------------------------------------------------- the world
@@ -209,9 +224,10 @@ class World:
         chaos: Chaos = CALM,
         learner: LearnerSpec | None = None,
         bucket_bytes: int = 1,
+        drafts: int = 0,
     ) -> None:
         self.spec = EngineSpec(
-            engine_limits, VOCAB, EOS, FINGERPRINT, ladder, learner, bucket_bytes, GATE
+            engine_limits, VOCAB, EOS, FINGERPRINT, ladder, learner, bucket_bytes, GATE, drafts
         )
         self.engine = CloudEngine(self.spec)
         self.cloud = ToyCloud()
@@ -236,7 +252,9 @@ class World:
     @classmethod
     def of(cls, case: Case, learner: LearnerSpec | None = None, bucket_bytes: int = 1) -> World:
         """Lay out a case."""
-        world = cls(case.fleet[0].ladder, case.limits, case.chaos, learner, bucket_bytes)
+        world = cls(
+            case.fleet[0].ladder, case.limits, case.chaos, learner, bucket_bytes, case.drafts
+        )
         for spec, *times_ns in zip(case.fleet, case.starts_ns, case.waits_ns, strict=True):
             world.start(spec, *times_ns)
         return world
@@ -378,7 +396,7 @@ class World:
                 arrived = FrameArrived(command.frame, transit_ns, command.trace)
                 self._after(transit_ns, partial(self._arrive, command.session, arrived))
         elif isinstance(command, Compute):
-            assert isinstance(command.op, CloudForward | CloudSelect)
+            assert isinstance(command.op, CloudOp)
             duration_ns = self._duration()
             done = ComputeDone(command.op, self.cloud.execute(command.op), duration_ns)
             self._after(duration_ns, partial(self._run_engine, engine, done))

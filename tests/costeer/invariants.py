@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from costeer.machine import CloudForward
 from costeer.messages import Role
+from costeer.proposal import CloudDraft
 from costeer.serving import State
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def validate(engine: CloudEngine) -> None:
             assert session.cached == 0
 
     step = engine._step
-    assert (step is not None) == bool(engine._steps.running)
+    drafting = isinstance(step, CloudDraft)
+    assert (step is not None and not drafting) == bool(engine._steps.running)
     assert step is None or not engine._armed
     if step is None and (engine._steps.ready or engine._steps.refining):
         assert engine._armed, "work is lying about and no step was asked for"
@@ -72,6 +74,9 @@ def validate(engine: CloudEngine) -> None:
     half_done = [
         one
         for one in admitted
-        if one.cached and one.pending > 1 and (one.ledger is None or one.newest_row < 0)
+        if one.cached
+        and one.pending > 1
+        and not one.guesses
+        and (one.ledger is None or one.newest_row < 0)
     ]
     assert len(half_done) <= 1

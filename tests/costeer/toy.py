@@ -30,6 +30,7 @@ from costeer.machine import (
     EncodeItem,
     Selected,
 )
+from costeer.proposal import CloudDraft, DraftItem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +130,7 @@ def expected(spec: SessionSpec) -> Expected:
                     break
                 round_ += 1
             token = choice.token
-        elif method.streamed or own:
+        elif method.streamed or method.verified or own:
             assert method.cloud_prompt is not None
             token = ranked(logits(spec.prompt(method.cloud_prompt) + chosen, LLM))[0]
         else:
@@ -153,13 +154,15 @@ class ToyCloud:
             for row in op.rows:
                 self._run(row)
             return None
+        if isinstance(op, CloudDraft):
+            return tuple(self._guess(item) for item in op.items)
         doubts = tuple(self._doubt(item) for item in op.encode)
         payloads = tuple(
             b"" if seen is not None and seen.token is not None else self._encode(item)
             for item, seen in zip(op.encode, doubts, strict=True)
         )
         logits_of_drafts = tuple(self._draft_logit(item) for item in op.encode)
-        chosen = tuple(ranked(self._newest(session))[0] for session, _ in op.choose)
+        chosen = tuple(ranked(self._row(*asked))[0] for asked in op.choose)
         return Selected(payloads, chosen, logits_of_drafts, doubts)
 
     def release(self, session: int) -> None:
@@ -185,24 +188,31 @@ class ToyCloud:
     def _newest(self, session: int) -> tuple[int, ...]:
         return logits(tuple(self.caches[session]), LLM)
 
-    def _row(self, item: EncodeItem) -> tuple[int, ...]:
-        rows = self._rows.get(item.session)
-        return rows[item.position] if rows is not None else self._newest(item.session)
+    def _row(self, session: int, position: int) -> tuple[int, ...]:
+        rows = self._rows.get(session)
+        return rows[position] if rows is not None else self._newest(session)
+
+    def _guess(self, item: DraftItem) -> tuple[int, ...]:
+        """Guess as the small model would, and nothing after every third token."""
+        text = item.tokens
+        for _ in range(item.count if len(text) % 3 else 0):
+            text += (ranked(logits(text, SLM))[0],)
+        return text[len(item.tokens) :]
 
     def _encode(self, item: EncodeItem) -> bytes:
-        row = self._row(item)
+        row = self._row(item.session, item.position)
         sent = ranked(row)[item.first_rank : item.last_rank]
         return b"".join(_ENTRY.pack(token, row[token]) for token in sent)
 
     def _doubt(self, item: EncodeItem) -> Doubt | None:
         if item.unless is None:
             return None
-        row = self._row(item)
+        row = self._row(item.session, item.position)
         here = doubt(row)
         return Doubt(here, ranked(row)[0] if here < item.unless else None)
 
     def _draft_logit(self, item: EncodeItem) -> float | None:
-        row = self._row(item)
+        row = self._row(item.session, item.position)
         if item.draft is None or item.draft in ranked(row)[: item.last_rank]:
             return None
         return float(row[item.draft])
@@ -256,7 +266,7 @@ class ToyEdge:
         assert all(start <= length for start, length in zip(op.starts, lengths, strict=True))
         for branch, start, run in zip(branches, op.starts, op.tokens, strict=True):
             branch[start:] = run
-        if op.span is not None:
+        if op.span is not None and len(branches) > 1:
             public, personal = branches
             deltas = self._deltas.setdefault(op.session, {})
             deltas[op.span.first] = delta(tuple(public), tuple(personal))

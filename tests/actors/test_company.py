@@ -1,0 +1,147 @@
+"""Drafts for a text that nobody steers, made by cloud or device: always the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.costs import Costs
+from actors.fleet.tables import check_expressible
+from actors.plan import ArmPlan, codec_terms
+from actors.records import ArmRun
+from costeer.errors import ConfigError
+from costeer.lookup import CloudDraftsConfig, looked_up
+from costeer.methods import method_named
+from costeer.proposal import CloudDraft, DraftItem
+from costeer.sampling import Sampling
+from costeer.speculation import SpeculationConfig
+from experiments.results import digest, output_digest
+from netsim.hardware import Fixed
+from tests.actors.fleets import MS, Hosts, arm_plan, device, generated_hosts, link, null_hosts
+from tests.actors.fleets import run_virtual as run
+from tests.actors.test_live import live
+from tests.actors.test_speculation import tiny_hosts, tiny_plan
+from tests.actors.test_virtual import check_books
+
+DRAFTS = SpeculationConfig(drafts=3, draft="generic")
+
+
+def under(plan: ArmPlan, method: str) -> ArmPlan:
+    """The same fleet under another method."""
+    return replace(plan, arm=replace(plan.arm, method=method_named(method)))
+
+
+def company(plan: ArmPlan) -> list[ArmPlan]:
+    return [
+        replace(under(plan, "llm_without"), cloud_drafts=CloudDraftsConfig(drafts=3)),
+        replace(under(plan, "token_speculation"), speculation=DRAFTS),
+        replace(
+            under(plan, "token_speculation"),
+            speculation=SpeculationConfig(drafts="adaptive", draft="generic"),
+        ),
+    ]
+
+
+def three_devices() -> ArmPlan:
+    devices = [device(number, where=link(MS)) for number in range(3)]
+    return arm_plan("llm_without", devices=devices, max_new_tokens=12)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.8)], ids=str)
+def test_models_stream_the_same_text_whoever_drafts(sampling: Sampling) -> None:
+    plan = under(tiny_plan(sampling), "llm_without")
+    wanted = output_digest(run(plan, tiny_hosts()).tokens)
+    for drafting in company(plan):
+        found = run(drafting, tiny_hosts())
+        assert output_digest(found.tokens) == wanted
+        assert found.engine.drafts > 0
+
+
+@pytest.mark.parametrize("make", [generated_hosts, null_hosts])
+def test_drafts_that_are_right_save_forwards(make: Callable[..., Hosts]) -> None:
+    plan = three_devices()
+    plain = run(plan, make())
+    for drafting in company(plan):
+        found = run(drafting, make())
+        check_books(drafting, found)
+        assert output_digest(found.tokens) == output_digest(plain.tokens)
+        assert len(found.engine.batches) < len(plain.engine.batches)
+        assert digest(run(drafting, make(3))) == digest(found)
+
+
+def test_the_cloud_counts_what_became_of_its_drafts() -> None:
+    found = run(company(three_devices())[0], null_hosts(acceptance=1.0))
+    engine = found.engine
+    assert engine.refuted_drafts == engine.wrong_drafts == 0
+    assert engine.right_drafts == engine.drafts > 0
+    wrong = run(company(three_devices())[0], null_hosts(acceptance=0.0)).engine
+    assert wrong.right_drafts == 0
+    assert wrong.refuted_drafts == wrong.drafts >= wrong.wrong_drafts > 0
+
+
+def test_no_logits_come_down_and_nothing_private_goes_up() -> None:
+    plan = company(three_devices())[1]
+    found = run(plan, generated_hosts())
+
+    def moved(of: ArmRun) -> list[tuple[int, int]]:
+        return [(row.moved.payload_bytes_down, row.moved.frame_bytes_up) for row in of.tokens]
+
+    assert all(down == 0 for down, _ in moved(found))
+    elsewhere = replace(
+        plan,
+        devices=tuple(
+            replace(
+                one,
+                requests=tuple(
+                    replace(request, personal=request.public) for request in one.requests
+                ),
+            )
+            for one in plan.devices
+        ),
+    )
+    assert moved(run(elsewhere, generated_hosts())) == moved(found)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_live_streams_it_too(which: int) -> None:
+    plan = three_devices()
+    found = live(company(plan)[which], generated_hosts(1))
+    assert found.complete
+    assert output_digest(found.tokens) == output_digest(run(plan).tokens)
+
+
+def test_a_compiled_fleet_refuses_both_by_name() -> None:
+    plan = three_devices()
+    terms = codec_terms(plan, 400)
+    costs = Costs(Fixed(), {"fast": Fixed()}, terms.ladder)
+    for drafting, name in zip(company(plan), ("cloud_drafts", "token_speculation"), strict=False):
+        with pytest.raises(ConfigError, match=name):
+            check_expressible(drafting, terms, costs)
+
+
+def test_what_the_cloud_drafts_costs_what_it_is_said_to() -> None:
+    terms = codec_terms(three_devices(), 400)
+    items = (DraftItem(1, 0, (1, 2), 3), DraftItem(2, 0, (1,), 2))
+    assert Costs(Fixed(), {}, terms.ladder).cloud_ns(CloudDraft(items)) == 0
+    assert Costs(Fixed(), {}, terms.ladder, draft_ns=7).cloud_ns(CloudDraft(items)) == 21
+
+
+def test_the_longest_end_that_occurred_before_is_followed() -> None:
+    text = (1, 2, 3, 4, 9, 2, 3, 7, 1, 2, 3)
+    assert looked_up(text, 2) == (4, 9)
+    assert looked_up((5, 3, 8, 6, 3), 4) == (8, 6, 3)
+    assert looked_up((3, 1, 3, 2, 3), 1) == (2,)
+    assert looked_up((1, 2, 3), 4) == ()
+    assert looked_up((), 4) == ()
+
+
+@given(st.lists(st.integers(0, 4), max_size=30), st.integers(1, 6))
+def test_what_is_looked_up_stands_in_the_text(tokens: list[int], count: int) -> None:
+    found = looked_up(tokens, count)
+    assert len(found) <= count
+    places = range(len(tokens) - len(found) + 1)
+    assert any(tuple(tokens[at : at + len(found)]) == found for at in places)
