@@ -82,8 +82,10 @@ class Costs:
         if isinstance(op, CloudDraft):
             return self._draft_ns * max(item.count for item in op.items)
         if isinstance(op, CloudForward):
+            guided = [row for row in op.rows if row.guide]
             return model.forward_ns(
-                [len(row.tokens) for row in op.rows], [row.start for row in op.rows]
+                [len(row.tokens) for row in op.rows] + [len(row.guide) for row in guided],
+                [row.start for row in op.rows] + [row.guide_start for row in guided],
             )
         # Where the row says whether its token is chosen or sent, both are charged.
         chosen = len(op.choose) + sum(1 for item in op.encode if item.unless)

@@ -75,7 +75,8 @@ class Told:
         self.prompts = prompts or self.prompts
         while len(self.tokens) < len(runs):
             self.tokens.append([])
-        for branch, run, start in zip(self.tokens, runs, starts, strict=True):
+        # A prompt's chunks have no second sequence yet: these come first.
+        for branch, run, start in zip(self.tokens, runs, starts, strict=False):
             del branch[start:]
             branch.extend(run)
         self.decodes = []
@@ -85,6 +86,11 @@ class Told:
         runs = tuple(tuple(branch) for branch in self.tokens)
         return EdgeForward(session, runs, (0,) * len(runs), prompts=self.prompts)
 
+    def cloud_row(self, session: int) -> CloudRow:
+        """Return the one row that brings a large model to where the session is."""
+        tokens, *guide = (tuple(sequence) for sequence in self.tokens)
+        return CloudRow(session, tokens, 0, guide=guide[0] if guide else ())
+
     def decode(self, op: EdgeDecode) -> None:
         """Add a payload; those of earlier positions are over, but for a drafting session."""
         if self.log:
@@ -92,6 +98,13 @@ class Told:
             return
         self.decodes = [each for each in self.decodes if each.position == op.position]
         self.decodes.append(op)
+
+
+def sequences(row: CloudRow) -> tuple[Runs, tuple[int, ...]]:
+    """Return a row's new tokens by sequence, and where each goes on."""
+    if not row.guide:
+        return (row.tokens,), (row.start,)
+    return (row.tokens, row.guide), (row.start, row.guide_start)
 
 
 class Ledger:
@@ -144,7 +157,7 @@ class Ledger:
         for row in op.rows:
             told = self._told(row.session)
             if row.span is None:
-                told.extend((row.tokens,), (row.start,))
+                told.extend(*sequences(row))
             else:
                 told.log.append(row)
 
@@ -153,9 +166,7 @@ class Ledger:
         logs = [told.log for told in self._sessions.values()]
         if self._at_cloud:
             rows = [
-                CloudRow(session, tuple(told.tokens[0]), 0)
-                for session, told in self._sessions.items()
-                if told.tokens
+                told.cloud_row(session) for session, told in self._sessions.items() if told.tokens
             ]
             batches = [rows[at : at + _PREFILL_ROWS] for at in range(0, len(rows), _PREFILL_ROWS)]
             batches += [

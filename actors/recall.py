@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from actors.ledger import Told, operations
+from actors.ledger import Told, operations, sequences
 from actors.port import Handle, Pending
 from actors.records import TokenRow
 from costeer.certificate import Choice
@@ -201,7 +201,7 @@ class RecallingCloud(_RecallingHandle):
     def _put_off(self, row: CloudRow) -> bool:
         if not self._defers(row.session):
             return False
-        self._deferred[row.session].extend((row.tokens,), (row.start,))
+        self._deferred[row.session].extend(*sequences(row))
         return True
 
     def _select(self, op: CloudSelect) -> _Step:
@@ -219,7 +219,7 @@ class RecallingCloud(_RecallingHandle):
         for session in [*(item.session for item in rest.encode), *(one for one, _ in rest.choose)]:
             told = self._take(session)
             if told is not None:
-                rows.append(CloudRow(session, tuple(told.tokens[0]), 0))
+                rows.append(told.cloud_row(session))
         needed = (CloudForward(tuple(rows)), rest) if rows else (rest,)
         return _Step(known, needed)
 

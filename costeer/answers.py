@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from costeer.errors import LocalProtocolError
 from costeer.gate import ALWAYS
 from costeer.machine import CloudSelect, EncodeItem, Selected
-from costeer.messages import Frame, FrameKind, Role, encode_token
+from costeer.messages import STREAMS, Frame, FrameKind, Role, encode_token
 from costeer.verification import frames_of, items_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def asked_of(running: Sequence[Session], learner: KLearner | None) -> CloudSelec
     encode: list[EncodeItem] = []
     choose: list[tuple[int, int]] = []
     for session in running:
-        if session.role is Role.STREAM:
+        if session.role in STREAMS:
             last = session.position + (session.guesses or 0)
             choose += [(session.session, at) for at in range(session.position, last + 1)]
             continue
@@ -88,7 +88,7 @@ class Answers:
 
         No frame at all where a token that was chosen before is seen again.
         """
-        if session.role is Role.STREAM:
+        if session.role in STREAMS:
             return tuple(next(self._tokens) for _ in range(1 + (session.guesses or 0)))
         if session.ledger is not None and session.role is Role.CHOICES:
             chosen = map(encode_token, self._tokens)

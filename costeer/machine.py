@@ -152,12 +152,16 @@ class CloudRow:
         tokens: the new tokens (a prompt chunk, one token, or one and drafts behind it).
         start: tokens already in this session's cache; what it holds from there on is forgotten.
         span: the positions whose logits are wanted, of a drafting session.
+        guide: the new tokens of a guided session's second sequence.
+        guide_start: tokens of that already in the cache.
     """
 
     session: int
     tokens: tuple[int, ...]
     start: int
     span: Span | None = None
+    guide: tuple[int, ...] = ()
+    guide_start: int = 0
 
 
 @dataclass(frozen=True, slots=True)

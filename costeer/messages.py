@@ -14,7 +14,8 @@ bytes given.
 kind      way   body
 ========  ====  =============================================================================
 OPEN      up    role, max new tokens, codec fingerprint, bytes per round trip of the link (0 where
-                no starting k learns), number of tokens already chosen, prompt ids, those tokens
+                no starting k learns), number of tokens already chosen (GUIDED: and of the second
+                prompt's), prompt ids (those of the second), the tokens chosen
 TOKEN     up    the id chosen at ``position``
 MORE      up    empty: the next ranks of ``position``, as round ``round``
 CLOSE     up    empty
@@ -83,6 +84,11 @@ class Role(IntEnum):
     DRAFTS = 2
     GATED = 3
     CHOICES = 4
+    GUIDED = 5
+
+
+STREAMS = frozenset((Role.STREAM, Role.GUIDED))
+"""Roles in which the cloud chooses every token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,7 @@ class Open:
             learns; 0 where none does.
         prompt: token ids.
         chosen: ids already chosen before (a resumed session), continued after the prompt.
+        guide: ids of the second prompt of a GUIDED session; no other has one.
     """
 
     role: Role
@@ -118,6 +125,7 @@ class Open:
     prompt: tuple[int, ...]
     chosen: tuple[int, ...] = ()
     round_trip_bytes: int = 0
+    guide: tuple[int, ...] = ()
 
 
 _KINDS = {int(kind): kind for kind in FrameKind}
@@ -223,17 +231,19 @@ def encode_open(body: Open) -> bytes:
     Raises:
         LocalProtocolError: no prompt, or a number or the body exceeds its bound.
     """
-    if not body.prompt:
-        raise LocalProtocolError("OPEN body: the prompt is empty")
+    guided = body.role is Role.GUIDED
+    if not body.prompt or guided != bool(body.guide):
+        raise LocalProtocolError("OPEN body: a prompt is empty, or there is one too many")
     out = bytearray((body.role,))
     for number in (
         body.max_new_tokens,
         body.codec_fingerprint,
         body.round_trip_bytes,
         len(body.chosen),
+        *([len(body.guide)] if guided else []),
     ):
         put_number(out, number)
-    for token in (*body.prompt, *body.chosen):
+    for token in (*body.prompt, *body.guide, *body.chosen):
         put_number(out, token)
     if len(out) > MAX_OPEN_BYTES:
         raise LocalProtocolError(f"OPEN body of {len(out)} bytes exceeds {MAX_OPEN_BYTES}")
@@ -270,17 +280,23 @@ def decode_open(data: bytes) -> Open:
     fingerprint, at = get_number(data, at, end)
     round_trip_bytes, at = get_number(data, at, end)
     chosen, at = get_number(data, at, end)
+    role, guide = Role(data[0]), 0
+    if role is Role.GUIDED:
+        guide, at = get_number(data, at, end)
+        if not guide:
+            raise FrameError("OPEN body: guided, and no second prompt")
     tokens = get_numbers(data, at)
-    prompt = len(tokens) - chosen
+    prompt = len(tokens) - chosen - guide
     if prompt < 1:
         raise FrameError(f"OPEN body: {len(tokens)} ids, {chosen} of them chosen: no prompt")
     return Open(
-        Role(data[0]),
+        role,
         max_new_tokens,
         fingerprint,
         tuple(tokens[:prompt]),
-        tuple(tokens[prompt:]),
+        tuple(tokens[prompt + guide :]),
         round_trip_bytes,
+        tuple(tokens[prompt : prompt + guide]),
     )
 
 

@@ -35,6 +35,8 @@ class CloudRole(Enum):
     """As ``LOGITS``, but streams the tokens of which it is sure."""
     CHOICES = "choices"
     """Chooses behind every token that the device drafts, and says what."""
+    GUIDED = "guided"
+    """As ``STREAM``, from its logits for two prompts: by what the second lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,10 @@ class Method:
         default_strength: T of the steering recurrence used when a scenario gives no strength
             (20 in the paper's CoSteer, 1 in its eq. 8); None where nothing is steered.
         drafts: how devices draft where a scenario says nothing else; None: not at all.
+        default_c: the strength used when a scenario gives none, where it is no number of steps.
+        guide: the second prompt of a guided cloud.
+        floor: least share of the best token's probability, at the cloud, that a token must have to
+            be chosen; None: any may be.
     """
 
     name: str
@@ -58,6 +64,9 @@ class Method:
     edge_branches: tuple[Prompt, ...]
     default_strength: int | None = None
     drafts: SpeculationConfig | None = None
+    default_c: float | None = None
+    floor: float | None = None
+    guide: Prompt | None = None
 
     @property
     def steered(self) -> bool:
@@ -72,7 +81,31 @@ class Method:
     @property
     def streamed(self) -> bool:
         """Whether the cloud chooses and the device only listens."""
-        return self.cloud is CloudRole.STREAM
+        return self.cloud in {CloudRole.STREAM, CloudRole.GUIDED}
+
+    @property
+    def guided(self) -> bool:
+        """Whether the cloud chooses from two prompts' logits."""
+        return self.cloud is CloudRole.GUIDED
+
+    @property
+    def contrasts(self) -> bool:
+        """Whether Δ is −log P of the small model, without any context: what it knows as well."""
+        return self.steered and len(self.edge_branches) == 1
+
+    def weight(self, c: float) -> float:
+        """Return what Δ is multiplied by beside logits of weight 1.
+
+        Contrastive decoding's (1+β) log P_L − β log P_S is that of log P_L − β/(1+β) log P_S.
+        """
+        return c / (1.0 + c) if self.contrasts else c
+
+    @property
+    def context_at(self) -> str:
+        """Where the private context has to be: ``cloud``, ``device`` or ``nowhere``."""
+        if self.leaks_context:
+            return "cloud"
+        return "device" if Prompt.PERSONAL in self.edge_branches else "nowhere"
 
     @property
     def verified(self) -> bool:
@@ -120,11 +153,47 @@ steering that pauses where the cloud is sure. And, for comparison, plain text of
 whose drafts a device makes and the cloud verifies, token by token, without any logits."""
 
 
+FLOOR = 0.1
+"""α of the plausibility constraint of contrastive decoding (arXiv 2210.15097, 2309.09117)."""
+
+NEIGHBOURS: tuple[Method, ...] = (
+    Method("proxy_tuning", CloudRole.LOGITS, Prompt.PUBLIC, _BOTH, default_c=1.0),
+    Method(
+        "costeer_floor", CloudRole.LOGITS, Prompt.PUBLIC, _BOTH, default_strength=20, floor=FLOOR
+    ),
+    Method(
+        "contrastive",
+        CloudRole.LOGITS,
+        Prompt.PUBLIC,
+        (Prompt.PUBLIC,),
+        default_c=0.5,
+        floor=FLOOR,
+    ),
+    Method(
+        "context_steering",
+        CloudRole.GUIDED,
+        Prompt.PERSONAL,
+        (),
+        default_c=0.5,
+        guide=Prompt.PUBLIC,
+    ),
+)
+"""What others combine two models by, on the same protocol; ``docs/baselines.md`` has the formulas.
+
+Proxy tuning's form (arXiv 2401.08565) is CoSteer at c = 1. Contrastive decoding (arXiv 2309.09117)
+has no private context at all; its strength is the paper's β. Context steering (arXiv 2405.01768) is
+of one model that reads both prompts, so the context is sent to it; its strength is its paper's λ.
+"""
+
+ALL = METHODS + EXTENSIONS + NEIGHBOURS
+"""Every method that has a name."""
+
+
 def method_named(name: str) -> Method:
     """Return the method of that name.
 
     Args:
-        name: one of ``METHODS`` or ``EXTENSIONS``, or ``package.module:NAME`` for a ``Method`` of
+        name: one of ``ALL``, or ``package.module:NAME`` for a ``Method`` of
             one's own.
 
     Raises:
@@ -132,10 +201,10 @@ def method_named(name: str) -> Method:
     """
     if ":" in name:
         return _own(name)
-    for method in METHODS + EXTENSIONS:
+    for method in ALL:
         if method.name == name:
             return method
-    known = ", ".join(method.name for method in METHODS + EXTENSIONS)
+    known = ", ".join(method.name for method in ALL)
     raise ConfigError(f"method: {name!r} is not known; choose one of {known}")
 
 
@@ -155,14 +224,24 @@ def _own(path: str) -> Method:
 
 def _problem(method: Method) -> str:
     """Say what no machine can do with a method; nothing where all is well."""
-    if (method.cloud is CloudRole.ABSENT) != (method.cloud_prompt is None):
-        return "has a cloud_prompt exactly where it has a cloud"
-    if method.steered and (method.edge_branches != _BOTH or method.default_strength is None):
-        return "steers: it needs the public and the personal branch, and a default_strength"
-    if method.streamed and method.edge_branches:
-        return "streams: its device follows no branch"
-    if method.verified and (method.edge_branches != (Prompt.PUBLIC,) or method.drafts is None):
-        return "has its drafts verified: it needs the public branch alone, and drafts"
-    if method.cloud is CloudRole.ABSENT and len(method.edge_branches) != 1:
-        return "has no cloud: its device follows one branch"
-    return ""
+    branches = method.edge_branches
+    wrong = {
+        "has a cloud_prompt exactly where it has a cloud": (
+            (method.cloud is CloudRole.ABSENT) != (method.cloud_prompt is None)
+        ),
+        "has a guide exactly where its cloud is guided": (method.guided is (method.guide is None)),
+        "steers: it needs the public and the personal branch, or the public one to contrast with": (
+            method.steered and branches not in {_BOTH, (Prompt.PUBLIC,)}
+        ),
+        "steers: it needs a default_strength or a default_c": (
+            method.steered and (method.default_strength is None) == (method.default_c is None)
+        ),
+        "streams: its device follows no branch": method.streamed and bool(branches),
+        "has its drafts verified: it needs the public branch alone, and drafts": (
+            method.verified and (branches != (Prompt.PUBLIC,) or method.drafts is None)
+        ),
+        "has no cloud: its device follows one branch": (
+            method.cloud is CloudRole.ABSENT and len(branches) != 1
+        ),
+    }
+    return next((says for says, holds in wrong.items() if holds), "")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from costeer.errors import RemoteProtocolError
 from costeer.gate import Gate
-from costeer.messages import Frame, Open, Role
+from costeer.messages import STREAMS, Frame, Open, Role
 from costeer.serving import Session
 from costeer.speculation import Ledger
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from costeer.serving import EngineSpec
 
 
-_WITHOUT_LOGITS = frozenset((Role.STREAM, Role.CHOICES))
+_WITHOUT_LOGITS = STREAMS | {Role.CHOICES}
 _WITH_DRAFTS = frozenset((Role.DRAFTS, Role.CHOICES))
 
 
@@ -28,15 +28,16 @@ def check_open(body: Open, spec: EngineSpec, memory: Memory) -> None:
     """
     limits = spec.limits
     context = min(limits.max_context, limits.kv_tokens)
-    needs_tokens = len(body.prompt) + body.max_new_tokens
-    if needs_tokens > context:
+    longest = max(len(body.prompt), len(body.guide))
+    both = len(body.prompt) + _guide_tokens(body) + body.max_new_tokens
+    if longest + body.max_new_tokens > context or both > limits.kv_tokens:
         raise RemoteProtocolError(
-            f"prompt of {len(body.prompt)} + {body.max_new_tokens} new tokens exceeds the"
+            f"prompt of {longest} + {body.max_new_tokens} new tokens exceeds the"
             f" context of {context}; shorten either"
         )
     if len(body.chosen) >= body.max_new_tokens:
         raise RemoteProtocolError("OPEN: all tokens of this session are already chosen")
-    if max(body.prompt + body.chosen) >= spec.vocab_size:
+    if max(body.prompt + body.guide + body.chosen) >= spec.vocab_size:
         raise RemoteProtocolError(f"OPEN: an id is not below {spec.vocab_size}")
     if body.role not in _WITHOUT_LOGITS and body.codec_fingerprint != spec.codec_fingerprint:
         raise RemoteProtocolError(
@@ -45,19 +46,26 @@ def check_open(body: Open, spec: EngineSpec, memory: Memory) -> None:
         )
     if body.role is Role.GATED and spec.gate is None:
         raise RemoteProtocolError("OPEN: steering that pauses is not served here")
-    if limits.preempts and (body.role in _WITH_DRAFTS or spec.drafts):
+    kept = _WITH_DRAFTS | {Role.GUIDED}
+    if limits.preempts and (body.role in kept or spec.drafts):
         raise RemoteProtocolError(
-            "drafts ask for memory that is kept, and this cloud preempts; do not draft"
+            f"{body.role.name} asks for memory that is kept, and this cloud preempts"
         )
     if not memory.has_room(_needs(body, memory)):
         raise RemoteProtocolError(no_room(limits.max_waiting))
 
 
 def _needs(body: Open, memory: Memory) -> int:
+    """KV tokens that a session holds: of a guided one, for both of its sequences."""
     prompt = len(body.prompt)
     # A gate has to see the doubt of every token, so those chosen before are run one by one.
     chosen = 0 if body.role is Role.GATED else len(body.chosen)
-    return memory.needs(prompt + chosen, prompt, body.max_new_tokens)
+    return _guide_tokens(body) + memory.needs(prompt + chosen, prompt, body.max_new_tokens)
+
+
+def _guide_tokens(body: Open) -> int:
+    """KV tokens of a guided session's second sequence."""
+    return len(body.guide) + body.max_new_tokens if body.guide else 0
 
 
 def no_room(max_waiting: int) -> str:
@@ -92,4 +100,5 @@ def new_session(
         gate=gate,
         guessing=body.role is Role.STREAM and spec.drafts > 0,
         again=body.chosen if gate is not None else (),
+        guide=body.guide,
     )

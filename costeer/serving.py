@@ -174,6 +174,8 @@ class Session:
         gate: of a session whose steering may pause.
         guessing: whether the cloud drafts for it.
         guesses: drafts at the end of its text then; None: they have not been asked for.
+        guide: the second prompt of a guided one.
+        guide_cached: tokens of its second sequence in the cache: that prompt and the chosen ones.
         again: tokens that an earlier epoch chose, of a session whose gate has to see them again.
     """
 
@@ -201,11 +203,25 @@ class Session:
     guessing: bool = False
     guesses: int | None = None
     again: tuple[int, ...] = ()
+    guide: tuple[int, ...] = ()
+    guide_cached: int = 0
 
     @property
     def pending(self) -> int:
         """Tokens of the text that are not in the cache."""
         return len(self.tokens) - self.cached
+
+    def take_guide(self) -> tuple[int, tuple[int, ...]]:
+        """Return where the second sequence goes on, and its tokens that are not in the cache yet.
+
+        It is read behind the prompt's last chunk, in one go, and then with every chosen token.
+        """
+        start = self.guide_cached
+        if not self.guide or self.running_to < len(self.tokens):
+            return start, ()
+        run = (*self.guide, *self.tokens[self.prompt_tokens :])[start:]
+        self.guide_cached += len(run)
+        return start, run
 
     @property
     def newest_row(self) -> int:

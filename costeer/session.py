@@ -20,6 +20,7 @@ _ROLES = {
     CloudRole.STREAM: Role.STREAM,
     CloudRole.GATED: Role.GATED,
     CloudRole.CHOICES: Role.CHOICES,
+    CloudRole.GUIDED: Role.GUIDED,
 }
 
 
@@ -93,6 +94,7 @@ def open_body(spec: SessionSpec) -> Open:
         prompt=spec.prompt(method.cloud_prompt),
         chosen=spec.chosen,
         round_trip_bytes=spec.round_trip_bytes if method.steered else 0,
+        guide=() if method.guide is None else spec.prompt(method.guide),
     )
 
 

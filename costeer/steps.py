@@ -171,7 +171,9 @@ def _row(session: Session) -> CloudRow:
         span = _span(session, ledger.state[served_text.NEXT_ROW])
     elif session.guessing:
         span = _span(session, session.position)
-    return CloudRow(session.session, tuple(session.tokens[first:last]), first, span)
+    guide_start, guide = session.take_guide()
+    new = tuple(session.tokens[first:last])
+    return CloudRow(session.session, new, first, span, guide, guide_start)
 
 
 def _span(session: Session, oldest: int) -> Span:

@@ -51,7 +51,7 @@ def arm_keys(scenario: Scenario, plan: ArmPlan, terms: CodecTerms, way: str) -> 
         "method": plan.arm.method.name,
         "speculation": drafts.label if drafts is not None else "",
         "codec": _codec(plan, terms) if steered else "",
-        "strength": f"{plan.arm.strength:.4g}" if steered else "",
+        "strength": f"{plan.arm.strength:.4g}" if steered or plan.arm.method.guided else "",
         "refine": _refine(plan) if steered else "",
         "overlap": plan.arm.overlap.label if plan.arm.overlap is not None else "",
         "gate": plan.gate.label if plan.gate is not None else "",

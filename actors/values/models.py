@@ -52,7 +52,7 @@ from costeer.machine import (
     Span,
 )
 from costeer.proposal import CloudDraft
-from costeer.steering import delta
+from costeer.steering import delta, log_softmax
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -139,11 +139,13 @@ class ModelCloudHost(_ModelHost):
         self._rows: dict[int, dict[int, torch.Tensor]] = {}
         self._selector: Selector | None = None
         self._ranker: DeviceRanker | None = None
+        self._guided: float | None = None
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Forget every session, take the arm's codec; return the vocabulary's size."""
         self._sequences.release_all()
         self._forget()
+        self._guided = arm.strength if arm.method.guided else None
         model = self._sequences.model
         self._selector = Selector(arm, model.vocab_size, self._shadow)
         codec = self._selector.codec
@@ -179,6 +181,9 @@ class ModelCloudHost(_ModelHost):
         return None
 
     def _forward(self, op: CloudForward) -> None:
+        if self._guided is not None:
+            self._guided_forward(op, self._guided)
+            return
         wanted = [1 if row.span is None else row.span.count for row in op.rows]
         logits_NV = self._sequences.model.forward_tensor(
             [self._sequences.slots(row.session, 1)[0] for row in op.rows],
@@ -192,6 +197,24 @@ class ModelCloudHost(_ModelHost):
             found = [logits_V.clone() for logits_V in logits_NV[place : place + count]]
             place += count
             self._rows[row.session] = _kept(self._rows.get(row.session, {}), row.span, found)
+
+    def _guided_forward(self, op: CloudForward, strength: float) -> None:
+        """Run both sequences of each session; its row is (1 + λ) of the first's less λ the other's.
+
+        λ times the difference of the two is what the context changes, by the large model itself.
+        """
+        guided = [row for row in op.rows if row.guide]
+        slots = {row.session: self._sequences.slots(row.session, _BRANCHES) for row in op.rows}
+        logits_BV = self._sequences.model.forward_tensor(
+            [slots[row.session][0] for row in op.rows] + [slots[row.session][1] for row in guided],
+            [row.start for row in op.rows] + [row.guide_start for row in guided],
+            [row.tokens for row in op.rows] + [row.guide for row in guided],
+        )
+        without = dict(zip([row.session for row in guided], logits_BV[len(op.rows) :], strict=True))
+        for row, with_V in zip(op.rows, logits_BV, strict=False):
+            without_V = without.get(row.session, with_V)
+            combined_V = with_V + strength * (with_V - without_V)
+            self._rows[row.session] = {_NEWEST: combined_V}
 
     def _host_row(self, session: int, position: int) -> F32:
         row_V: F32 = self._row(session, position).cpu().numpy()
@@ -255,7 +278,7 @@ class ModelEdgeHost(_ModelHost):
         self._rows: dict[int, list[F32]] = {}
         self._deltas: dict[int, dict[int, F64]] = {}
         self._bases: dict[int, dict[int, F32]] = {}
-        self._steered = False
+        self._steered = self._contrasts = False
         self._at_once = True
         self._steerer: Steerer | None = None
 
@@ -264,6 +287,7 @@ class ModelEdgeHost(_ModelHost):
         self._sequences.release_all()
         self._forget()
         self._steered = arm.method.steered
+        self._contrasts = arm.method.contrasts
         self._at_once = arm.overlap is None
         size = own_size = self._sequences.model.vocab_size
         if self._aligner is not None:
@@ -343,7 +367,7 @@ class ModelEdgeHost(_ModelHost):
 
     def _steer_from(self, ops: list[EdgeForward]) -> None:
         """Compute Δ of every session's newest rows, in float64 on the values of the grid."""
-        if self._aligner is not None:
+        if self._aligner is not None or self._contrasts:
             for op in ops:
                 self._deltas[op.session] = {_NEWEST: self._newest_delta(op.session)}
             return
@@ -373,6 +397,10 @@ class ModelEdgeHost(_ModelHost):
 
     def _newest_delta(self, session: int) -> F64:
         """Compute Δ from a session's newest rows, over the cloud's vocabulary."""
+        if self._contrasts:
+            (row_V,) = self._rows[session]
+            against_V: F64 = -log_softmax(row_V.astype(np.float64))
+            return against_V
         base_V, pers_V = self._rows[session]
         if self._aligner is not None:
             slots = self._sequences.slots(session, _BRANCHES)

@@ -15,13 +15,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from actors.values.deciding import decide_as
 from actors.values.drafts import drafted_token
 from actors.values.port import ArmSpec
 from actors.values.shadow import Shadow
 from actors.values.steering_host import Selector, Steerer, sampling_noise, whole_row
 from actors.values.waves import waves_of
 from actors.values.witness import Witnessed
-from costeer.certificate import Choice, decide
+from costeer.certificate import Choice
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     CloudForward,
@@ -271,7 +272,7 @@ class RowEdgeHost:
             delta_V = np.zeros_like(delta_V)
         whole = whole_row(source.logits(op.session, op.position))
         noise = sampling_noise(arm.seed, op.session, op.position)
-        choice = decide(whole, delta_V, arm.strength, arm.sampling, noise)
+        choice = decide_as(arm, whole, delta_V, noise)
         token = drafted_token(
             choice.token,
             self._acceptance,

@@ -25,8 +25,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from actors.values.deciding import decide_as
 from actors.values.port import ArmSpec
-from costeer.certificate import decide
 from costeer.codec import SparseLogits
 from costeer.sampling import Noise
 from costeer.steering import decision_scores
@@ -60,6 +60,8 @@ class Shadow(Protocol):
 @dataclass(frozen=True, slots=True)
 class ShadowStep:
     """What the shadow says of one token, after its last round.
+
+    Under a method with a floor of plausibility all but the token is of the scores before the floor.
 
     Args:
         session: session id.
@@ -146,7 +148,7 @@ class DenseShadow:
         vocab_size = len(row_V)
         ids_V = np.arange(vocab_size, dtype=np.int32)
         whole = SparseLogits(ids_V, row_V, -math.inf, 0.0, vocab_size)
-        dense = decide(whole, delta_V, arm.strength, arm.sampling, noise)
+        dense = decide_as(arm, whole, delta_V, noise)
         kl_nats, total_variation = _distance(row_V, known, delta_V, arm.strength)
         tails = _tail_distances(row_V, known, delta_V, arm.strength) if self._tails else []
         ranked = self._ranks and arm.sampling.greedy

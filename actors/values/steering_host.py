@@ -19,6 +19,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from actors.values.deciding import decide_as
 from actors.values.port import ArmSpec
 from actors.values.shadow import Shadow
 from actors.values.witness import Witness
@@ -301,7 +302,7 @@ class Steerer:
         if not op.sparse or position != op.position:
             leading_M = None
         arm = self._arm
-        choice = decide(candidates, delta_V, arm.strength, arm.sampling, noise, leading_M)
+        choice = decide_as(arm, candidates, delta_V, noise, leading_M)
         if not choice.certified and self._arm.sampling.tail != "renormalised":
             choice = self._guess(choice, known, delta_V, noise)
         step = (op.session, op.position)
@@ -317,7 +318,7 @@ class Steerer:
         filled_V = assumed_logits(known, sampling.tail).astype(np.float32)
         ids_V = np.arange(known.vocab_size, dtype=np.int32)
         whole = SparseLogits(ids_V, filled_V, float("-inf"), 0.0, known.vocab_size)
-        guess = decide(whole, delta_V, self._arm.strength, sampling, noise)
+        guess = decide_as(self._arm, whole, delta_V, noise)
         return replace(choice, token=guess.token, margin=guess.margin)
 
     def choose(self, session: int, position: int, logits_V: F32) -> Choice:

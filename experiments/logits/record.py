@@ -11,6 +11,7 @@ import numpy.typing as npt
 from actors.plan import codec_terms, device_and_request
 from actors.port import LocalPort
 from actors.records import Recorder
+from actors.values.deciding import decide_as
 from actors.values.port import ArmSpec
 from actors.values.recorded import (
     Origin,
@@ -20,7 +21,6 @@ from actors.values.recorded import (
     write_recording,
 )
 from actors.virtual.driver import VirtualDriver
-from costeer.certificate import decide
 from costeer.codec import CodecConfig, SparseLogits
 from costeer.errors import ConfigError
 from costeer.methods import method_named
@@ -67,7 +67,7 @@ class LogitsTap:
         whole = SparseLogits(
             np.arange(vocab_size, dtype=np.int32), row_V, -math.inf, 0.0, vocab_size
         )
-        token = decide(whole, delta_V, arm.strength, arm.sampling, noise).token
+        token = decide_as(arm, whole, delta_V, noise).token
         self._steps[session, position] = token, pack_logits(row_V), pack_delta(delta_V)
 
     def steps(self, workload: Workload) -> list[RecordedStep]:

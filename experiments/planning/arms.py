@@ -14,7 +14,7 @@ from actors.values.port import ArmSpec
 from costeer.cloud import EngineLimits
 from costeer.codec.config import CodecConfig
 from costeer.errors import ConfigError
-from costeer.methods import Prompt
+from costeer.methods import Method
 from costeer.padding import NO_PADDING
 from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
@@ -47,7 +47,7 @@ def arm_spec(scenario: Scenario, config: ArmConfig) -> ArmSpec:
     sampling = config.sampling
     return ArmSpec(
         method=config.settings,
-        strength=config.strength.c if config.strength is not None else 0.0,
+        strength=config.settings.weight(config.strength.c if config.strength is not None else 0.0),
         codec=config.codec or CodecConfig(),
         sampling=Sampling(sampling.temperature, sampling.top_p, sampling.tail),
         seed=scenario.seed,
@@ -70,7 +70,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         limits=EngineLimits(
             max_batch=cloud.max_batch,
             chunk_tokens=cloud.chunk_tokens,
-            kv_tokens=_kv_tokens(scenario, workload, method.cloud_prompt),
+            kv_tokens=_kv_tokens(scenario, workload, method),
             max_context=workload.max_context,
             max_sessions=_MAX_SESSIONS,
             max_waiting=0 if cloud.when_full == "reject" else _MAX_SESSIONS,
@@ -96,6 +96,11 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
     )
     if scenario.values == "models" and isinstance(scenario.models.cloud, OpenAiModel):
         _check_reach(plan, scenario.models.cloud, workload.vocab_size)
+        if method.guided:
+            raise ConfigError(
+                f"arms: {method.name} combines whole rows of two prompts, and models.cloud of"
+                " kind: openai tells of its best tokens alone; choose kind: hf"
+            )
         if plan.speculation is not None:
             raise ConfigError(
                 "arms: speculation needs a cloud that keeps a cache; models.cloud of"
@@ -116,6 +121,16 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         raise ConfigError(
             "cloud.when_full: preempt takes a session's cache away, and drafts (speculation,"
             " cloud_drafts) keep rows in it; choose queue or reject, or leave them out"
+        )
+    if method.guided and plan.limits.preempts:
+        raise ConfigError(
+            f"cloud.when_full: preempt takes a session's cache away, and {method.name} keeps two;"
+            " choose queue or reject"
+        )
+    if method.contrasts and (scenario.values != "models" or scenario.models.aligned):
+        raise ConfigError(
+            f"arms: {method.name} needs the small model's own log-probabilities over the large"
+            " one's tokens: choose values: models, and a pair of one vocabulary"
         )
     lossy = plan.speculation is not None and plan.speculation.theta is not None
     if lossy and scenario.values != "models":
@@ -231,11 +246,13 @@ def kv_tokens(scenario: Scenario) -> int:
     return cloud.kv_bytes // model.kv_bytes_per_token
 
 
-def _kv_tokens(scenario: Scenario, workload: Workload, prompt: Prompt | None) -> int:
+def _kv_tokens(scenario: Scenario, workload: Workload, method: Method) -> int:
     """Tokens of KV memory; checked against the longest session, which would never be admitted."""
     tokens = kv_tokens(scenario)
-    if prompt is not None:
-        needs = workload.longest(prompt) + scenario.workload.max_new_tokens
+    prompts = [each for each in (method.cloud_prompt, method.guide) if each is not None]
+    if prompts:
+        longest = sum(workload.longest(prompt) for prompt in prompts)
+        needs = longest + len(prompts) * scenario.workload.max_new_tokens
         if needs > tokens:
             raise ConfigError(
                 f"cloud: memory for {tokens} tokens cannot hold one session of {needs};"

@@ -8,8 +8,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from costeer.methods import ALL as ALL_METHODS
+from costeer.methods import NEIGHBOURS
 from costeer.token_record import STAGES
 from experiments.results.grid import (
+    ABSENT,
     Column,
     markdown_table,
     number,
@@ -30,6 +33,7 @@ from experiments.results.samples import Sample
 from experiments.results.summary import ALL
 
 _MS = 1e3
+_YES_NO = {True: "yes", False: "no"}
 _SAME = ("method", "codec", "strength", "refine")
 
 STAGE_TITLES = {stage: stage.replace("_", " ") for stage in STAGES} | {
@@ -45,7 +49,22 @@ def methods_columns(rows: Sequence[Row]) -> list[Column]:
     arms = whole_arms(rows)
     return [
         Column(arms_title(arms), tuple(arm_labels(arms)), left=True),
+        *_context_columns(arms),
         *_performance_columns(arms),
+    ]
+
+
+def _context_columns(rows: Sequence[Row]) -> list[Column]:
+    """Where each arm needs the private context, if one is of a method that is not the paper's."""
+    named = {method.name: method for method in ALL_METHODS}
+    methods = [named.get(str(row["method"])) for row in rows]
+    if not any(method in NEIGHBOURS for method in methods):
+        return []
+    at = tuple(ABSENT if method is None else method.context_at for method in methods)
+    told = tuple("" if method is None else _YES_NO[not method.leaks_context] for method in methods)
+    return [
+        Column("context", at, "needed at", left=True),
+        Column("private", told, left=True),
     ]
 
 

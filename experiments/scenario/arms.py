@@ -29,7 +29,8 @@ class ArmConfig(Section):
     method: str
     """Name of the method."""
     strength: StrengthConfig | None = None
-    """How strongly Δ steers (a bare number is c); steered methods have the paper's by default."""
+    """How strongly Δ steers (a bare number is c); steered methods have the paper's by default. Of
+    `contrastive` it is its paper's β, of `context_steering` its paper's λ."""
     codec: AnyCodecConfig | None = None
     """How logits go down; dense fp16 by default. Steered methods alone."""
     refine: RefineConfig | None = None
@@ -69,9 +70,11 @@ class ArmConfig(Section):
             method = method_named(given.get("method", ""))
         except ConfigError:
             return given  # the field says what is wrong with it
+        filled = {key: value for key, value in given.items() if value is not None}
+        if method.guided:
+            return {"strength": {"c": method.default_c}} | filled
         if not (method.steered or method.verified):
             return given
-        filled = {key: value for key, value in given.items() if value is not None}
         if method.drafts is not None:
             drafts = filled.setdefault("speculation", method.drafts)
             if isinstance(drafts, dict):
@@ -79,7 +82,10 @@ class ArmConfig(Section):
                 filled["speculation"] = own | drafts
         if not method.steered:
             return filled
-        filled.setdefault("strength", {"T": method.default_strength})
+        usual = {"T": method.default_strength, "c": method.default_c}
+        filled.setdefault(
+            "strength", {key: value for key, value in usual.items() if value is not None}
+        )
         filled.setdefault("codec", CodecConfig())
         filled.setdefault("refine", RefineConfig())
         if method.gated:
@@ -91,7 +97,8 @@ class ArmConfig(Section):
         if not self.settings.steered:
             for name in _STEERED_ALONE:
                 drafts = name == "speculation" and self.settings.verified
-                if getattr(self, name) is not None and not drafts:
+                applies = drafts or (name == "strength" and self.settings.guided)
+                if getattr(self, name) is not None and not applies:
                     raise ValueError(f"{name} has no effect on {self.method}: leave it out")
         told = self.speculation
         if self.settings.verified and told is not None and (told.theta or told.draft != "generic"):
@@ -99,7 +106,8 @@ class ArmConfig(Section):
                 f"speculation: {self.method} has the branch without context alone, and steers"
                 " nothing; write draft: generic, and no theta"
             )
-        if self.cloud_drafts is not None and not self.settings.streamed:
+        streams = self.settings.streamed and not self.settings.guided
+        if self.cloud_drafts is not None and not streams:
             raise ValueError(f"cloud_drafts has no effect on {self.method}: leave it out")
         if self.gate is not None and not self.settings.gated:
             raise ValueError(f"gate has no effect on {self.method}: leave it out")
@@ -107,6 +115,24 @@ class ArmConfig(Section):
             raise ValueError(
                 f"speculation: devices under {self.method} do not draft, its cloud goes on by"
                 " itself where it is sure; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _neighbour_fits(self) -> Self:
+        method = self.settings
+        if method.floor is not None:
+            if isinstance(self.codec, CodecConfig) and self.codec.reference == "exact":
+                raise ValueError(
+                    f"codec.reference: {self.method} compares logits with the best one's share,"
+                    " which needs the rounded row; leave it out"
+                )
+            if self.overlap is not None and self.overlap.sparse:
+                raise ValueError(f"overlap.sparse has no effect on {self.method}: leave it out")
+        if method.contrasts and (self.sampling.temperature > 0 or self.speculation is not None):
+            raise ValueError(
+                f"{self.method} weighs logits by 1 + strength and drafts nothing; choose"
+                " temperature: 0 and leave speculation out"
             )
         return self
 

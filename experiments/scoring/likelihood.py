@@ -9,6 +9,7 @@ Legend: T tokens of a text, V shared vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -89,13 +90,23 @@ class PairReader:
         found = {}
         for arm, (method, strength) in arms.items():
             if method.steered:
-                arm_TV = torch.log_softmax(base_TV + strength * delta_TV, dim=-1)
+                moves_TV = -rows["edge", Prompt.PUBLIC] if method.contrasts else delta_TV
+                scores_TV = base_TV + method.weight(strength) * moves_TV
+                arm_TV = torch.log_softmax(scores_TV, dim=-1)
             elif method.cloud is CloudRole.ABSENT:
                 arm_TV = rows["edge", method.edge_branches[0]]
+            elif method.guided:
+                with_TV = rows["cloud", Prompt.PERSONAL]
+                scores_TV = with_TV + strength * (with_TV - base_TV)
+                arm_TV = torch.log_softmax(scores_TV, dim=-1)
             else:
                 arm_TV = rows["cloud", method.cloud_prompt or Prompt.PUBLIC]
             kl_T = (full_TV.exp() * (full_TV - arm_TV)).sum(-1)
-            same_T = full_TV.argmax(-1) == arm_TV.argmax(-1)
+            chosen_TV = arm_TV
+            if method.floor is not None:
+                least_T1 = base_TV.max(-1, keepdim=True).values + math.log(method.floor)
+                chosen_TV = arm_TV.masked_fill(base_TV < least_T1, -math.inf)
+            same_T = full_TV.argmax(-1) == chosen_TV.argmax(-1)
             found[arm] = Distance(float(kl_T.double().mean()), float(same_T.double().mean()))
         return found
 

@@ -43,7 +43,7 @@ from costeer.machine import (
     TimerFired,
 )
 from costeer.machines import device_machine
-from costeer.methods import EXTENSIONS, METHODS, CloudRole
+from costeer.methods import EXTENSIONS, METHODS, NEIGHBOURS, CloudRole
 from costeer.overlap import OverlapConfig
 from costeer.refinement import Ladder, RefineConfig
 from costeer.serving import Session
@@ -116,6 +116,7 @@ speculations = (
         draft=st.sampled_from(["personal", "generic"]),
     )
 )
+GUIDED = tuple(method for method in NEIGHBOURS if method.guided)
 OVERLAPS = (
     None,
     OverlapConfig(forward=False),
@@ -126,13 +127,19 @@ _public = st.lists(st.integers(1, PRIVATE.start - 1), min_size=1, max_size=12).m
 _private = st.lists(st.sampled_from(PRIVATE), min_size=1, max_size=4).map(tuple)
 
 
+def spec_tokens(spec: SessionSpec) -> int:
+    """The most KV tokens of a session, of both sequences of a guided one."""
+    guide = len(spec.public) + spec.max_new_tokens if spec.method.guided else 0
+    return len(spec.personal) + spec.max_new_tokens + guide
+
+
 @st.composite
 def specs(draw: st.DrawFn, ladder: Ladder, session: int, *, drafts: bool = True) -> SessionSpec:
     """One session of any method; a steered one with drafts more often than not, if it may."""
     public = draw(_public)
-    methods = METHODS + EXTENSIONS
+    methods = METHODS + EXTENSIONS + GUIDED
     if not drafts:
-        methods = tuple(each for each in methods if not each.verified)
+        methods = tuple(each for each in methods if not (each.verified or each.guided))
     method = draw(st.sampled_from(methods))
     waits = method.steered and not method.gated
     speculation = draw(speculations) if waits and drafts else None
@@ -163,7 +170,7 @@ def specs(draw: st.DrawFn, ladder: Ladder, session: int, *, drafts: bool = True)
 @st.composite
 def limits(draw: st.DrawFn, fleet: Sequence[SessionSpec], *, preempts: bool) -> EngineLimits:
     """Limits that are tight for a fleet, but let each of its sessions in."""
-    needed = [len(spec.personal) + spec.max_new_tokens for spec in fleet]
+    needed = [spec_tokens(spec) for spec in fleet]
     return EngineLimits(
         max_batch=draw(st.integers(1, 3)),
         chunk_tokens=draw(st.integers(1, 8)),

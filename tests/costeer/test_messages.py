@@ -45,14 +45,18 @@ frames = st.sampled_from(FrameKind).flatmap(
         st.integers(0, 40),
     )
 )
-opens = st.builds(
-    Open,
-    st.sampled_from(Role),
-    numbers,
-    numbers,
-    st.lists(numbers, min_size=1, max_size=20).map(tuple),
-    st.lists(numbers, max_size=20).map(tuple),
-    numbers,
+some_ids = st.lists(numbers, min_size=1, max_size=20).map(tuple)
+opens = st.sampled_from(Role).flatmap(
+    lambda role: st.builds(
+        Open,
+        st.just(role),
+        numbers,
+        numbers,
+        some_ids,
+        st.lists(numbers, max_size=20).map(tuple),
+        numbers,
+        some_ids if role is Role.GUIDED else st.just(()),
+    )
 )
 
 
@@ -159,7 +163,7 @@ def test_error_texts_survive_half_a_surrogate_pair() -> None:
     ("body", "match"),
     [
         (b"", "no role"),
-        (b"\x03\x00\x00\x00\x01", "no role"),
+        (bytes((max(Role) + 1, 0, 0, 0, 1)), "no role"),
         (b"\x00\x05", "does not end"),
         (b"\x00\x05\x07\x00\x00", "no prompt"),
         (b"\x00\x05\x07\x00\x01\x09", "no prompt"),
@@ -235,6 +239,11 @@ def test_what_no_peer_may_send_is_never_sent() -> None:
             encode_frame(Frame(kind, 1, 0, 0, 0, b"x"))
     with pytest.raises(LocalProtocolError, match="empty"):
         encode_open(Open(Role.LOGITS, 4, 7, ()))
+    for role, guide in ((Role.LOGITS, (1,)), (Role.GUIDED, ())):
+        with pytest.raises(LocalProtocolError, match="one too many"):
+            encode_open(Open(role, 4, 7, (1,), guide=guide))
+    with pytest.raises(FrameError, match="no second prompt"):
+        decode_open(bytes((Role.GUIDED, 4, 7, 0, 0, 0, 1)))
 
 
 # The bytes of the wire, version 2. A change here is a change of the protocol: raise VERSION.

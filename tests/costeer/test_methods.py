@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from costeer.errors import ConfigError
-from costeer.methods import METHODS, CloudRole, Method, Prompt, method_named
+from costeer.methods import (
+    ALL,
+    METHODS,
+    NEIGHBOURS,
+    CloudRole,
+    Method,
+    Prompt,
+    method_named,
+)
 
 
 def test_the_six_settings_of_the_paper() -> None:
@@ -25,13 +33,32 @@ def test_only_llm_with_sends_the_private_context() -> None:
     assert [method.name for method in METHODS if method.leaks_context] == ["llm_with"]
 
 
-@pytest.mark.parametrize("one", METHODS, ids=lambda method: method.name)
+def test_every_method_says_where_the_context_has_to_be() -> None:
+    found = {method.name: method.context_at for method in ALL}
+    assert {name for name, at in found.items() if at == "cloud"} == {"llm_with", "context_steering"}
+    assert {name for name, at in found.items() if at == "nowhere"} == {
+        "slm_without",
+        "llm_without",
+        "contrastive",
+        "token_speculation",
+    }
+
+
+def test_a_contrast_weighs_delta_beside_logits_of_weight_one() -> None:
+    weights = {method.name: method.weight(0.5) for method in NEIGHBOURS}
+    assert weights.pop("contrastive") == pytest.approx(0.5 / 1.5)
+    assert set(weights.values()) == {0.5}
+
+
+@pytest.mark.parametrize("one", ALL, ids=lambda method: method.name)
 def test_every_method_is_coherent(one: Method) -> None:
     assert (one.cloud is CloudRole.ABSENT) == (one.cloud_prompt is None)
     assert not (one.steered and one.streamed)
-    assert one.steered == (one.default_strength is not None)
+    defaults = (one.default_strength is not None) + (one.default_c is not None)
+    assert defaults == (one.steered or one.guided)
+    assert one.guided == (one.guide is not None)
     if one.steered:
-        assert one.edge_branches == (Prompt.PUBLIC, Prompt.PERSONAL)
+        assert one.edge_branches[0] is Prompt.PUBLIC
         assert one.cloud_prompt is Prompt.PUBLIC
     elif one.streamed:
         assert one.edge_branches == ()

@@ -182,7 +182,7 @@ hostile_frames = st.one_of(
                 epoch,
                 0,
                 0,
-                encode_open(Open(role, new, 7, tuple(prompt), tuple(chosen))),
+                encode_open(_opening(role, new, tuple(prompt), tuple(chosen))),
             )
         ),
         st.integers(100, 102),
@@ -193,6 +193,11 @@ hostile_frames = st.one_of(
         st.lists(st.integers(0, 50) | st.just(2**32 - 1), min_size=1, max_size=4),
     ),
 )
+
+
+def _opening(role: Role, new: int, prompt: tuple[int, ...], chosen: tuple[int, ...]) -> Open:
+    """An OPEN that can be encoded, whatever the role."""
+    return Open(role, new, 7, prompt, chosen, guide=prompt if role is Role.GUIDED else ())
 
 
 @settings(max_examples=100)

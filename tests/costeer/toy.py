@@ -132,12 +132,20 @@ def expected(spec: SessionSpec) -> Expected:
             token = choice.token
         elif method.streamed or method.verified or own:
             assert method.cloud_prompt is not None
-            token = ranked(logits(spec.prompt(method.cloud_prompt) + chosen, LLM))[0]
+            row = logits(spec.prompt(method.cloud_prompt) + chosen, LLM)
+            if method.guide is not None:
+                row = guided(row, logits(spec.prompt(method.guide) + chosen, LLM))
+            token = ranked(row)[0]
         else:
             token = ranked(logits(spec.prompt(method.edge_branches[0]) + chosen, SLM))[0]
         tokens.append(token)
         rounds.append(round_)
     return Expected(tuple(tokens), tuple(rounds))
+
+
+def guided(row: tuple[int, ...], without: tuple[int, ...]) -> tuple[int, ...]:
+    """Twice what the context says, less what is said without it."""
+    return tuple(2 * one - other for one, other in zip(row, without, strict=True))
 
 
 class ToyCloud:
@@ -146,6 +154,7 @@ class ToyCloud:
     def __init__(self) -> None:
         self.caches: dict[int, list[int]] = {}
         self.seen: dict[int, set[int]] = {}
+        self.guides: dict[int, list[int]] = {}
         self._rows: dict[int, dict[int, tuple[int, ...]]] = {}
 
     def execute(self, op: CloudOp) -> object:
@@ -167,6 +176,7 @@ class ToyCloud:
 
     def release(self, session: int) -> None:
         self.caches.pop(session, None)
+        self.guides.pop(session, None)
         self._rows.pop(session, None)
 
     def _run(self, row: CloudRow) -> None:
@@ -175,6 +185,10 @@ class ToyCloud:
         if row.span is None:
             assert row.start == len(cache), f"{row} on a cache of {len(cache)}"
             cache.extend(row.tokens)
+            if row.guide:
+                guide = self.guides.setdefault(row.session, [])
+                assert row.guide_start == len(guide), f"{row} on a second cache of {len(guide)}"
+                guide.extend(row.guide)
             return
         assert row.start <= len(cache), f"{row} on a cache of {len(cache)}"
         cache[row.start :] = row.tokens
@@ -186,7 +200,10 @@ class ToyCloud:
             rows[row.span.first + index] = logits(tuple(cache[:length]), LLM)
 
     def _newest(self, session: int) -> tuple[int, ...]:
-        return logits(tuple(self.caches[session]), LLM)
+        row = logits(tuple(self.caches[session]), LLM)
+        if session not in self.guides:
+            return row
+        return guided(row, logits(tuple(self.guides[session]), LLM))
 
     def _row(self, session: int, position: int) -> tuple[int, ...]:
         rows = self._rows.get(session)
