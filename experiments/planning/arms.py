@@ -19,6 +19,7 @@ from costeer.padding import NO_PADDING
 from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
 from experiments.calibration import PairCalibration
+from experiments.planning.misfits import misfits
 from experiments.planning.size import runs_in_cells
 from experiments.planning.workload import Workload, plan_cells, plan_workload
 from experiments.scenario import (
@@ -96,66 +97,9 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
     )
     if scenario.values == "models" and isinstance(scenario.models.cloud, OpenAiModel):
         _check_reach(plan, scenario.models.cloud, workload.vocab_size)
-        if method.guided:
-            raise ConfigError(
-                f"arms: {method.name} combines whole rows of two prompts, and models.cloud of"
-                " kind: openai tells of its best tokens alone; choose kind: hf"
-            )
-        if plan.speculation is not None:
-            raise ConfigError(
-                "arms: speculation needs a cloud that keeps a cache; models.cloud of"
-                " kind: openai has none, leave it out or choose kind: hf"
-            )
-    if scenario.values == "models" and scenario.models.aligned and plan.speculation is not None:
-        raise ConfigError(
-            "arms: speculation drafts in the small model's tokens, which models.alignment says are"
-            " not the large one's; leave it out, or choose a pair with one vocabulary"
-        )
-    aligned = any(each.own is not None for one in plan.devices for each in one.requests)
-    if aligned and plan.retry is not None and plan.retry.falls_back:
-        raise ConfigError(
-            "cloud.retry.fallback: a small model of another tokenizer cannot go on with a text in"
-            " the large one's tokens; choose fallback: none, or models of one tokenizer"
-        )
-    if (plan.speculation or plan.cloud_drafts) is not None and plan.limits.preempts:
-        raise ConfigError(
-            "cloud.when_full: preempt takes a session's cache away, and drafts (speculation,"
-            " cloud_drafts) keep rows in it; choose queue or reject, or leave them out"
-        )
-    if method.guided and plan.limits.preempts:
-        raise ConfigError(
-            f"cloud.when_full: preempt takes a session's cache away, and {method.name} keeps two;"
-            " choose queue or reject"
-        )
-    if method.contrasts and (scenario.values != "models" or scenario.models.aligned):
-        raise ConfigError(
-            f"arms: {method.name} needs the small model's own log-probabilities over the large"
-            " one's tokens: choose values: models, and a pair of one vocabulary"
-        )
-    lossy = plan.speculation is not None and plan.speculation.theta is not None
-    if lossy and scenario.values != "models":
-        raise ConfigError(
-            "arms: speculation.theta compares two models' probabilities, which values:"
-            f" {scenario.values} does not have; leave it out, or choose values: models"
-        )
-    openai = scenario.values == "models" and isinstance(scenario.models.cloud, OpenAiModel)
-    if plan.gate is not None and (openai or scenario.values in {"profile", "null"}):
-        raise ConfigError(
-            f"arms: {plan.arm.method.name} asks how sure the cloud is of each token, which"
-            f" {'a model of kind: openai' if openai else f'values: {scenario.values}'} cannot tell;"
-            " choose values: models (kind: hf), recorded or generated"
-        )
-    if plan.cloud_drafts is not None and (openai or scenario.values == "profile"):
-        raise ConfigError(
-            "arms: cloud_drafts are verified by a model's forward, which"
-            f" {'a model of kind: openai' if openai else 'values: profile'} does not have; leave"
-            " it out, or choose values: models (kind: hf), recorded, generated or null"
-        )
-    if scenario.values == "profile" and plan.speculation is not None:
-        raise ConfigError(
-            "arms: speculation is in no profile, values: profile cannot replay it;"
-            " leave it out, or choose other values"
-        )
+    for wrong, says in misfits(scenario, plan):
+        if wrong:
+            raise ConfigError(says)
     return plan
 
 

@@ -1,0 +1,94 @@
+"""What an arm cannot be where a scenario's models, values or memory are not made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from actors.plan import ArmPlan
+from experiments.scenario import OpenAiModel, Scenario
+
+
+def misfits(scenario: Scenario, plan: ArmPlan) -> Iterator[tuple[bool, str]]:
+    """Yield every rule: whether an arm breaks it, and what is said then."""
+    method, drafts = plan.arm.method, plan.speculation
+    of_models = scenario.values == "models"
+    openai = of_models and isinstance(scenario.models.cloud, OpenAiModel)
+    aligned = of_models and scenario.models.aligned
+    yield (
+        openai and method.guided,
+        (
+            f"arms: {method.name} combines whole rows of two prompts, and models.cloud of kind:"
+            " openai tells of its best tokens alone; choose kind: hf"
+        ),
+    )
+    yield (
+        openai and drafts is not None,
+        (
+            "arms: speculation needs a cloud that keeps a cache; models.cloud of kind: openai has"
+            " none, leave it out or choose kind: hf"
+        ),
+    )
+    yield (
+        aligned and drafts is not None,
+        (
+            "arms: speculation drafts in the small model's tokens, which models.alignment says are"
+            " not the large one's; leave it out, or choose a pair with one vocabulary"
+        ),
+    )
+    yield (
+        aligned and plan.retry is not None and plan.retry.falls_back,
+        (
+            "cloud.retry.fallback: a small model of another tokenizer cannot go on with a text in"
+            " the large one's tokens; choose fallback: none, or models of one tokenizer"
+        ),
+    )
+    yield (
+        (drafts or plan.cloud_drafts) is not None and plan.limits.preempts,
+        (
+            "cloud.when_full: preempt takes a session's cache away, and drafts (speculation,"
+            " cloud_drafts) keep rows in it; choose queue or reject, or leave them out"
+        ),
+    )
+    yield (
+        method.guided and plan.limits.preempts,
+        (
+            f"cloud.when_full: preempt takes a session's cache away, and {method.name} keeps two;"
+            " choose queue or reject"
+        ),
+    )
+    yield (
+        method.contrasts and (not of_models or aligned),
+        (
+            f"arms: {method.name} needs the small model's own log-probabilities over the large"
+            " one's tokens: choose values: models, and a pair of one vocabulary"
+        ),
+    )
+    yield (
+        drafts is not None and drafts.theta is not None and not of_models,
+        (
+            "arms: speculation.theta compares two models' probabilities, which values:"
+            f" {scenario.values} does not have; leave it out, or choose values: models"
+        ),
+    )
+    without = "a model of kind: openai" if openai else f"values: {scenario.values}"
+    yield (
+        plan.gate is not None and (openai or scenario.values in {"profile", "null"}),
+        (
+            f"arms: {method.name} asks how sure the cloud is of each token, which {without}"
+            " cannot tell; choose values: models (kind: hf), recorded or generated"
+        ),
+    )
+    yield (
+        plan.cloud_drafts is not None and (openai or scenario.values == "profile"),
+        (
+            f"arms: cloud_drafts are verified by a model's forward, which {without} does not have;"
+            " leave it out, or choose values: models (kind: hf), recorded, generated or null"
+        ),
+    )
+    yield (
+        scenario.values == "profile" and drafts is not None,
+        (
+            "arms: speculation is in no profile, values: profile cannot replay it; leave it out, or"
+            " choose other values"
+        ),
+    )
