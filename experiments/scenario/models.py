@@ -157,7 +157,7 @@ class AlignedBytes(Section):
 
     kind: Literal["bytes"]
     """`bytes`."""
-    depth: int = Field(default=2, ge=0, le=8)
+    depth: int = Field(default=1, ge=0, le=8)
     """How many of its own tokens the device looks ahead, one more forward each; with 0, tokens of
     the large model that begin alike in the small one's share their Δ."""
     width: int = Field(default=4, ge=1, le=64)

@@ -51,7 +51,8 @@ def open_frame(
     chosen: tuple[int, ...] = (),
     fingerprint: int = FINGERPRINT,
 ) -> bytes:
-    body = encode_open(Open(role, new, fingerprint, prompt, chosen))
+    guide = prompt if role is Role.GUIDED else ()
+    body = encode_open(Open(role, new, fingerprint, prompt, chosen, guide=guide))
     return encode_frame(Frame(FrameKind.OPEN, session, epoch, len(chosen), 0, body))
 
 
