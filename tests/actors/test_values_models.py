@@ -269,7 +269,7 @@ def test_misuse_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="had no forward"):
         cloud().execute([CloudSelect((), ((1, 0),))])
     edge().begin_arm(arm())
-    with pytest.raises(LocalProtocolError, match="before every branch"):
+    with pytest.raises(LocalProtocolError, match="before its branch"):
         edge().execute([EdgeChoose(1, 0)])
     edge().execute([EdgeForward(1, ((2,), (3,)), (0, 0))])
     with pytest.raises(LocalProtocolError, match="has 2 branches"):
