@@ -1,19 +1,25 @@
 """What cells tell while they run, and how they learn that they are to stop.
 
-One small actor beside the caller keeps a number for each cell. A cell sends its own at most once in
-``_EVERY_S`` and never waits for the answer; the answer, whenever it is there, says whether to stop.
-So what a run's cells send is bounded by their number at a time, not by what they do.
+Each cell writes one number, and reads one, in Ray's own key-value store (its GCS), at most once in
+``_EVERY_S``; the caller reads those of the cells that run. So what a run's cells send is bounded by
+their number at a time, not by what they do. The store is Ray's internal one, since an actor would
+be one more process of 60 MB for a few bytes; where it cannot be reached nothing is told, cells go
+on, and whoever wants to stop them cancels them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+import uuid
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
-import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.experimental.internal_kv import (
+    _internal_kv_del,
+    _internal_kv_get,
+    _internal_kv_put,
+)
 
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
@@ -22,65 +28,48 @@ Told = Callable[[int], None]
 Stopped = Callable[[], bool]
 
 _EVERY_S = 0.5
+_NAMESPACE = "costeer"
+_STOP = "stop"
 
 
-class _Board:
-    """The actor."""
+def _write(key: str, value: str) -> None:
+    try:
+        _internal_kv_put(key, value, namespace=_NAMESPACE)
+    except RayError:
+        return
+
+
+def _read(key: str) -> str | None:
+    try:
+        found: bytes | None = _internal_kv_get(key, namespace=_NAMESPACE)
+    except RayError:
+        return None
+    return None if found is None else found.decode()
+
+
+class _Often:
+    """Says whether it is time again."""
 
     def __init__(self) -> None:
-        self._units: dict[int, int] = {}
-        self._stop = False
+        self._last_s = -_EVERY_S
 
-    def tell(self, cell: int, units: int) -> bool:
-        """Take how far a cell is; return whether it is to stop."""
-        self._units[cell] = units
-        return self._stop
-
-    def take(self) -> dict[int, int]:
-        """Return what was told since the last time."""
-        taken, self._units = self._units, {}
-        return taken
-
-    def stop(self) -> None:
-        """Have all cells stop."""
-        self._stop = True
-
-
-class _Sent:
-    """Sends one message at a time, and takes its answer when it is there."""
-
-    def __init__(self, send: Callable[[], Any]) -> None:
-        self._send = send
-        self._pending: Any = None
-        self._sent_s = -_EVERY_S
-
-    def answer(self) -> Any:  # noqa: ANN401 - Ray's references are untyped
-        """Send again if it is time to; return an answer that has come, or None."""
-        found = None
-        if self._pending is not None:
-            done, _ = ray.wait([self._pending], timeout=0)
-            if not done:
-                return None
-            self._pending = None
-            try:
-                found = ray.get(done[0])
-            except RayError:
-                # The board died with its node: nothing is told any more, the cells go on.
-                found = None
+    def due(self) -> bool:
         now_s = time.monotonic()
-        if now_s - self._sent_s >= _EVERY_S:
-            self._sent_s = now_s
-            self._pending = self._send()
-        return found
+        if now_s - self._last_s < _EVERY_S:
+            return False
+        self._last_s = now_s
+        return True
 
 
 class _Line:
     """A cell's end of the line."""
 
-    def __init__(self, board: Any, cell: int) -> None:  # noqa: ANN401 - Ray's actors are untyped
+    def __init__(self, run: str, cell: int) -> None:
         self.units = 0
+        self._run = run
+        self._cell = cell
         self._stop = False
-        self._sent = _Sent(lambda: board.tell.remote(cell, self.units))
+        self._often = _Often()
 
     def told(self, units: int) -> None:
         """Take how many units more there are."""
@@ -88,25 +77,24 @@ class _Line:
 
     def stopped(self) -> bool:
         """Whether to stop."""
-        self._stop = bool(self._sent.answer()) or self._stop
+        if self._often.due():
+            _write(f"{self._run}/{self._cell}", str(self.units))
+            self._stop = _read(f"{self._run}/{_STOP}") is not None
         return self._stop
 
 
 def run_watched(
-    function: Callable[[_Given, Told, Stopped], _Made],
-    given: _Given,
-    board: Any,  # noqa: ANN401 - Ray's actors are untyped
-    cell: int,
+    function: Callable[[_Given, Told, Stopped], _Made], given: _Given, run: str, cell: int
 ) -> tuple[int, _Made]:
     """Carry a cell out; return the units that it told and its value.
 
     Args:
         function: asks now and then whether to stop, and tells how far it is.
         given: its argument.
-        board: the actor.
+        run: the caller's name in the store.
         cell: the cell's number.
     """
-    line = _Line(board, cell)
+    line = _Line(run, cell)
     made = function(given, line.told, line.stopped)
     return line.units, made
 
@@ -115,26 +103,25 @@ class Board:
     """The caller's end of all lines."""
 
     def __init__(self, told: Told) -> None:
-        """Start the actor on this node.
+        """Take a name in the store.
 
         Args:
             told: told how many units more there are, of all cells together; those of a cell that
                 is run again are told once.
         """
-        here = ray.get_runtime_context().get_node_id()
-        # Ray's overloads do not know the options of an actor's decorator.
-        decorate = cast("Any", ray.remote)(
-            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True)
-        )
-        self.actor = decorate(_Board).remote()
+        self.run = f"cells-{uuid.uuid4().hex}"
         self._told = told
         self._known: dict[int, int] = {}
-        self._taken = _Sent(self.actor.take.remote)
+        self._often = _Often()
 
-    def look(self) -> None:
-        """Tell what cells have told."""
-        for cell, units in (self._taken.answer() or {}).items():
-            self.count(cell, units)
+    def look(self, running: Iterable[int]) -> None:
+        """Tell what cells that run have told."""
+        if not self._often.due():
+            return
+        for cell in running:
+            units = _read(f"{self.run}/{cell}")
+            if units is not None:
+                self.count(cell, int(units))
 
     def count(self, cell: int, units: int) -> None:
         """Tell that a cell has come so far."""
@@ -145,8 +132,11 @@ class Board:
 
     def stop(self) -> None:
         """Have all cells stop."""
-        self.actor.stop.remote()
+        _write(f"{self.run}/{_STOP}", "1")
 
     def end(self) -> None:
-        """End the actor."""
-        ray.kill(self.actor)
+        """Leave nothing in the store."""
+        try:
+            _internal_kv_del(f"{self.run}/", del_by_prefix=True, namespace=_NAMESPACE)
+        except RayError:
+            return

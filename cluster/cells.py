@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar, cast
 
 import ray
@@ -133,20 +133,19 @@ class CellPool:
         task = _decorated(run_watched)
         order = _Order(len(cells), self._at_once, tries)
         board = Board(told)
+
+        def begin(index: int) -> Any:  # noqa: ANN401 - Ray's references are untyped
+            return task.remote(function, cells[index], board.run, index)
+
         try:
-            made = _map(
-                order,
-                lambda index: task.remote(function, cells[index], board.actor, index),
-                stopped,
-                board,
-            )
-            for index, done in made:
-                if isinstance(done, Exception):
-                    yield index, done
-                else:
-                    units, value = done
-                    board.count(index, units)
-                    yield index, value
+            with closing(_map(order, begin, stopped, board)) as made:
+                for index, done in made:
+                    if isinstance(done, Exception):
+                        yield index, done
+                    else:
+                        units, value = done
+                        board.count(index, units)
+                        yield index, value
         finally:
             board.end()
 
@@ -207,10 +206,10 @@ class _Leave:
         """Whether to cancel what still runs."""
         return self._at_s is not None and time.monotonic() >= self._at_s
 
-    def look(self) -> None:
+    def look(self, running: Iterable[int]) -> None:
         """Tell what watched cells have told."""
         if self._board is not None:
-            self._board.look()
+            self._board.look(running)
 
 
 def _map(
@@ -224,7 +223,7 @@ def _map(
             if leave.now or not order.running:
                 return
             done, _ = ray.wait(list(order.running), num_returns=1, timeout=_LOOK_EVERY_S)
-            leave.look()
+            leave.look(order.running.values())
             for ref in done:
                 index, result = order.running.pop(ref), _result(ref)
                 if isinstance(result, HostDiedError) and (leave.asked or order.again(index)):
