@@ -195,7 +195,7 @@ class CellRun:
         for slot in range(fleet.slots):
             device = slot * fleet.every
             begun = int(books.narrow[device, col.SESSION])
-            if begun < self._sessions(device) and books.wide[device, col.ARRIVAL] <= end_ns:
+            if 0 <= begun < self._sessions(device) and books.wide[device, col.ARRIVAL] <= end_ns:
                 book_accepted(fleet, books, device, fleet.longest, end_ns)
                 rows = np.asarray(books.rows)[slot * fleet.longest : (slot + 1) * fleet.longest]
                 mine = rows[

@@ -28,14 +28,14 @@ class CellLog:
         self._cells = cells
         self._expected = expected
         self._done = self._tokens = 0
-        self._before = 0.0
+        self._simulated = False
         self._began_s = self._told_s = time.monotonic()
+        self._first_s, self._before = self._began_s, 0.0
 
     def take(self, tokens: int) -> None:
         """One cell was done before, by a run that was cut off."""
         self._done += 1
         self._tokens += tokens
-        self._before = self._share()
 
     def cell(self) -> None:
         """One cell more is done."""
@@ -44,6 +44,9 @@ class CellLog:
 
     def advance(self, tokens: int) -> None:
         """So many tokens more were simulated."""
+        if not self._simulated:
+            # Workers start, and may have machine code to make: no measure of what is left.
+            self._first_s, self._before, self._simulated = time.monotonic(), self._share(), True
         self._tokens += tokens
         self._tell(last=False)
 
@@ -61,7 +64,7 @@ class CellLog:
         self._told_s = now_s
         elapsed_s = now_s - self._began_s
         share = self._share()
-        mine = share - self._before
+        mine, mine_s = share - self._before, now_s - self._first_s
         self._sink.log(
             event="cells",
             arm=self._arm,
@@ -69,5 +72,5 @@ class CellLog:
             of=self._cells,
             tokens=self._tokens,
             elapsed_s=round(elapsed_s, 3),
-            eta_s=round(elapsed_s * (1 - share) / mine, 3) if mine > 0 else None,
+            eta_s=round(mine_s * (1 - share) / mine, 3) if mine > 0 else None,
         )

@@ -202,7 +202,8 @@ class _Run:
                 keep_cell(sink, arm.index, arm.keys, task.cell, outcome)
                 merged.add(outcome.result, outcome.growth_per_hour, ended=outcome.ended)
                 self._sampled += len(outcome.rows.requests)
-                log.cell()
+                if outcome.ended:
+                    log.cell()
         finally:
             if merged.result is not None:
                 self._keep(arm, merged.result, merged, sink)

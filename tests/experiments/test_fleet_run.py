@@ -240,6 +240,11 @@ def test_ctrl_c_keeps_cells_that_ended_before_their_turn_and_those_under_way(
     assert row["requests_censored"] > 0
 
 
+def test_a_cell_that_is_stopped_before_it_begins_comes_to_nothing() -> None:
+    outcome = run_task(CellTask(fleet(), 0, 0, Watch(sample_every=1)), stopped=lambda: True)
+    assert (outcome.tokens, outcome.ended, outcome.rows.tokens) == (0, False, ())
+
+
 def test_ctrl_c_before_the_first_cell_leaves_one_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
