@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.devices import be_refused
 from actors.fleet.layout import (
     ADMITTED,
     ASKED,
     CLOUD,
     COUNTS,
+    DRAFTING,
     EVICTED,
+    EXCHANGING,
     FREE_TOKENS,
     HEADS,
     PEAKS,
@@ -22,6 +23,7 @@ from actors.fleet.line import join, leave
 from actors.fleet.names import CLOUD_FIGURES, CLOUD_PEAKS
 from actors.fleet.queues import append, get_ready, take_first
 from actors.fleet.sessions import template_of, text_of
+from actors.fleet.texts import READY, STATUS, begin_of
 from costeer.schedule import admit
 
 _WAITED, _REFUSED = (
@@ -32,18 +34,18 @@ _PEAK_KV, _PEAK_WAITING, _PEAK_RUNNING = (
 )
 
 
-def let_open(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
-    """Let a session in, have it wait for memory, or refuse it."""
+def let_open(fleet: Fleet, books: Books, device: int) -> bool:
+    """Let a session in, have it wait for memory, or refuse it; return whether it is not refused."""
     engine = books.engine
     books.narrow[device, col.PENDING] = text_of(fleet, books, device)
     waiting = engine[COUNTS + WAITING]
     if waiting or engine[COUNTS + EVICTED] or fits(fleet, books, device) == 0:
         if waiting >= fleet.max_waiting:
             books.engine[_REFUSED] += 1
-            be_refused(fleet, books, device, now_ns)
-            return
+            return False
         books.engine[_WAITED] += 1
     wait(fleet, books, device, WAITING)
+    return True
 
 
 def wait(fleet: Fleet, books: Books, device: int, queue: int) -> None:
@@ -58,7 +60,7 @@ def fits(fleet: Fleet, books: Books, device: int) -> int:
     """Whether there is memory for a session; what it needs is laid down."""
     engine, template = books.engine, template_of(fleet, books, device)
     engine[ASKED] = fleet.template[template, col.NEEDS]
-    if fleet.preempts:
+    if EXCHANGING and fleet.preempts:
         engine[ASKED] = text_of(fleet, books, device)
     free_rows = fleet.max_sessions - engine[ADMITTED]
     return admit(engine[ASKED : ASKED + 1], engine[FREE_TOKENS], free_rows)
@@ -75,11 +77,13 @@ def let_in(fleet: Fleet, books: Books) -> None:
         take_first(engine, books.narrow, queue)
         engine[FREE_TOKENS] -= engine[ASKED]
         engine[ADMITTED] += 1
-        if fleet.preempts:
+        if EXCHANGING and fleet.preempts:
             join(engine, books.line, books.narrow, device, engine[ASKED])
         raise_peak(engine, _PEAK_KV, fleet.kv_tokens - engine[FREE_TOKENS])
         raise_peak(engine, _PEAK_RUNNING, engine[ADMITTED])
         get_ready(engine, books.narrow, device)
+        if DRAFTING and fleet.window:
+            books.texts[begin_of(fleet.window, device) + STATUS] = READY
 
 
 def raise_peak(engine: Column, which: int, value: int) -> None:
@@ -91,7 +95,7 @@ def free(fleet: Fleet, books: Books, device: int, session: int, template: int) -
     """Take back what a device's session, of this kind, reserved."""
     engine = books.engine
     freed = fleet.template[template, col.NEEDS]
-    if fleet.preempts:
+    if EXCHANGING and fleet.preempts:
         freed = leave(engine, books.line, books.narrow, device, session)
         if freed == 0:
             return

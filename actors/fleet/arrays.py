@@ -26,12 +26,14 @@ from actors.fleet.layout import (
     LINE_LEFT,
     REFINING,
     RUNNING,
+    SPARE,
     WAITING,
     Array,
     Books,
     Fleet,
 )
 from actors.fleet.names import HISTOGRAMS, SERIES
+from actors.fleet.texts import DUE, FRAME_FIGURES, FREE, FREE_HEAD, NEXT, block_of
 from actors.fleet.watching import Watch
 
 PIECE_EVENTS = 100_000
@@ -69,7 +71,7 @@ def books_of(cell: CellPlan, fleet: Fleet, watch: Watch) -> Books:
     histograms = zeros(classes * len(HISTOGRAMS) + 1, col.HISTOGRAM_FIGURES)
     histograms[:, col.LEAST] = NONE_YET
     bursts = any(way.bursts for each in cell.classes for way in (each.link.down, each.link.up))
-    step_rows = np.asarray(fleet.select_ns).shape[1]
+    step_rows = np.asarray(fleet.select_ns).shape[1] // max(1, fleet.window)
     held = zeros(step_rows if fleet.refines else 0, col.HELD_FIGURES)
     held[:, col.HELD_NEXT] = np.arange(1, len(held) + 1)
     engine[HELD_FREE] = len(held)
@@ -86,6 +88,8 @@ def books_of(cell: CellPlan, fleet: Fleet, watch: Watch) -> Books:
         step=narrow(step_rows, col.STEP_FIGURES),
         held=held,
         line=line,
+        texts=zeros(devices * block_of(fleet.window)),
+        under_way=_frames(devices + _SPARE_EVENTS) if fleet.window else zeros(1, FRAME_FIGURES),
         by_class=by_class,
         histograms=histograms,
         series=zeros(watch.bins, len(SERIES)),
@@ -105,11 +109,15 @@ def roomier(fleet: Fleet, books: Books, costs_of: Callable[[int], Array]) -> tup
     """
     engine = books.engine
     running, rows = engine[RUNNING], len(books.step)
-    if engine[EVENTS] + 2 * running + 4 > len(books.heap):
-        books = books._replace(heap=_longer(books.heap, 2 * running + len(books.heap) // 4 + 4))
+    if fleet.window:
+        running = max(running, books.under_way[0, DUE])
+        if running + SPARE > books.under_way[0, FREE]:
+            books = books._replace(under_way=_more_frames(books.under_way, running + SPARE))
+    if engine[EVENTS] + 2 * running + SPARE > len(books.heap):
+        books = books._replace(heap=_longer(books.heap, 2 * running + len(books.heap) // 4 + SPARE))
     if engine[COUNTS + REFINING] + fleet.max_batch >= rows:
         books = books._replace(step=_longer(books.step, rows))
-        fleet = fleet._replace(select_ns=costs_of(2 * rows))
+        fleet = fleet._replace(select_ns=costs_of(2 * rows * max(1, fleet.window)))
     if fleet.refines and running > engine[HELD_FREE]:
         held, more = len(books.held), max(len(books.held), running)
         longer = _longer(books.held, more)
@@ -140,9 +148,30 @@ def _free_line(engine: Array, line: Array, first: int) -> None:
 def bytes_per_device(fleet: Fleet, books: Books) -> float:
     """Return what all arrays take that grow with the devices or their sessions, per device."""
     fixed = (fleet.first_session, fleet.due_ns, fleet.session, fleet.own)
-    changing = (books.heap, books.wide, books.narrow, books.held, books.line)
+    changing = (
+        *(books.heap, books.wide, books.narrow, books.held, books.line),
+        *(books.texts, books.under_way),
+    )
     arrays: tuple[Array, ...] = (*fixed, *changing)
     return float(sum(each.nbytes for each in arrays) / fleet.devices)
+
+
+def _frames(rows: int) -> Array:
+    """Return room for so many frames under way, all of it free."""
+    frames = np.zeros((rows + 1, FRAME_FIGURES), np.int64)
+    frames[1:-1, NEXT] = np.arange(2, rows + 1)
+    frames[0, FREE_HEAD], frames[0, FREE] = 1, rows
+    return frames
+
+
+def _more_frames(frames: Array, wanted: int) -> Array:
+    rows, more = len(frames), max(len(frames), wanted)
+    longer = _longer(frames, more)
+    longer[rows:-1, NEXT] = np.arange(rows + 1, rows + more)
+    longer[-1, NEXT] = longer[0, FREE_HEAD]
+    longer[0, FREE_HEAD] = rows
+    longer[0, FREE] += more
+    return longer
 
 
 def _longer(array: Array, more: int) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -53,10 +53,16 @@ from actors.plan import ArmPlan, CodecTerms
 from actors.port import never
 from costeer.errors import ConfigError
 from costeer.token_record import STAGES
-from netsim.compiled import compiled
+from netsim.compiled import compiled, specialised
 
 Compiler = Callable[[Any], Any]
 _STAGE = HISTOGRAMS.index(STAGES[0])
+
+
+@cache
+def advance_of(drafting: bool) -> Callable[[Fleet, Books, int], bool]:
+    """Return the loop over events with the rules of devices that draft, or of others, left out."""
+    return specialised(engine.advance, DRAFTING=drafting, EXCHANGING=not drafting)
 
 
 class CellRun:
@@ -93,7 +99,8 @@ class CellRun:
         self._books: Books = books_of(cell, self._fleet, watch)
         rounds = outcomes.most_rounds if plan.arm.method.steered else 0
         self._costs = partial(select_costs, costs, rounds)
-        self._advance = compiler(engine.advance)
+        drafting = self._fleet.window > 0
+        self._advance = compiler(advance_of(drafting))
         self.over = False
         """Whether there is nothing left to simulate."""
 
@@ -228,7 +235,7 @@ class CellRun:
         mine = np.asarray(books.requests)[slot]
         moved = mine[: col.TOTAL] + mine[col.TOTAL : col.BOOKED]
         row[0, col.MOVED_IN_ALL : col.CLOSING] = moved
-        row[0, col.CLOSING :] = moved - tokens[:, col.MOVED :].sum(axis=0)
+        row[0, col.CLOSING :] = moved - tokens[:, col.MOVED : col.MOVED_END].sum(axis=0)
         return row
 
     def _waiting(self, device: int, request: int) -> Array:

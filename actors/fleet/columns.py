@@ -16,11 +16,11 @@ DOWN, UP = 0, 1
 
 # Of a class of devices.
 SETUP_NS, STEER_NS, OWN, TIME_OUT_NS, ADDED, WIRE, TERMS = 0, 1, 2, 3, 4, 5, 13
-GRID, DECODE_NS = 61, 62
+GRID, CHOOSE_NS, DECODE_NS = 61, 62, 63
 """How long a connection takes to be there; steering, or choosing where nothing is steered; 1 if its
 devices have figures of their own; their time-out, and 1 if it is beyond the round trip; from here
 ``WireFormat.terms``; what rules forwards; behind the links, where in
-``plain`` their grid begins (0: none); and decoding, by round."""
+``plain`` their grid begins (0: none); choosing a draft; and decoding, by round."""
 
 # Of a direction of a class.
 RATE, PROPAGATION, JITTER, TCP, BUFFER, PACKET_BYTES = 21, 22, 23, 24, 33, 34
@@ -121,9 +121,12 @@ CHOSEN_AT, LATENCY, STAGES = 4, 5, 6
 STAGES_END = STAGES + len(STAGE_NAMES)
 BUSY, MOVED = STAGES_END, STAGES_END + 1
 MOVED_FIGURES = 7
-ROW_FIGURES = MOVED + MOVED_FIGURES
+MOVED_END = MOVED + MOVED_FIGURES
+DRAFTED, REFUTED, UNSENT = MOVED_END, MOVED_END + 1, MOVED_END + 2
+ROW_FIGURES = UNSENT + 1
 """Index of the device, number of its request, position, row of the outcome; instant, latency,
-stages, hidden work, bytes as of ``ByteMeter``."""
+stages, hidden work, bytes as of ``ByteMeter``; and, where tokens are drafted, of drafts as in
+``TokenRecord``."""
 
 # Of a request's row.
 ASKED_AT, ENDED_AT, FAILED, TOKENS, MOVED_IN_ALL, CLOSING = 2, 3, 4, 5, 6, 13

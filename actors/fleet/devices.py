@@ -15,6 +15,8 @@ from actors.fleet.forwards import extend, extend_by_one, tell_work
 from actors.fleet.layout import (
     ALONE,
     CLOSE,
+    DRAFTING,
+    EXCHANGING,
     FAULT,
     FINISHED,
     HELD_FREE,
@@ -51,6 +53,7 @@ from actors.fleet.tally import (
     tell_end,
     tell_token,
 )
+from actors.fleet.texts import begin_text
 from actors.plan import REQUEST_BITS
 from costeer.messages import frame_bytes
 from costeer.token_record import STAGES
@@ -123,7 +126,9 @@ def open_next(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -
             new += length
             pairs += length * (length + 1) // 2
         extend(fleet, books, device, begun_ns, new, 0, pairs)
-    if fleet.role == LOCAL:
+    if DRAFTING and fleet.window:
+        begin_text(fleet, books, device, begun_ns)
+    if EXCHANGING and fleet.role == LOCAL:
         done_ns = work_alone(fleet, books, device)
         push(books.engine, books.heap, done_ns, LANE_CHOICE, device, request, ALONE << REQUEST_BITS)
 

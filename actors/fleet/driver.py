@@ -14,7 +14,7 @@ from actors.fleet.rows import by_request, bytes_of, replica_of, token_row
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms, session_id
 from actors.port import never
-from actors.records import CENSORED, ArmRun, ByteMeter, Recorder, ReplicaRun, RequestRow
+from actors.records import CENSORED, ArmRun, Recorder, ReplicaRun, RequestRow, TokenRow
 from actors.sight import CloudLook, Sight
 from costeer.cloud import EngineCounters
 from costeer.methods import CloudRole
@@ -91,6 +91,7 @@ class FleetDriver:
         arm = self._recorder.close(run.end_ns, complete=run.over)
         counters = EngineCounters(
             batches=self._batches,
+            dropped_frames=run.cloud("dropped_frames"),
             refused_sessions=run.cloud("refused_sessions"),
             forward_ns=run.cloud("forward_ns"),
             select_ns=run.cloud("select_ns"),
@@ -98,6 +99,9 @@ class FleetDriver:
             waited_sessions=run.cloud("waited_sessions"),
             preempted_sessions=run.cloud("preempted_sessions"),
             recomputed_tokens=run.cloud("recomputed_tokens"),
+            drafts=run.cloud("drafts"),
+            refuted_drafts=run.cloud("refuted_drafts"),
+            wasted_tokens=run.cloud("wasted_tokens"),
         )
         arm.replicas = [ReplicaRun(counters, run.cloud("egress_busy_ns"))]
         return arm
@@ -115,7 +119,7 @@ class FleetDriver:
             kv_capacity=self._plan.limits.kv_tokens,
             batches=batches,
             egress_busy_ns=run.cloud("egress_busy_ns"),
-            dropped_frames=0,
+            dropped_frames=run.cloud("dropped_frames"),
             refused_sessions=run.cloud("refused_sessions"),
             timed_out_sessions=0,
             preempted_sessions=run.cloud("preempted_sessions"),
@@ -132,12 +136,10 @@ class FleetDriver:
             ]
             for row in rows:
                 self._recorder.token(row)
-            said = tuple(row.record.token for row in rows)
-            self._recorder.request(self._request(figures, said, [row.moved for row in rows]))
+            self._recorder.request(self._request(figures, rows))
 
-    def _request(
-        self, figures: list[int], said: tuple[int, ...], booked: list[ByteMeter]
-    ) -> RequestRow:
+    def _request(self, figures: list[int], rows: list[TokenRow]) -> RequestRow:
+        said = tuple(row.record.token for row in rows)
         device, number = self._plan.devices[figures[col.ROW_DEVICE]], figures[col.ROW_REQUEST]
         ended_ns, until_ns = figures[col.ENDED_AT], self._plan.until_ns
         moved = bytes_of(figures, col.MOVED_IN_ALL)
@@ -147,7 +149,7 @@ class FleetDriver:
             reason = f"cloud: {no_room(self._plan.limits.max_waiting)}"
         if ended_ns == CUT_OFF or 0 < until_ns < ended_ns:
             reason, ended_ns = CENSORED, self._run.end_ns if ended_ns == CUT_OFF else until_ns
-            closing = moved.less(booked)
+            closing = moved.less([row.moved for row in rows])
         return RequestRow(
             device=device.device,
             request=number,
@@ -162,5 +164,6 @@ class FleetDriver:
             failed=bool(figures[col.FAILED]) and reason != CENSORED,
             moved=moved,
             closing=closing,
+            refuted=tuple(token for row in rows for token in row.record.refuted),
             replica=replica_of(self._cell, self._plan.arm.method),
         )

@@ -12,12 +12,14 @@ from __future__ import annotations
 from actors.fleet import columns as col
 from actors.fleet.admission import free, let_open
 from actors.fleet.devices import (
+    be_refused,
     begin,
     finish,
     take_logits,
     take_streamed,
 )
-from actors.fleet.events import device_of, drop_first, kind_of, session_of
+from actors.fleet.drafting import hear_own
+from actors.fleet.events import device_of, drop_first, kind_of, lane_of, session_of
 from actors.fleet.eviction import ask_more, extend_text, line_is_short, make_room
 from actors.fleet.forwards import forward_ns
 from actors.fleet.histogram import bucket_of
@@ -32,8 +34,10 @@ from actors.fleet.layout import (
     CLOUD,
     COUNTS,
     DECODING,
+    DRAFTING,
     EVENTS,
     EVICTED,
+    EXCHANGING,
     FAULT,
     FINISHED,
     FORWARD,
@@ -46,11 +50,13 @@ from actors.fleet.layout import (
     NO_FAULT,
     NOW,
     OPEN,
+    OWN,
     PROMPTS,
     REFINING,
     REQUESTS_OUT,
     RUNNING,
     SELECT,
+    SPARE,
     STEP,
     STEP_ENDS,
     STEP_NS,
@@ -67,6 +73,8 @@ from actors.fleet.names import CLOUD_FIGURES, SERIES
 from actors.fleet.queues import keep_first, take_first
 from actors.fleet.sessions import length_of, sessions_begin, template_of
 from actors.fleet.tally import bin_of
+from actors.fleet.texts import DUE, FREE
+from actors.fleet.verifying import begin_row, begin_rows, end_row, end_rows, hear_drafting
 from costeer.schedule import fill_step
 
 _FORWARDS, _ROWS, _FORWARD_NS, _SELECT_NS = (
@@ -108,13 +116,17 @@ def has_room(fleet: Fleet, books: Books) -> bool:
     """Whether every array has room for what one event may write."""
     engine = books.engine
     rows = engine[RUNNING]
-    if engine[EVENTS] + 2 * rows + 4 > len(books.heap):
+    short = False
+    if DRAFTING and fleet.window:
+        rows = max(rows, books.under_way[0, DUE])
+        short = rows + SPARE > books.under_way[0, FREE]
+    if short or engine[EVENTS] + 2 * rows + SPARE > len(books.heap):
         return False
     if fleet.refines and rows > engine[HELD_FREE]:
         return False
     if engine[COUNTS + REFINING] + fleet.max_batch >= len(books.step):
         return False
-    if fleet.preempts and line_is_short(fleet, books):
+    if EXCHANGING and fleet.preempts and line_is_short(fleet, books):
         return False
     if fleet.every == 0:
         return True
@@ -134,7 +146,7 @@ def take_event(fleet: Fleet, books: Books) -> bool:
             return False
         drop_first(engine, heap)
         engine[NOW] = now_ns
-        hear(fleet, books, kind_of(word), device_of(word), session_of(word), now_ns)
+        hear_event(fleet, books, word, now_ns)
     elif engine[ARMED]:
         start_step(fleet, books, engine[NOW])
     elif engine[STEP]:
@@ -168,6 +180,17 @@ def comes_next(engine: Column, heap: Table) -> bool:
 # --------------------------------------------------------------------------- frames
 
 
+def hear_event(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
+    """Take an event: a frame that came to the cloud, or something at a device."""
+    kind, device, session = kind_of(word), device_of(word), session_of(word)
+    if DRAFTING and kind == OWN:
+        hear_own(fleet, books, lane_of(word), device, session, now_ns)
+    elif DRAFTING and fleet.window:
+        hear_drafting(fleet, books, kind, device, session, now_ns)
+    elif EXCHANGING:
+        hear(fleet, books, kind, device, session, now_ns)
+
+
 def hear(fleet: Fleet, books: Books, kind: int, device: int, session: int, now_ns: int) -> None:
     """Take a device's frame, or the end of a request that needs no cloud."""
     narrow, wide = books.narrow, books.wide
@@ -184,7 +207,8 @@ def hear(fleet: Fleet, books: Books, kind: int, device: int, session: int, now_n
         wide[device, col.READY] = now_ns
         wide[device, col.COMPUTE] = 0
         narrow[device, col.ROUND] = 0
-        let_open(fleet, books, device, now_ns)
+        if not let_open(fleet, books, device):
+            be_refused(fleet, books, device, now_ns)
     elif kind == CLOSE:
         row = sessions_begin(fleet, device) + session if len(fleet.session) > 1 else 0
         free(fleet, books, device, session, int(fleet.session[row, col.TEMPLATE]))
@@ -199,7 +223,7 @@ def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
     """Begin a forward of what is ready, or a select where only MORE was asked for."""
     engine, narrow, step = books.engine, books.narrow, books.step
     engine[ARMED] = 0
-    if fleet.preempts:
+    if EXCHANGING and fleet.preempts:
         make_room(fleet, books)
     candidates = merge(fleet, books)
     fill_step(
@@ -218,8 +242,12 @@ def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
             step[rows, col.RUNNING_NOW] = device
             step[rows, col.TAKEN] = take
             rows += 1
-            prompt = fleet.template[template_of(fleet, books, device), col.PROMPT]
-            cached = prompt + int(narrow[device, col.POSITION]) - pending
+            cached = 0
+            if DRAFTING and fleet.window:
+                cached = begin_row(fleet, books, device, take)
+            elif EXCHANGING:
+                prompt = fleet.template[template_of(fleet, books, device), col.PROMPT]
+                cached = prompt + int(narrow[device, col.POSITION]) - pending
             new += take
             held += cached
             pairs += take * cached + take * (take + 1) // 2
@@ -285,17 +313,26 @@ def end_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
     engine[STEP] = 0
     step_ns = engine[STEP_NS]
     books.engine[_FORWARD_NS] += step_ns
-    rows, done = engine[RUNNING], 0
+    rows, done, over = engine[RUNNING], 0, 0
     for index in range(rows):
         device = int(step[index, col.RUNNING_NOW])
-        narrow[device, col.PENDING] -= step[index, col.TAKEN]
+        if DRAFTING and device < 0:  # its session is over; see ``close_text``
+            free(fleet, books, 0, 0, -1 - device)
+            over += 1
+            continue
         books.wide[device, col.COMPUTE] += step_ns
-        if narrow[device, col.PENDING] == 0:
+        sends = False
+        if DRAFTING and fleet.window:
+            sends = end_row(fleet, books, device)
+        elif EXCHANGING:
+            narrow[device, col.PENDING] -= step[index, col.TAKEN]
+            sends = narrow[device, col.PENDING] == 0
+        if sends:
             step[done, col.RUNNING_NOW] = device
             done += 1
         else:
-            step[index - done, col.MERGED] = device
-    for index in range(rows - done - 1, -1, -1):
+            step[index - done - over, col.MERGED] = device
+    for index in range(rows - done - over - 1, -1, -1):
         keep_first(books.engine, books.narrow, int(step[index, col.MERGED]))
     engine[RUNNING] = done
     start_select(fleet, books, now_ns)
@@ -315,6 +352,9 @@ def start_select(fleet: Fleet, books: Books, now_ns: int) -> None:
     engine[RUNNING] = rows
     if rows == 0:
         return
+    if DRAFTING and fleet.window:
+        start_op(engine, now_ns, begin_rows(fleet, books), SELECT)
+        return
     # Where sessions are evicted, one that was asked for MORE may come from a forward.
     known = 0 if fleet.preempts else rows - refined
     duration_ns = fleet.select_ns[0, known]
@@ -328,7 +368,7 @@ def start_select(fleet: Fleet, books: Books, now_ns: int) -> None:
 
 def end_select(fleet: Fleet, books: Books, now_ns: int) -> None:
     """Send what was selected, and what each device makes of it."""
-    engine, narrow, wide = books.engine, books.narrow, books.wide
+    engine = books.engine
     engine[STEP] = 0
     select_ns = engine[STEP_NS]
     books.engine[_SELECT_NS] += select_ns
@@ -336,15 +376,27 @@ def end_select(fleet: Fleet, books: Books, now_ns: int) -> None:
     engine[RUNNING] = 0
     for index in range(rows):
         device = int(books.step[index, col.RUNNING_NOW])
-        if fleet.role != STREAMED:
-            take_logits(fleet, books, device, now_ns, select_ns)
+        if DRAFTING and device < 0:
+            free(fleet, books, 0, 0, -1 - device)
             continue
-        template = template_of(fleet, books, device)
-        session = int(narrow[device, col.SESSION])
-        if take_streamed(fleet, books, device, now_ns, select_ns):
-            free(fleet, books, device, session, template)
-        else:
-            narrow[device, col.POSITION] += 1
-            wide[device, col.READY] = now_ns
-            wide[device, col.COMPUTE] = 0
-            extend_text(fleet, books, device)
+        if DRAFTING and fleet.window:
+            end_rows(fleet, books, device, now_ns, select_ns)
+        elif EXCHANGING:
+            answer(fleet, books, device, now_ns, select_ns)
+
+
+def answer(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int) -> None:
+    """Send a device what was selected or chosen for it, and what it makes of it."""
+    narrow, wide = books.narrow, books.wide
+    if fleet.role != STREAMED:
+        take_logits(fleet, books, device, now_ns, select_ns)
+        return
+    template = template_of(fleet, books, device)
+    session = int(narrow[device, col.SESSION])
+    if take_streamed(fleet, books, device, now_ns, select_ns):
+        free(fleet, books, device, session, template)
+    else:
+        narrow[device, col.POSITION] += 1
+        wide[device, col.READY] = now_ns
+        wide[device, col.COMPUTE] = 0
+        extend_text(fleet, books, device)

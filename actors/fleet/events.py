@@ -19,6 +19,11 @@ def word_of(lane: int, device: int, number: int, kind: int, session: int) -> int
     return lane << 60 | device << 40 | number << 15 | kind << 12 | session
 
 
+def lane_of(word: int) -> int:
+    """Return in which lane."""
+    return word >> 60
+
+
 def kind_of(word: int) -> int:
     """Return what happens."""
     return word >> 12 & 7

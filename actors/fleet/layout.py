@@ -67,13 +67,14 @@ class Shares(Protocol):
 LOCAL, STEERED, STREAMED = 0, 1, 2
 """What the cloud does for a fleet."""
 
-OPEN, TOKEN, MORE, CLOSE, ALONE = range(5)
-"""Kinds of events; the last: a request that is answered by the small model alone has ended."""
+OPEN, TOKEN, MORE, CLOSE, ALONE, DRAFT, REFINE, OWN = range(8)
+"""Kinds of events: frames, but for ``ALONE`` (a request that is answered by the small model alone
+has ended) and ``OWN`` (of a device that drafts, what its lane says)."""
 
 FORWARD, SELECT = 1, 2
 """What the cloud is doing."""
 
-LANE_UP, LANE_DOWN, LANE_CLOUD, LANE_CHOICE = range(4)
+LANE_UP, LANE_DOWN, LANE_CLOUD, LANE_FORWARD, LANE_DECODE, LANE_CHOICE, LANE_DRAFT = range(7)
 """What the ``virtual`` way takes first among events of the same nanosecond; a step comes last."""
 
 DECODING, PROMPTS, WAITING, REFINING, EVICTED = range(5)
@@ -120,6 +121,9 @@ CLOUD = 42
 PEAKS = CLOUD + len(CLOUD_FIGURES)
 STAGE = PEAKS + len(CLOUD_PEAKS)
 BATCHES = STAGE + len(STAGES)
+
+SPARE = 8
+"""Events, and frames under way, that an event of one device brings at most."""
 
 NO_FAULT, SILENT, MANY_FRAMES = 0, 1, 2
 """What a cell cannot go on with: a device silent for too long, more frames than an event can tell
@@ -171,6 +175,13 @@ class Fleet(NamedTuple):
         plain: what ``netsim.line`` takes of each trace, and each ``Calibrated.grid``, one after the
             other.
         select_ns: the cloud's select and encode, by round and rows; or its choices, by rows.
+        window: positions that a device which drafts may have under way; 0 where none drafts.
+        drafts: tokens drafted for one DRAFT.
+        ahead: drafts that may be under way.
+        acceptance: how often a draft is right, where that is drawn.
+        vocab_size: V.
+        end_tokens: ids that end a text.
+        draft_token: of each outcome, what is drafted in its place; one alone where that is drawn.
     """
 
     devices: int
@@ -213,6 +224,13 @@ class Fleet(NamedTuple):
     own: Table
     plain: Column
     select_ns: Table
+    window: int
+    drafts: int
+    ahead: int
+    acceptance: float
+    vocab_size: int
+    end_tokens: Column
+    draft_token: Column
 
 
 class Books(NamedTuple):
@@ -226,6 +244,8 @@ class Books(NamedTuple):
         step: devices of the step under way, and scratch for its candidates.
         held: stages of round 0 of the tokens that are refined.
         line: sessions that hold memory, where they may be evicted.
+        texts: of each device that drafts, see ``drafts``.
+        under_way: frames between such devices and their cloud.
         by_class: see ``names.CLASS_FIGURES`` and ``names.CLASS_EDGES``.
         histograms: one row for each class and ``names.HISTOGRAMS``, and one of the batches' rows.
         series: see ``names.SERIES``.
@@ -242,6 +262,8 @@ class Books(NamedTuple):
     step: Table
     held: Table
     line: Table
+    texts: Column
+    under_way: Table
     by_class: Table
     histograms: Table
     series: Table
@@ -249,6 +271,10 @@ class Books(NamedTuple):
     rows: Table
     requests: Table
 
+
+DRAFTING = EXCHANGING = True
+"""Whether there are rules for devices that draft, and for others. A cell needs one of the two, so
+machine code is made with the other one left out: see ``netsim.compiled.specialised``."""
 
 NEVER = (1 << 62) - 1
 """A time that does not come."""

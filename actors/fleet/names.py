@@ -29,12 +29,18 @@ CLASS_FIGURES = (
     "finished",
     "failed",
     "censored",
+    "drafted",
+    "corrected",
+    "refuted_drafts",
+    "unsent_drafts",
     *(f"first_{stage}_ns" for stage in STAGES),
 )
 """Sums of each class: tokens of the requests that count; those delivered in the measured time,
 whatever request they belong to; of the first, those certified, those that were asked more for, and
 how often; bytes as in ``actors.records.ByteMeter``; work of the small model that was hidden, all of
-its forwards, and the device's work on logits; requests; and the stages of first tokens."""
+its forwards, and the device's work on logits; requests; tokens that the cloud had been told as
+drafts, those that refuted a draft that it had been told, and how many were refuted, told and not;
+and the stages of first tokens."""
 
 CLASS_EDGES = ("first_arrival_ns", "last_token_ns")
 """Of each class: the first intended arrival (``NONE_YET`` without one), the last one delivered."""
@@ -52,6 +58,9 @@ CLOUD_FIGURES = (
     "preempted_sessions",
     "recomputed_tokens",
     "dropped_frames",
+    "drafts",
+    "refuted_drafts",
+    "wasted_tokens",
     "backlog",
 )
 """Sums of the cloud, from its beginning to its end."""

@@ -6,11 +6,14 @@ Legend: S sessions, R rows, one per token that is described, P payloads, one per
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from actors.values.drafts import drafted_token
+from costeer.errors import LocalProtocolError
 
 if TYPE_CHECKING:
     from actors.values.null import NullConfig
@@ -37,6 +40,23 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Drafts:
+    """What is drafted: right as often as somebody says, or what was recorded.
+
+    Args:
+        seed: of the run, which drafts are drawn with.
+        vocab_size: V.
+        acceptance: how often a draft is right.
+        token_R: of each row, what was drafted in its place; None where that is drawn.
+    """
+
+    seed: int
+    vocab_size: int
+    acceptance: float = 0.0
+    token_R: Integers | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcomes:
     """The outcomes of all sessions; sessions may share rows.
 
@@ -48,6 +68,8 @@ class Outcomes:
         margin_R: nats between the best and the second-best candidate.
         first_rows: (S,) where each session begins, in the order of devices and their requests.
         lengths: (S,) how many tokens each session has.
+        drafts: what is drafted; None where nothing is. There are rows up to each session's limit
+            then, for texts that run on in a draft.
     """
 
     token_R: Integers
@@ -57,6 +79,7 @@ class Outcomes:
     margin_R: npt.NDArray[np.float64]
     first_rows: Integers
     lengths: Integers
+    drafts: Drafts | None = None
 
     def __getitem__(self, row: int) -> Outcome:
         """Return one row."""
@@ -66,6 +89,22 @@ class Outcomes:
             tuple(self.payload_bytes_P[first:end].tolist()),
             bool(self.certified_R[row]),
             float(self.margin_R[row]),
+        )
+
+    def drafted(self, row: int, session: int, position: int, ahead: int) -> int:
+        """Return what a session drafts so far behind a row; ``position`` is the row's."""
+        drafts = self.drafts
+        if drafts is None:
+            raise LocalProtocolError(f"outcomes: session {session} drafts nothing")
+        if drafts.token_R is not None:
+            return int(drafts.token_R[row + ahead])
+        return drafted_token(
+            int(self.token_R[row + ahead]),
+            drafts.acceptance,
+            seed=drafts.seed,
+            session=session,
+            position=position + ahead,
+            vocab_size=drafts.vocab_size,
         )
 
     @property
@@ -97,16 +136,35 @@ class Outcomes:
         return cls.of_rows([row for each in sessions for row in each], first, lengths)
 
     @classmethod
-    def constant(cls, config: NullConfig, limit_S: Integers, eos: frozenset[int]) -> Outcomes:
-        """Return what `null` values say: the same in every session, up to its limit."""
+    def constant(
+        cls,
+        config: NullConfig,
+        limit_S: Integers,
+        eos: frozenset[int],
+        *,
+        drafting: int | None = None,
+    ) -> Outcomes:
+        """Return what `null` values say: the same in every session, up to its limit.
+
+        Args:
+            config: the constants.
+            limit_S: the most tokens of each session.
+            eos: ids that end a text.
+            drafting: the run's seed, where devices draft.
+        """
         rows = []
-        for position in range(int(limit_S.max(initial=0))):
+        natural = most = int(limit_S.max(initial=0))
+        for position in range(most):
             token = config.first_token + position % config.period
             rows.append(Outcome(token, (config.payload_bytes,), certified=True, margin=1.0))
             if token in eos:
-                break
-        lengths = np.minimum(limit_S, len(rows))
-        return cls.of_rows(rows, np.zeros(len(limit_S), np.int64), lengths)
+                natural = min(natural, position + 1)
+                if drafting is None:
+                    break
+        found = cls.of_rows(rows, np.zeros(len(limit_S), np.int64), np.minimum(limit_S, natural))
+        if drafting is None:
+            return found
+        return replace(found, drafts=Drafts(drafting, config.vocab_size, config.acceptance))
 
     @classmethod
     def replayed(

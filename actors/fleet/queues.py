@@ -69,3 +69,23 @@ def take_first(engine: Column, narrow: Table, queue: int) -> int:
     engine[HEADS + queue] = narrow[device, col.NEXT]
     engine[COUNTS + queue] -= 1
     return int(device)
+
+
+def move(engine: Column, narrow: Table, device: int, queue: int) -> None:
+    """Put a ready session into the other queue of those, where it keeps its place among all."""
+    take_out(engine, narrow, queue, device)
+    other = DECODING + PROMPTS - queue
+    count, place = engine[COUNTS + other], narrow[device, col.SEQUENCE]
+    at = int(engine[HEADS + other])
+    if count == 0 or narrow[engine[TAILS + other], col.SEQUENCE] < place:
+        append(engine, narrow, other, device)
+        return
+    engine[COUNTS + other] = count + 1
+    if place < narrow[at, col.SEQUENCE]:
+        narrow[device, col.NEXT] = at
+        engine[HEADS + other] = device
+        return
+    while narrow[narrow[at, col.NEXT], col.SEQUENCE] < place:
+        at = int(narrow[at, col.NEXT])
+    narrow[device, col.NEXT] = narrow[at, col.NEXT]
+    narrow[at, col.NEXT] = device

@@ -26,9 +26,10 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
         method: the arm's.
     """
     outcome, index = outcomes[figures[col.ROW_OUTCOME]], figures[col.ROW_DEVICE]
-    moved = ByteMeter(*figures[col.MOVED : col.ROW_FIGURES])
+    moved = ByteMeter(*figures[col.MOVED : col.MOVED_END])
+    session = cell.session(index, figures[col.ROW_REQUEST])
     record = TokenRecord(
-        session=cell.session(index, figures[col.ROW_REQUEST]),
+        session=session,
         position=figures[col.ROW_POSITION],
         token=outcome.token,
         latency_ns=figures[col.LATENCY],
@@ -37,8 +38,16 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
         rounds=len(outcome.payload_bytes) - 1 if method.steered else 0,
         certified=outcome.certified,
         margin=0.0 if method.streamed else outcome.margin,
+        drafted=bool(figures[col.DRAFTED]),
+        refuted=tuple(
+            outcomes.drafted(figures[col.ROW_OUTCOME], session, figures[col.ROW_POSITION], ahead)
+            for ahead in range(figures[col.REFUTED])
+        ),
+        unsent=figures[col.UNSENT],
     )
     payloads = outcome.payload_bytes if moved.payload_bytes_down else ()
+    if outcomes.drafts is not None and payloads:
+        payloads = (moved.payload_bytes_down,)  # of several frames, or of rows of other positions
     return TokenRow(
         int(cell.device_D[index]),
         figures[col.ROW_REQUEST],

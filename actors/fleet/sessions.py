@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.layout import Books, Fleet
+from actors.fleet.layout import Books, Fleet, Table
 from actors.plan import REQUEST_BITS
 
 
 def session_number(fleet: Fleet, books: Books, device: int) -> int:
     """Return the id of the session that a device is in, as its frames say it."""
-    narrow = books.narrow
+    return numbered(fleet, books.narrow, device, int(books.narrow[device, col.SESSION]))
+
+
+def numbered(fleet: Fleet, narrow: Table, device: int, session: int) -> int:
+    """Return the id of a device's so manieth session, as its frames say it."""
     named = int(narrow[device, col.NUMBER]) if fleet.numbered else device
-    return named << REQUEST_BITS | int(narrow[device, col.SESSION])
+    return named << REQUEST_BITS | session
 
 
 def sessions_begin(fleet: Fleet, device: int) -> int:

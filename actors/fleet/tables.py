@@ -14,12 +14,14 @@ from actors.fleet.layout import LOCAL, NEVER, STEERED, STREAMED, Array, Fleet
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms
-from costeer.errors import ConfigError
+from costeer.device_text import window_of
+from costeer.errors import ConfigError, LocalProtocolError
 from costeer.machine import EdgeChoose, EdgeDecode, EdgeSteer
 from costeer.messages import encode_error, open_bytes
 from costeer.methods import CloudRole, Prompt
 from costeer.opening import no_room
 from costeer.overlap import OverlapConfig
+from costeer.pacing import most_drafts
 from netsim.carriage import UNLIMITED
 from netsim.hardware.roofline import ForwardTerms
 from netsim.link import Link
@@ -47,8 +49,10 @@ def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
         raise ConfigError(f"arms: way: fleet does not know {plan.arm.method.name} yet; {_WAY_OUT}")
     if plan.egress_discipline is Discipline.PS and plan.egress_bps != UNLIMITED:
         raise ConfigError(f"cloud.egress_sharing: way: fleet knows fifo alone; {_WAY_OUT}, or fifo")
-    if plan.speculation is not None:
-        raise ConfigError(f"speculation: way: fleet has no drafts yet; {_WAY_OUT}, or leave it out")
+    if plan.speculation is not None and plan.speculation.drafts == "adaptive":
+        raise ConfigError(
+            f"speculation.drafts: way: fleet does not learn them yet; {_WAY_OUT}, or give a number"
+        )
     if plan.cloud_drafts is not None:
         raise ConfigError(f"cloud_drafts: way: fleet has none yet; {_WAY_OUT}, or leave it out")
     if plan.arm.overlap not in {None, OverlapConfig()}:
@@ -83,6 +87,7 @@ def fleet_of(
     """
     check_expressible(plan, terms, costs)
     _check_size(cell)
+    drafts, ahead, window = _drafts(cell, plan, outcomes)
     method, limits = plan.arm.method, plan.limits
     template, of_session = _templates(cell, plan, terms, outcomes)
     cloud_terms, edge_terms = costs.forward_terms()
@@ -100,7 +105,7 @@ def fleet_of(
         sessions=cell.sessions,
         role=_ROLES[method.cloud],
         branches=len(method.edge_branches),
-        refines=int(rounds > 1),
+        refines=int(rounds > 1 and not window),
         opened=int(cell.opened),
         numbered=int(cell.numbered),
         each=int(counts[0]) if even else 0,
@@ -142,8 +147,41 @@ def fleet_of(
         odds=np.array([odds for line in lines for odds in line.odds], np.float64),
         own=_own(cell, plain),
         plain=_integers(plain.numbers),
-        select_ns=select_costs(costs, rounds if steered else 0, rows),
+        select_ns=select_costs(costs, rounds if steered else 0, rows * max(1, window)),
+        window=window,
+        drafts=drafts,
+        ahead=ahead,
+        acceptance=0.0 if outcomes.drafts is None else outcomes.drafts.acceptance,
+        vocab_size=terms.vocab_size,
+        end_tokens=_narrow(sorted(plan.eos)),
+        draft_token=_draft_tokens(outcomes),
     )
+
+
+def _drafts(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes) -> tuple[int, int, int]:
+    """Return how a device drafts, and how much of its text may be under way; 0 for nothing."""
+    speculation = plan.speculation
+    if speculation is None:
+        return 0, 0, 0
+    if speculation.drafts == "adaptive" or outcomes.drafts is None:
+        raise LocalProtocolError(f"fleet: {speculation} without drafts that are known")
+    if plan.limits.preempts:
+        raise ConfigError(
+            "cloud.when_full: way: fleet does not evict sessions of devices that draft;"
+            f" {_WAY_OUT}, or queue"
+        )
+    for each in cell.classes:
+        if not each.link.transport.ordered:
+            raise ConfigError(
+                f"link {each.link.name}: its frames may overtake each other, which way: fleet does"
+                f" not know of devices that draft; {_WAY_OUT}, or take an ordered transport"
+            )
+    return speculation.drafts, speculation.ahead, window_of(most_drafts(speculation))
+
+
+def _draft_tokens(outcomes: Outcomes) -> Array:
+    drafts = outcomes.drafts
+    return _narrow([0] if drafts is None or drafts.token_R is None else drafts.token_R)
 
 
 def select_costs(costs: Costs, rounds: int, rows: int) -> Array:
@@ -329,6 +367,7 @@ def _kinds(
                 *edge_terms[each.device_class],
                 *(figure for way in line.ways for figure in way),
                 grids[each.device_class],
+                costs.edge_ns(EdgeChoose(0, 0), each.device_class),
                 *(
                     costs.edge_ns(EdgeDecode(0, 0, round_, b""), each.device_class)
                     for round_ in range(rounds)

@@ -13,6 +13,7 @@ from actors.fleet.histogram import bucket_of
 from actors.fleet.layout import (
     BIN_NS,
     DIGEST,
+    DRAFTING,
     OUTPUT,
     REQUESTS_OUT,
     STAGE,
@@ -24,6 +25,7 @@ from actors.fleet.layout import (
     Table,
 )
 from actors.fleet.names import CLASS_FIGURES, HISTOGRAMS, SERIES
+from actors.fleet.sessions import sessions_begin
 from costeer.critical_path import walk_back
 from costeer.token_record import STAGES
 from netsim.random import hash_u64, u64
@@ -47,6 +49,7 @@ _TOKENS, _DELIVERED, _CERTIFIED, _REFINED, _ROUNDS, _MOVED, _BUSY = (
         "busy_edge_ns",
     )
 )
+_DRAFTED = CLASS_FIGURES.index("drafted")
 _ARRIVED, _FINISHED, _FAILED, _FIRST_STAGE = (
     CLASS_FIGURES.index(name) for name in ("arrived", "finished", "failed", f"first_{STAGES[0]}_ns")
 )
@@ -198,6 +201,30 @@ def tell_token(
         write_token(fleet, books, device, position, outcome, now_ns, latency_ns, busy_ns)
 
 
+def tell_drafts(
+    fleet: Fleet,
+    books: Books,
+    device: int,
+    position: int,
+    now_ns: int,
+    right: int,
+    refuted: int,
+    unsent: int,
+) -> None:
+    """Write down what became of drafts with the token that is told next."""
+    if counts(fleet.ends, books.wide[device, col.ARRIVAL], now_ns):
+        kind, by_class = int(books.narrow[device, col.KIND]), books.by_class
+        by_class[kind, _DRAFTED] += right
+        by_class[kind, _DRAFTED + 1] += int(refuted > 0)
+        by_class[kind, _DRAFTED + 2] += refuted
+        by_class[kind, _DRAFTED + 3] += unsent
+    if fleet.every and device % fleet.every == 0:
+        row = device // fleet.every * fleet.longest + position
+        books.rows[row, col.DRAFTED] = right
+        books.rows[row, col.REFUTED] = refuted
+        books.rows[row, col.UNSENT] = unsent
+
+
 def cut_stages(engine: Column, latency_ns: int) -> None:
     """Cut the stages in the scratch to what a latency consists of."""
     walk_back(latency_ns, engine[STAGE : STAGE + _STAGES])
@@ -266,6 +293,8 @@ def tell_down(
     ack_bytes: int,
 ) -> None:
     """Write down what the cloud sent to a device at an instant."""
+    if DRAFTING and fleet.window and not is_asking(fleet, books, device, now_ns):
+        return
     if counts(fleet.ends, books.wide[device, col.ARRIVAL], now_ns):
         kind, by_class = int(books.narrow[device, col.KIND]), books.by_class
         by_class[kind, _MOVED] += payload_bytes
@@ -280,6 +309,16 @@ def tell_down(
         slot[at, col.METER + 2] += wire_bytes
         slot[at, col.METER + 3] += packets
         slot[at, col.METER + 5] += ack_bytes
+
+
+def is_asking(fleet: Fleet, books: Books, device: int, now_ns: int) -> bool:
+    """Whether a device that drafts is in a request: what still comes for an ended one is nobody's.
+
+    Bytes that come for an ended request while the next one runs are booked with that one.
+    """
+    session = sessions_begin(fleet, device) + int(books.narrow[device, col.SESSION])
+    more = session < sessions_begin(fleet, device + 1)
+    return more and now_ns >= books.wide[device, col.SINCE]
 
 
 # --------------------------------------------------------------------------- sampled rows

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actors.fleet.texts import block_of
+from costeer.device_text import window_of
+from costeer.pacing import most_drafts
 from experiments.planning.members import most_devices
 from experiments.planning.sizes import lengths_of, mean_tokens
 from experiments.planning.timing import mean_requests_per_device
@@ -84,9 +87,16 @@ def size_of(scenario: Scenario) -> Size:
         requests=devices * per_device,
         tokens=devices * per_device * answer * len(scenario.arms),
         cell_bytes=round(
-            largest * (_DEVICE_BYTES + per_device * _SESSION_BYTES) + devices * _PLACED_BYTES
+            largest * (_DEVICE_BYTES + _draft_bytes(scenario) + per_device * _SESSION_BYTES)
+            + devices * _PLACED_BYTES
         ),
     )
+
+
+def _draft_bytes(scenario: Scenario) -> int:
+    """Return what the texts of a device take that drafts; of the arm that takes most."""
+    ways = [arm.speculation for arm in scenario.arms if arm.speculation is not None]
+    return max((8 * block_of(window_of(most_drafts(each))) for each in ways), default=0)
 
 
 def runs_in_cells(scenario: Scenario) -> bool:

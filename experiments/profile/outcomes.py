@@ -46,7 +46,9 @@ def outcomes_for(
     """
     if scenario.values != "profile":
         codec = plan.arm.codec if plan.arm.method.steered else None
-        return Outcomes.constant(null_config(scenario, codec), limit_S, plan.eos)
+        drafting = plan.arm.seed if plan.speculation is not None else None
+        constants = null_config(scenario, codec)
+        return Outcomes.constant(constants, limit_S, plan.eos, drafting=drafting)
     profile = open_profile(scenario)
     part = profile.parts[replay_spec(scenario, profile).part_of(plan.arm)]
     session_S = profile.sessions_of(order_of(scenario), plan.arm.seed, device_S, request_S)

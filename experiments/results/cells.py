@@ -165,10 +165,12 @@ def _row(
         "certified_share": _ratio(part.sum("certified"), tokens),
         "rounds_mean": _ratio(part.sum("rounds"), tokens),
         "refined_share": _ratio(part.sum("refined"), tokens),
-        # The compiled way has no drafts, and no cloud that does not answer.
-        "draft_acceptance": None,
-        "drafts_refuted_per_token": 0.0 if tokens else None,
-        "drafts_unsent_per_token": 0.0 if tokens else None,
+        "draft_acceptance": _ratio(
+            part.sum("drafted"), part.sum("drafted") + part.sum("corrected")
+        ),
+        "drafts_refuted_per_token": _ratio(part.sum("refuted_drafts"), tokens),
+        "drafts_unsent_per_token": _ratio(part.sum("unsent_drafts"), tokens),
+        # The compiled way has no cloud that does not answer.
         "fallback_tokens": 0,
         "fallback_requests": 0,
         "repeated_frames": 0,

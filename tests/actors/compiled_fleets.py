@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from actors.records import ArmRun
 from costeer.cloud import CloudEngine
 from costeer.machine import Command, Event, Send
 from costeer.messages import FrameKind, decode_frame
+from costeer.methods import METHODS
 from costeer.padding import NO_PADDING, PaddingConfig
 from experiments.results import digest
 from netsim.hardware import CostModel
@@ -155,9 +156,9 @@ def links(draw: st.DrawFn, of: LinkProfile) -> LinkProfile:
 
 
 @st.composite
-def fleets(draw: st.DrawFn) -> ArmPlan:
+def fleets(draw: st.DrawFn, methods: Sequence[str] = tuple(m.name for m in METHODS)) -> ArmPlan:
     """Any small fleet over any link, frames filled up or not."""
-    plan = draw(plans())
+    plan = draw(plans(methods))
     devices = tuple(replace(each, link=draw(links(each.link))) for each in plan.devices)
     padding = draw(st.sampled_from((NO_PADDING, PaddingConfig(down_bytes=512, up_bytes=64))))
     return replace(plan, devices=devices, padding=padding)
