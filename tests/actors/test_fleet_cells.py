@@ -58,6 +58,10 @@ def check_sums(
     check("refined", sum(record.rounds > 0 for record in records))
     check("rounds", sum(record.rounds for record in records))
     check("busy_edge_ns", sum(record.busy_edge_ns for record in records))
+    check("drafted", sum(record.drafted for record in records))
+    check("corrected", sum(bool(record.refuted) for record in records))
+    check("refuted_drafts", sum(len(record.refuted) for record in records))
+    check("unsent_drafts", sum(record.unsent for record in records))
     for name in METER_COLUMNS:
         check(name, sum(getattr(request.moved, name) for request in requests))
     for index, stage in enumerate(STAGES):
@@ -110,7 +114,11 @@ def test_a_result_is_what_the_rows_add_up_to(
         until_ns=max(1, whole.end_ns * percent // 100),
         limits=replace(plan.limits, max_waiting=max_waiting),
     )
-    warmup_ns = whole.end_ns * warmup_percent // 100
+    check_result(plan, outcomes, whole.end_ns * warmup_percent // 100)
+
+
+def check_result(plan: ArmPlan, outcomes: Outcomes, warmup_ns: int) -> None:
+    """Run a fleet with its rows and without; what the rows add up to is the result."""
     rows = run_fleet(plan, outcomes)
     result = run(plan, outcomes, warmup_ns=warmup_ns)
     kinds = class_of(plan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,10 +13,14 @@ from actors.fleet.outcomes import Outcomes
 from actors.plan import ArmPlan
 from actors.records import ArmRun
 from actors.values.null import NullConfig
+from costeer.errors import ConfigError
 from costeer.methods import METHODS
 from costeer.speculation import SpeculationConfig
+from netsim.transport import Transport
+from netsim.wire import QUIC
 from tests.actors.compiled_fleets import fleets, run_fleet, same
-from tests.actors.fleets import VOCAB, driver_of, null_hosts
+from tests.actors.fleets import VOCAB, arm_plan, device, driver_of, link, null_hosts
+from tests.actors.test_fleet_cells import check_result
 
 STEERED = [method.name for method in METHODS if method.steered]
 
@@ -54,25 +59,57 @@ def drafting(plan: ArmPlan, speculation: SpeculationConfig, tokens: int) -> ArmP
     )
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    fleets(methods=STEERED),
-    st.builds(
-        SpeculationConfig,
-        drafts=st.integers(1, 6),
-        ahead=st.sampled_from((0, 0, 1, 2, 5, 12)),
-    ),
-    st.integers(0, 12),
-    st.sampled_from((0.0, 0.4, 0.8, 0.95, 1.0)),
-    st.sampled_from((frozenset[int](), frozenset({14}), frozenset({11, 15}))),
-)
-def test_fleets_that_draft_equal_virtual_event_by_event(
-    plan: ArmPlan,
-    speculation: SpeculationConfig,
-    tokens: int,
-    acceptance: float,
-    eos: frozenset[int],
-) -> None:
-    plan = replace(drafting(plan, speculation, tokens), eos=eos)
+@st.composite
+def drafting_fleets(draw: st.DrawFn) -> tuple[ArmPlan, float]:
+    """Any small fleet that drafts, and how often its drafts are right."""
+    speculation = SpeculationConfig(
+        drafts=draw(st.integers(1, 6)), ahead=draw(st.sampled_from((0, 0, 1, 2, 5, 12)))
+    )
+    plan = drafting(draw(fleets(methods=STEERED)), speculation, draw(st.integers(0, 12)))
+    eos = draw(st.sampled_from((frozenset[int](), frozenset({14}), frozenset({11, 15}))))
+    return replace(plan, eos=eos), draw(st.sampled_from((0.0, 0.4, 0.8, 0.95, 1.0)))
+
+
+some = settings(max_examples=40, deadline=None)
+
+
+@some
+@given(drafting_fleets())
+def test_fleets_that_draft_equal_virtual_event_by_event(of: tuple[ArmPlan, float]) -> None:
+    plan, acceptance = of
     run = driver_of(plan, null_hosts(acceptance=acceptance)).run()
     same(run_fleet(plan, constants(plan, acceptance)), whole(run))
+
+
+@some
+@given(drafting_fleets(), st.integers(1, 110), st.integers(0, 60), st.sampled_from((0, 1, 10**6)))
+def test_so_do_those_that_are_cut_off_or_turned_away_and_rows_add_up(
+    of: tuple[ArmPlan, float], percent: int, warmup_percent: int, max_waiting: int
+) -> None:
+    plan, acceptance = of
+    end_ns = driver_of(plan, null_hosts(acceptance=acceptance)).run().end_ns
+    plan = replace(
+        plan,
+        until_ns=max(1, end_ns * percent // 100),
+        limits=replace(plan.limits, max_waiting=max_waiting),
+    )
+    run = driver_of(plan, null_hosts(acceptance=acceptance)).run()
+    outcomes = constants(plan, acceptance)
+    same(run_fleet(plan, outcomes), whole(run))
+    check_result(plan, outcomes, end_ns * warmup_percent // 100)
+
+
+def test_what_of_drafts_cannot_be_expressed_is_refused() -> None:
+    plan = arm_plan(speculation=SpeculationConfig(drafts="adaptive"))
+    assert "speculation.drafts" in refusal(plan)
+    plan = arm_plan(speculation=SpeculationConfig())
+    assert "cloud.when_full" in refusal(replace(plan, limits=replace(plan.limits, preempts=True)))
+    loose = link()
+    loose = replace(loose, transport=Transport(ordered=False, wire=QUIC))
+    assert "ordered" in refusal(replace(plan, devices=(device(0, where=loose),)))
+
+
+def refusal(plan: ArmPlan) -> str:
+    with pytest.raises(ConfigError) as caught:
+        run_fleet(plan, constants(plan, 0.5))
+    return str(caught.value)
