@@ -168,7 +168,13 @@ class Outcomes:
 
     @classmethod
     def replayed(
-        cls, part: ProfilePart, session_S: Integers, limit_S: Integers, *, to_the_limit: bool
+        cls,
+        part: ProfilePart,
+        session_S: Integers,
+        limit_S: Integers,
+        *,
+        to_the_limit: bool,
+        drafting: int | None = None,
     ) -> Outcomes:
         """Return what sessions say that replay a profile.
 
@@ -178,16 +184,28 @@ class Outcomes:
             limit_S: the most tokens of each.
             to_the_limit: whether a session reads on where the profiled one ends; else it ends
                 there.
+            drafting: V, where devices draft.
+
+        Raises:
+            LocalProtocolError: they draft, and the profile says nothing of drafts.
         """
         first_S = part.first_row_S1[session_S]
         natural_S = part.first_row_S1[session_S + 1] - first_S
         lengths = limit_S if to_the_limit else np.minimum(natural_S, limit_S)
         # Round and round: behind the last row come the first ones again.
         rows = len(part.token_R)
-        more = max(0, int((first_S + lengths).max(initial=0)) - rows)
+        ends_S = first_S + (lengths if drafting is None else limit_S)
+        more = max(0, int(ends_S.max(initial=0)) - rows)
         again_R = np.arange(rows + more) % rows
         counts_R = np.diff(part.first_payload_R1)[again_R]
         first_payload_R1 = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts_R)))
+        drafts = None
+        if drafting is not None:
+            if part.right_R is None:
+                raise LocalProtocolError("profile: this part says nothing of drafts")
+            wrong_R = (part.token_R + 1) % drafting
+            drafted_R = np.where(part.right_R, part.token_R, wrong_R)
+            drafts = Drafts(0, drafting, token_R=drafted_R[again_R])
         payloads = len(part.payload_bytes_P)
         again_P = np.arange(first_payload_R1[-1]) % payloads
         return cls(
@@ -198,4 +216,5 @@ class Outcomes:
             margin_R=part.margin_R[again_R],
             first_rows=first_S,
             lengths=lengths.astype(np.int64),
+            drafts=drafts,
         )

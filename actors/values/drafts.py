@@ -19,4 +19,9 @@ def drafted_token(
         vocab_size: V; ids are below it.
     """
     right = uniform(seed, Stream.DRAFTS, session, position) < acceptance
+    return draft_for(token, vocab_size, right=right)
+
+
+def draft_for(token: int, vocab_size: int, *, right: bool) -> int:
+    """Return the token, or its neighbour where a draft of it is to be wrong."""
     return token if right else (token + 1) % vocab_size

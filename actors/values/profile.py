@@ -57,6 +57,8 @@ _SCHEMA = pa.schema(
         ("margin", pa.list_(pa.float32())),
     ]
 )
+_RIGHT = pa.field("right", pa.list_(pa.bool_()))
+"""A column more, where an arm drafted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class ProfiledSession:
             there are one more than rounds. One of 0 B a token where nothing is steered.
         certified: whether each token was proven to be the full-vocabulary one.
         margin: nats between the best and the second-best candidate, of each.
+        right: whether what the device drafted in each token's place was that token, of an arm that
+            drafts.
     """
 
     device: int
@@ -119,6 +123,7 @@ class ProfiledSession:
     payload_bytes: Sequence[int]
     certified: Sequence[bool]
     margin: Sequence[float]
+    right: Sequence[bool] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,8 @@ class ProfilePart:
         payload_bytes_P: sizes.
         certified_R: whether proven.
         margin_R: in nats.
+        right_R: whether what was drafted in each token's place was right; None of an arm that does
+            not draft.
     """
 
     first_row_S1: Integers
@@ -140,6 +147,7 @@ class ProfilePart:
     payload_bytes_P: Integers
     certified_R: npt.NDArray[np.bool_]
     margin_R: npt.NDArray[np.float64]
+    right_R: npt.NDArray[np.bool_] | None = None
 
     @property
     def rounds_R(self) -> Integers:
@@ -168,7 +176,8 @@ def write_profile(
         for number, session in enumerate(sessions)
     ]
     told = json.dumps({"format": FORMAT, **asdict(origin)}).encode()
-    table = pa.Table.from_pylist(rows, schema=_SCHEMA)
+    drafting = any(session.right for sessions in parts for session in sessions)
+    table = pa.Table.from_pylist(rows, schema=_SCHEMA.append(_RIGHT) if drafting else _SCHEMA)
     partial = path.with_name(f".{path.name}.partial")
     pq.write_table(
         table.replace_schema_metadata({_METADATA: told}),
@@ -287,6 +296,7 @@ class Profile:
             return np.asarray(pa.compute.list_flatten(table[name]), dtype=kind)
 
         length_S, rounds_R = lengths("tokens"), values("rounds", np.int64)
+        drafting = "right" in table.schema.names and bool(lengths("right").any())
         part = ProfilePart(
             first_row_S1=_sums(length_S),
             token_R=values("tokens", np.int64),
@@ -294,8 +304,9 @@ class Profile:
             payload_bytes_P=values("payload_bytes", np.int64),
             certified_R=values("certified", np.bool_),
             margin_R=values("margin", np.float64),
+            right_R=values("right", np.bool_) if drafting else None,
         )
-        same = ("rounds", "certified", "margin")
+        same = ("rounds", "certified", "margin", *(["right"] if drafting else []))
         if any(not np.array_equal(lengths(name), length_S) for name in same):
             raise self._torn("a session has more tokens than outcomes, or fewer")
         payloads_S = np.add.reduceat(rounds_R + 1, part.first_row_S1[:-1])
@@ -333,7 +344,9 @@ class Profile:
         except (OSError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"profile {self.path}: cannot be read ({reason})") from error
-        if table.schema.names != _SCHEMA.names or table.schema.types != _SCHEMA.types:
+        names, types = table.schema.names, table.schema.types
+        known = _SCHEMA.append(_RIGHT) if names[-1:] == [_RIGHT.name] else _SCHEMA
+        if names != known.names or types != known.types:
             raise ConfigError(
                 f"profile {self.path}: not a profile; make one with `costeer record-profile`"
             )

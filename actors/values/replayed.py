@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.plan import device_and_request
+from actors.values.drafts import draft_for
 from actors.values.order import ReplayOrder
 from actors.values.port import ArmSpec
 from actors.values.profile import Profile, ProfilePart
@@ -81,6 +82,15 @@ class _Replay:
             )
         return int(self._part.payload_bytes_P[first + round_])
 
+    def draft(self, session: int, position: int) -> Choice:
+        right_R, row = self._part.right_R, self.row(session, position)
+        if right_R is None:
+            raise LocalProtocolError(f"session {session}: the profile says nothing of drafts")
+        token, vocab_size = int(self._part.token_R[row]), self._profile.origin.vocab_size
+        return Choice(
+            draft_for(token, vocab_size, right=bool(right_R[row])), certified=True, margin=0.0
+        )
+
     def choice(self, session: int, position: int, round_: int) -> Choice:
         row, part = self.row(session, position), self._part
         if round_ < part.first_payload_R1[row + 1] - part.first_payload_R1[row] - 1:
@@ -96,9 +106,11 @@ class _Host:
         self._spec = spec
         self._profile = Profile(spec.path)
         self._replay: _Replay | None = None
+        self._steered = False
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Take the arm's part of the profile; return the vocabulary's size."""
+        self._steered = arm.method.steered
         part = self._profile.parts[self._spec.part_of(arm)]
         self._replay = _Replay(self._profile, self._spec.order, part, arm.seed)
         return self._profile.origin.vocab_size
@@ -120,7 +132,7 @@ class ReplayCloudHost(_Host):
 
     def __init__(self, spec: ReplaySpec) -> None:
         super().__init__(spec)
-        self._rounds: dict[int, tuple[int, int]] = {}
+        self._rounds: dict[int, dict[int, int]] = {}
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Forget every session, take the arm's part; return the vocabulary's size."""
@@ -143,9 +155,9 @@ class ReplayCloudHost(_Host):
 
     def _payload(self, item: EncodeItem) -> bytes:
         """Return the next round's payload: an item names ranks, not its round."""
-        position, rounds = self._rounds.get(item.session, (-1, 0))
-        round_ = rounds if position == item.position else 0
-        self._rounds[item.session] = item.position, round_ + 1
+        rounds = self._rounds.setdefault(item.session, {})
+        round_ = rounds.get(item.position, -1) + 1 if item.first_rank else 0
+        rounds[item.position] = round_
         return bytes(self.replay.payload_bytes(item.session, item.position, round_))
 
 
@@ -163,6 +175,8 @@ class ReplayEdgeHost(_Host):
     def _execute(self, op: EdgeOp | Release) -> object:
         if isinstance(op, EdgeSteer):
             return self.replay.choice(op.session, op.position, op.round)
+        if isinstance(op, EdgeChoose) and self._steered:
+            return self.replay.draft(op.session, op.position)
         if isinstance(op, EdgeChoose):
             return self.replay.choice(op.session, op.position, 0)
         return None

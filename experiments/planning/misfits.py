@@ -85,10 +85,3 @@ def misfits(scenario: Scenario, plan: ArmPlan) -> Iterator[tuple[bool, str]]:
             " leave it out, or choose values: models (kind: hf), recorded, generated or null"
         ),
     )
-    yield (
-        scenario.values == "profile" and drafts is not None,
-        (
-            "arms: speculation is in no profile, values: profile cannot replay it; leave it out, or"
-            " choose other values"
-        ),
-    )

@@ -52,4 +52,10 @@ def outcomes_for(
     profile = open_profile(scenario)
     part = profile.parts[replay_spec(scenario, profile).part_of(plan.arm)]
     session_S = profile.sessions_of(order_of(scenario), plan.arm.seed, device_S, request_S)
-    return Outcomes.replayed(part, session_S, limit_S, to_the_limit=not plan.eos)
+    return Outcomes.replayed(
+        part,
+        session_S,
+        limit_S,
+        to_the_limit=not plan.eos,
+        drafting=profile.origin.vocab_size if plan.speculation is not None else None,
+    )

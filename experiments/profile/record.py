@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from actors.values.profile import Profile, ProfiledSession, ProfileOrigin, write
 from costeer.errors import ConfigError
 from costeer.varint import number_bytes
 from experiments.planning import plan_workload
+from experiments.profile.replay import outcome_key
 from experiments.results.run import Run, load
 from experiments.scenario import ArmConfig, load_scenario
 
@@ -76,6 +78,7 @@ def record_profile(
             for index, arm in enumerate(scenario.arms)
         ),
     )
+    said = [_said_by(scenario, index) for index in range(len(scenario.arms))]
     whole = _whole(run, len(scenario.arms))
     if not whole:
         raise ConfigError(
@@ -85,8 +88,14 @@ def record_profile(
     tokens = run.tokens.sort_values(["arm", "device", "request", "position"], kind="stable")
     rows = dict(tuple(tokens.groupby(["arm", "device", "request"], sort=False)))
     parts = [
-        [_session(key, rows[arm, *key], requests[key], limit) for key in whole]
-        for arm in range(len(scenario.arms))
+        [
+            _drafted(
+                _session(key, rows[plain, *key], requests[key], limit),
+                rows[arm, *key] if plain != arm else None,
+            )
+            for key in whole
+        ]
+        for arm, plain in enumerate(said)
     ]
     for arm, recoding in recodings.items():
         parts[arm] = [recoding.session(session) for session in parts[arm]]
@@ -97,6 +106,50 @@ def record_profile(
 def _arm(arm: ArmConfig) -> dict[str, Any]:
     written: dict[str, Any] = arm.model_dump(mode="json", exclude={"padding"})
     return written
+
+
+def _said_by(scenario: Scenario, index: int) -> int:
+    """Return the arm that says what an arm says, one exchange a token: sizes are per position.
+
+    Raises:
+        ConfigError: no arm does, or what is drafted in each token's place is not known.
+    """
+    arm = scenario.arms[index]
+    if arm.speculation is None:
+        return index
+    where = f"arms.{index}.speculation"
+    if arm.speculation.theta is not None:
+        raise ConfigError(f"{where}: a profile holds exact drafts alone; leave theta out")
+    if arm.speculation.ahead == 0 and arm.speculation.drafts != "adaptive":
+        raise ConfigError(
+            f"{where}: one draft after the other leaves tokens without any; record"
+            " {drafts: 1, ahead: 24}, whose profile serves every way of drafting"
+        )
+    for other, plain in enumerate(scenario.arms):
+        if plain.speculation is None and outcome_key(plain) == outcome_key(arm):
+            return other
+    raise ConfigError(
+        f"{where}: a frame of several positions does not tell the size of each; record the same"
+        " arm without speculation beside it"
+    )
+
+
+def _drafted(session: ProfiledSession, rows: Mapping[str, Any] | None) -> ProfiledSession:
+    """Return a session with what became of the drafts of an arm that said the same.
+
+    Raises:
+        ConfigError: it said something else.
+    """
+    if rows is None:
+        return session
+    if rows["token"].tolist() != list(session.tokens):
+        raise ConfigError(
+            f"device {session.device}, request {session.request}: with drafts another text than"
+            " without (see `certified_share`); such a run makes no profile"
+        )
+    # Where drafts run ahead, each token has one; what refuted none was one that was right.
+    wrong = (rows["refuted_drafts"] > 0) | (rows["unsent_drafts"] > 0)
+    return replace(session, right=(~wrong).tolist())
 
 
 def _ends(run: Run) -> tuple[int, ...]:

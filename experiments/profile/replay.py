@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from actors.values.order import ReplayOrder
+from actors.values.port import ArmSpec
 from actors.values.profile import Profile
 from actors.values.replayed import ReplaySpec
 from costeer.codec.core import build_codec
@@ -47,28 +48,29 @@ def replay_spec(scenario: Scenario, profile: Profile | None = None) -> ReplaySpe
     """
     profile = profile or open_profile(scenario)
     measured = [ArmConfig.model_validate(arm) for arm in profile.origin.arms]
-    parts = []
+    found_by: list[tuple[ArmSpec, list[int]]] = []
     for index, config in enumerate(scenario.arms):
-        if config.speculation is not None:
-            raise ConfigError(
-                f"arms.{index}.speculation: a profile holds what each exchange said, not what a"
-                " device would draft; leave it out, or run with `values: recorded`"
-            )
-        found = [part for part, arm in enumerate(measured) if _same(arm, config)]
+        found = [part for part, arm in enumerate(measured) if _serves(arm, config)]
         if not found:
+            _check_drafts(index, config, measured)
             held = "; ".join(dict.fromkeys(arm_words(profile)))
             raise ConfigError(
                 f"arms.{index}: profile {profile.path} has no {_words(config, profile)};"
                 f" it has {held}."
                 " Choose one of these, or record a run that has it"
             )
-        parts.append((arm_spec(scenario, config), found[0]))
-    for index, (spec, part) in enumerate(parts):
-        if any(spec == other and part != theirs for other, theirs in parts[:index]):
+        found_by.append((arm_spec(scenario, config), found))
+    parts = []
+    for index, (spec, found) in enumerate(found_by):
+        # Arms that differ in how they draft alone share a part: one with drafts serves them all.
+        both = [set(other) for same, other in found_by if same == spec]
+        shared = sorted(set(found).intersection(*both))
+        if not shared:
             raise ConfigError(
-                f"arms.{index}: differs from an earlier arm in refinement alone, which a replay"
-                " cannot tell apart; run them as two scenarios"
+                f"arms.{index}: differs from another arm in refinement or in the drafting branch"
+                " alone, which a replay cannot tell apart; run them as two scenarios"
             )
+        parts.append((spec, shared[0]))
     return ReplaySpec(str(profile.path), order_of(scenario), tuple(parts))
 
 
@@ -99,13 +101,34 @@ def replayed_vocab_size(scenario: Scenario) -> int:
     return open_profile(scenario).origin.vocab_size
 
 
-def _same(measured: ArmConfig, asked: ArmConfig) -> bool:
-    return _key(measured) == _key(asked)
+def _serves(measured: ArmConfig, asked: ArmConfig) -> bool:
+    """Whether what one arm said is what another one says, drafts included if it drafts."""
+    if outcome_key(measured) != outcome_key(asked):
+        return False
+    if asked.speculation is None:
+        return True
+    drafts = measured.speculation
+    exact = asked.speculation.theta is None
+    return drafts is not None and exact and drafts.draft == asked.speculation.draft
 
 
-def _key(config: ArmConfig) -> dict[str, Any]:
+def _check_drafts(index: int, config: ArmConfig, measured: list[ArmConfig]) -> None:
+    if config.speculation is None:
+        return
+    where = f"arms.{index}.speculation"
+    if config.speculation.theta is not None:
+        raise ConfigError(f"{where}.theta: a profile holds exact drafts alone; leave it out")
+    if any(outcome_key(arm) == outcome_key(config) for arm in measured):
+        raise ConfigError(
+            f"{where}: the profile does not know what a device would draft"
+            f" ({config.speculation.draft}); leave it out, or record a run that has this arm with"
+            " and without `speculation: {drafts: 1, ahead: 24}`"
+        )
+
+
+def outcome_key(config: ArmConfig) -> dict[str, Any]:
     """Return what an arm's outcomes depend on: neither on frames' filling nor on overlap."""
-    key = config.model_dump(exclude={"padding", "strength", "overlap"})
+    key = config.model_dump(exclude={"padding", "strength", "overlap", "speculation"})
     return key | {"c": round(config.strength.c, 9) if config.strength is not None else None}
 
 
@@ -125,4 +148,6 @@ def _words(config: ArmConfig, profile: Profile) -> str:
         words.append(f"refined x{refine.growth}, {refine.max_rounds} rounds, {refine.at_cap}")
     if config.sampling.temperature:
         words.append(f"temperature {config.sampling.temperature:g}")
+    if config.speculation is not None:
+        words.append(f"{config.speculation.draft} drafts")
     return ", ".join(words)

@@ -27,6 +27,7 @@ class SizeStatistics:
         certified: share of tokens that are proven to be the full-vocabulary ones.
         refined: share of tokens that needed a MORE.
         length: mean tokens of a session.
+        right: share of drafts that are right; None where nothing is drafted.
     """
 
     mean_bytes: float
@@ -35,6 +36,7 @@ class SizeStatistics:
     certified: float
     refined: float
     length: float
+    right: float | None
 
 
 def lag1(sessions: Sequence[npt.NDArray[np.number]]) -> float:
@@ -61,6 +63,7 @@ def size_statistics(part: ProfilePart) -> SizeStatistics:
         certified=float(part.certified_R.mean()),
         refined=float((part.rounds_R > 0).mean()),
         length=float(np.diff(part.first_row_S1).mean()),
+        right=None if part.right_R is None else float(part.right_R.mean()),
     )
 
 
@@ -70,6 +73,7 @@ def profile_table(profile: Profile) -> str:
     from experiments.results.grid import Column, number, text_table  # noqa: PLC0415 - likewise
 
     found = [size_statistics(part) for part in profile.parts]
+    right = [None if one.right is None else 100 * one.right for one in found]
     return text_table(
         [
             Column("arm", tuple(arm_words(profile)), left=True),
@@ -78,6 +82,7 @@ def profile_table(profile: Profile) -> str:
             Column("lag 1", tuple(number(one.lag1, 2) for one in found)),
             Column("certified", tuple(number(100 * one.certified, 1) for one in found), unit="%"),
             Column("refined", tuple(number(100 * one.refined, 1) for one in found), unit="%"),
+            Column("drafts right", tuple(number(each, 1) for each in right), unit="%"),
             Column("length", tuple(number(one.length, 1) for one in found), unit="tokens"),
         ]
     )
