@@ -85,6 +85,8 @@ class Load:
 def load_of(scenario: Scenario, plan: ArmPlan, costs: Costs) -> Load | None:
     """Return what is asked of the busiest replica; None where users wait for their answers.
 
+    Where tokens are drafted, nobody knows before how many a forward yields: None as well.
+
     The bound is the GPU's alone, with full batches and prompts computed beside them: links, memory
     and egress can only lower it.
 
@@ -95,6 +97,8 @@ def load_of(scenario: Scenario, plan: ArmPlan, costs: Costs) -> Load | None:
     """
     arrivals = scenario.fleet.arrivals
     if isinstance(arrivals, ClosedArrivals) or plan.arm.method.cloud is CloudRole.ABSENT:
+        return None
+    if plan.speculation is not None:
         return None
     devices = most_devices(scenario)
     requests = devices * mean_requests_per_device(scenario)

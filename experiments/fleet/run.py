@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.fleet import engine
+from actors.fleet.cells import advance_of
 from actors.fleet.machine_code import is_kept
 from actors.fleet.result import CellResult
 from actors.fleet.watching import Watch
@@ -100,7 +100,8 @@ def run_fleet(
     size = check_size(scenario, at_once)
     arms = [_plan(scenario, index, progress) for index in range(len(scenario.arms))]
     progress.note(size.told(len(arms), at_once))
-    if not is_kept(engine.advance):
+    loops = {advance_of(arm.plan.speculation is not None) for arm in arms}
+    if not all(map(is_kept, loops)):
         progress.note("machine code of the fleet's rules is made first: no tokens for some minutes")
     if size.cells == 1 or size.seconds(len(arms), 1) < _WORTH_A_CLUSTER_S:
         # A cluster that was asked for by name is used in any case.

@@ -12,7 +12,7 @@ from costeer.varint import number_bytes
 from experiments.planning import plan_workload
 from experiments.profile.replay import outcome_key
 from experiments.results.run import Run, load
-from experiments.scenario import ArmConfig, load_scenario
+from experiments.scenario import ArmConfig, Scenario, load_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
