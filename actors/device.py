@@ -112,6 +112,7 @@ class DeviceRun:
     __slots__ = (
         "_alone",
         "_arrival_ns",
+        "_holds",
         "_index",
         "_refuted",
         "_tokens",
@@ -144,6 +145,7 @@ class DeviceRun:
         """Whether it has gone, and asks nothing any more."""
         self.replica = plan.replica
         """That serves it."""
+        self._holds = False
         self._index = -1
         self._arrival_ns = 0
         self._alone = False
@@ -173,8 +175,23 @@ class DeviceRun:
         self.last_ns = progress.last_ns
         self._total = replace(progress.moved)
 
-    def resume(self, arm: ArmPlan, terms: CodecTerms) -> str:
+    def keeps(self, arm: ArmPlan) -> bool:
+        """Whether the small model can go on with what it holds of the session under way.
+
+        It holds the text from the first token on; drafts, another tokenizer's ids, and tokens that
+        were not run because steering paused, make it another text.
+        """
+        method, own = arm.arm.method, self.plan.requests[self._index].own
+        plain = arm.speculation is None and own is None and method.cloud is CloudRole.LOGITS
+        return self._holds and plain and not self._alone
+
+    def resume(self, arm: ArmPlan, terms: CodecTerms, *, kept: bool = False) -> str:
         """Open the session under way again, from its tokens so far.
+
+        Args:
+            arm: the arm.
+            terms: its codec.
+            kept: whether the small model still has its memory of it, see ``keeps``.
 
         Returns:
             Why it has ended, where these are all: its machine has nothing left to do.
@@ -185,7 +202,8 @@ class DeviceRun:
             return "eos"
         if len(self._tokens) >= spec.max_new_tokens:
             return "length"
-        spec = replace(spec, chosen=tuple(self._tokens), alone=self._alone)
+        self._holds = kept
+        spec = replace(spec, chosen=tuple(self._tokens), alone=self._alone, kept=kept)
         self.machine = device_machine(spec)
         return ""
 
@@ -201,6 +219,7 @@ class DeviceRun:
     def _turn_to_next(self, arrival_ns: int) -> None:
         self._index += 1
         self._arrival_ns = self.last_ns = arrival_ns
+        self._holds = False
         self._alone = False
         self._tokens = []
         self._refuted = []
@@ -217,6 +236,7 @@ class DeviceRun:
         self._refuted += record.refuted
         self._alone = record.fallback
         self.last_ns = now_ns
+        self._holds = True
         return TokenRow(
             self.plan.device, self._index, now_ns, record, moved, payloads, self.replica
         )

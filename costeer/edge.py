@@ -91,6 +91,10 @@ class EdgeSession(Endpoint):
         self._overlap = spec.overlap or OverlapConfig()
         self._held: tuple[tuple[int, ...], ...] = ()
         self._branch_lengths = [0] * len(spec.method.edge_branches)
+        if spec.kept:
+            # The last token is run once more: its logits may be gone, or never have been there.
+            text = [spec.branch_prompt(branch) for branch in spec.method.edge_branches]
+            self._branch_lengths = [len(each) + len(spec.chosen) - 1 for each in text]
         self._round = 0
         self._forward_ns = 0
         self._received = False

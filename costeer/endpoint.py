@@ -176,6 +176,8 @@ class Endpoint(ABC):
         if spec.method.edge_branches:
             prompts = [spec.branch_prompt(branch) for branch in spec.method.edge_branches]
             runs = tuple(prompt + spec.chosen for prompt in prompts)
+            if spec.kept:
+                runs = tuple(run[-1:] for run in runs)
             commands += [self._forward(runs)] if self._alone else self._begin(runs)
         return commands
 

@@ -47,6 +47,8 @@ class SessionSpec:
         chosen: tokens that an earlier epoch chose.
         patience: how long the device waits for the cloud's answers; None: for ever.
         alone: an earlier epoch gave the cloud up: the device goes on by itself.
+        kept: the small model still has in its memory what an earlier epoch had it read, and need
+            not read it again: prompt and chosen tokens in the cloud's ids, and nothing else.
     """
 
     session: int
@@ -66,6 +68,7 @@ class SessionSpec:
     own: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     patience: Patience | None = None
     alone: bool = False
+    kept: bool = False
 
     def prompt(self, which: Prompt) -> tuple[int, ...]:
         """Return one of the two prompts, in the cloud's ids."""

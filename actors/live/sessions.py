@@ -130,9 +130,11 @@ class Sessions:
             if machine is None:
                 continue
             self._ops = [each for each in self._ops if each[1] is not machine]
-            if self._plan.arm.method.edge_branches:
+            # The device did not die: its small model goes on with what it holds, where it can.
+            kept = device.keeps(self._plan)
+            if self._plan.arm.method.edge_branches and not kept:
                 self._hooks.release(Release(device.session))
-            self._continue(device)
+            self._continue(device, kept=kept)
 
     def device_of(self, session: int) -> DeviceRun:
         """Return the device of a session."""
@@ -224,9 +226,9 @@ class Sessions:
         device.begin(self._plan, self._terms, intended_ns)
         self.tell(device, Start(intended_ns), self._hooks.now_ns())
 
-    def _continue(self, device: DeviceRun) -> None:
+    def _continue(self, device: DeviceRun, *, kept: bool = False) -> None:
         """Go on with a session from its tokens so far; how long it stood still is its wait."""
-        ended = device.resume(self._plan, self._terms)
+        ended = device.resume(self._plan, self._terms, kept=kept)
         if ended:
             self._finish(device, Finish(device.session, ended))
         else:

@@ -207,9 +207,11 @@ class VirtualDriver:
 
     def _reopen(self, device: DeviceRun, now_ns: int) -> None:
         """Open a session again from its tokens so far, at the replica that serves it now."""
-        self._release(device)
+        kept = device.keeps(self._plan)
+        if not kept:
+            self._release(device)
         device.epoch += 1
-        ended = device.resume(self._plan, self._terms)
+        ended = device.resume(self._plan, self._terms, kept=kept)
         if ended:
             self._do_edge(device, Finish(device.session, ended), now_ns)
         else:

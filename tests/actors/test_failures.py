@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,11 +11,15 @@ from hypothesis import strategies as st
 from actors.failures import Departure, ReplicaFailure, Standing
 from actors.homes import Homes
 from actors.plan import ArmPlan
+from actors.port import Handle, Pending
 from actors.records import LEFT, ArmRun
+from actors.stalls import Stall
+from costeer.machine import EdgeForward, Release
 from costeer.methods import CloudRole
 from costeer.speculation import SpeculationConfig
 from costeer.token_record import STAGES
 from experiments.results import digest, output_digest
+from netsim.sharing import Discipline
 from tests.actors.fleets import (
     MS,
     arm_plan,
@@ -24,7 +29,10 @@ from tests.actors.fleets import (
     plans,
     run_virtual,
 )
+from tests.actors.test_live import fleet, tiny_hosts
 from tests.actors.test_replicas import placed
+from tests.actors.test_stalls import patient
+from tests.actors.tiny_pair import VOCAB as TINY_VOCAB
 
 
 @st.composite
@@ -109,7 +117,7 @@ def test_sessions_go_on_at_the_replica_that_is_left() -> None:
     (incident,) = run.incidents
     assert (incident.kind, incident.subject, incident.at_ns) == ("replica_fails", 0, at_ns)
     assert (incident.moved, incident.waited) == (2, 0)
-    # The prompt and the tokens so far are read anew, there and on the device.
+    # The prompt and the tokens so far are read anew there.
     assert sum(sum(each.engine.batches) for each in run.replicas) > sum(
         sum(each.engine.batches) for each in plain.replicas
     )
@@ -180,6 +188,71 @@ def test_stand_ins_are_near_and_light() -> None:
     heavy = Homes(dict(enumerate([0] * 6)), 3, Standing(weights=(1.0, 1.0, 2.0)))
     heavy.lose([0])
     assert sorted(heavy.of(each) or 0 for each in range(6)) == [1, 1, 2, 2, 2, 2]
+
+
+@settings(max_examples=12)
+@given(st.data(), plans(), st.booleans())
+def test_whatever_else_happens_every_request_ends_and_says_what_it_would_have(
+    data: st.DataObject, plan: ArmPlan, shared: bool
+) -> None:
+    """Stalls, devices that ask again, that leave, and a fairly shared way out at the same time."""
+    plan = placed(plan, data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=7)), 3)
+    calm = run_virtual(plan)
+    most_ns = 2 * max(1, calm.end_ns)
+    times = st.integers(0, most_ns)
+    stalls = data.draw(st.lists(st.tuples(times, times, st.integers(0, 2)), max_size=2))
+    leaving = data.draw(st.sets(st.sampled_from([each.device for each in plan.devices])))
+    disturbed = replace(
+        plan,
+        failures=data.draw(failures(3, most_ns)),
+        stalls=tuple(Stall(at, at + most + 1, replica=number) for at, most, number in stalls),
+        departures=tuple(Departure(each, data.draw(times)) for each in sorted(leaving)),
+        retry=data.draw(st.sampled_from((None, patient(2, timeout_ns=30 * MS)))),
+        egress_discipline=Discipline.PS if shared else Discipline.FIFO,
+    )
+    run = run_virtual(disturbed, generated_hosts(2))
+    assert digest(run_virtual(disturbed)) == digest(run)
+    said = {(row.device, row.request): row.tokens for row in calm.requests}
+    alone = {(row.device, row.request) for row in run.tokens if row.record.fallback}
+    for row in run.requests:
+        if (row.device, row.request) not in alone:
+            assert row.tokens == said[row.device, row.request][: len(row.tokens)]
+    assert all(sum(row.record.stages_ns) == row.record.latency_ns for row in run.tokens)
+
+
+def test_small_models_go_on_with_what_they_hold() -> None:
+    """Real models: the cloud's memory is made anew, the device's is not, and no token changes."""
+    devices = [
+        replace(each, replica=each.device % 2) for each in fleet(devices=3, vocab_size=TINY_VOCAB)
+    ]
+    plan = replace(arm_plan(devices=devices, max_new_tokens=8), replicas=2)
+    calm = run_virtual(plan, tiny_hosts(1))
+    at_ns = calm.end_ns // 2
+    disturbed = replace(plan, failures=(ReplicaFailure(0, at_ns, at_ns, at_ns + 100 * MS),))
+    cloud, (shard,) = tiny_hosts(1)
+    heard = Hearing(shard)
+    run = run_virtual(disturbed, (cloud, [heard]))
+    assert run.incidents[0].moved == 2
+    assert output_digest(run.tokens) == output_digest(calm.tokens)
+    forwards = [op for op in heard.ops if isinstance(op, EdgeForward)]
+    assert sum(op.starts == (0, 0) for op in forwards) == 3
+    released = [op.session for op in heard.ops if isinstance(op, Release)]
+    assert len(released) == len(set(released))
+
+
+class Hearing:
+    """A shard's host, and what it is asked for."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self.ops: list[object] = []
+
+    def submit(self, method: str, *args: Any) -> Pending:
+        self.ops += args[0] if method == "execute" else []
+        return self._handle.submit(method, *args)
+
+    def call(self, method: str, *args: Any) -> object:
+        return self._handle.call(method, *args)
 
 
 # --------------------------------------------------------------------------- devices
