@@ -140,20 +140,24 @@ def print_outcome(run_dir: Path, summary: dict[str, Any], *, as_json: bool) -> N
 
 
 @contextmanager
-def telling_of_partial_run(run_dir: Path) -> Iterator[None]:
+def telling_of_partial_run(run_dir: Path, *, resumable: bool = False) -> Iterator[None]:
     """On Ctrl-C and on errors, say where the rows are that were written until then.
 
     What lay there before is no part of this run.
+
+    Args:
+        run_dir: its directory.
+        resumable: whether `costeer run --resume` goes on from there.
     """
     held_one = _holds_run(run_dir)
     try:
         yield
     except BaseException:
         if not held_one and _holds_run(run_dir):
-            print(
-                f"costeer: partial run in {run_dir}; look at it with `costeer report {run_dir}`",
-                file=sys.stderr,
-            )
+            told = f"look at it with `costeer report {run_dir}`"
+            if resumable:
+                told += f", go on with `costeer run --resume {run_dir}`"
+            print(f"costeer: partial run in {run_dir}; {told}", file=sys.stderr)
         raise
 
 

@@ -70,7 +70,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from experiments.progress import progress_for
     from experiments.run import run_scenario
 
-    with telling_of_partial_run(out_dir):
+    with telling_of_partial_run(out_dir, resumable=True):
         number = arguments.metrics_port
         metrics_at = None
         if number is not None:
