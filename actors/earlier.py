@@ -80,6 +80,8 @@ def _token(row: Mapping[str, Any]) -> TokenRow:
         row["certified"],
         row["margin"],
         row["drafted"],
+        tuple(row["refuted_tokens"] or ()),
+        row["unsent_drafts"],
         fallback=row["fallback"],
         repeats=row["repeats"],
     )

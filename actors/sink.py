@@ -28,12 +28,12 @@ from actors.records import UNANSWERED, ByteMeter, RequestRow, TokenRow
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.token_record import STAGES
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Version of the run directory: names and meanings of its files and columns."""
 
-READABLE_VERSIONS = (1, 2, 3, SCHEMA_VERSION)
+READABLE_VERSIONS = (1, 2, 3, 4, SCHEMA_VERSION)
 """Versions that this program reads; 1 has no ``round_payload_bytes``, 1 and 2 have no drafts, 1 to
-3 have no ``replica`` and no ``fallback``."""
+3 have no ``replica`` and no ``fallback``, 1 to 4 no ``refuted_tokens``."""
 
 LATER_COLUMNS = {
     "drafted": False,
@@ -42,6 +42,7 @@ LATER_COLUMNS = {
     "replica": 0,
     "fallback": False,
     "repeats": 0,
+    "refuted_tokens": None,
 }
 """Columns that runs of some earlier version do not have, and what would stand there."""
 
@@ -73,6 +74,7 @@ TOKEN_COLUMNS = (
     "repeats",
     *METER_COLUMNS,
     "round_payload_bytes",
+    "refuted_tokens",
 )
 """Columns of ``tokens`` that every run has; the arm's keys come after them."""
 
@@ -97,7 +99,7 @@ REQUEST_COLUMNS = (
 
 _TEXT = {"prompt_id", "link_class", "device_class", "reason"}
 _FLAG = {"certified", "drafted", "fallback", "failed", "censored"}
-_LISTS = {"tokens", "round_payload_bytes"}
+_LISTS = {"tokens", "round_payload_bytes", "refuted_tokens"}
 
 Columns = dict[str, list[Any]]
 
@@ -136,6 +138,7 @@ def token_columns(arm: int, keys: Mapping[str, str], rows: Sequence[TokenRow]) -
             record.repeats,
             *(getattr(row.moved, name) for name in METER_COLUMNS),
             row.payloads,
+            record.refuted,
         )
         for name, value in zip(TOKEN_COLUMNS, values, strict=True):
             columns[name].append(value)

@@ -36,7 +36,9 @@ def asked_of(running: Sequence[Session], learner: KLearner | None) -> CloudSelec
             choose += [(session.session, at) for at in range(session.position, last + 1)]
             continue
         if learner is not None and session.round == 0:
-            session.ladder = learner.ladder(session.round_trip_bytes)
+            # A row that is never used costs its bytes, and no refinement.
+            used = 1.0 if session.ledger is None else session.ledger.used_share
+            session.ladder = learner.ladder(round(session.round_trip_bytes * min(1.0, used)))
         if session.ledger is not None:
             items = items_of(session, session.ledger, session.ladder)
             if session.role is Role.CHOICES:

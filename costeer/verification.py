@@ -81,6 +81,7 @@ def take_draft(
         for at, ladder in ledger.ladders.items()
         if at <= frame.position
     ]
+    ledger.used_rows += len(decided)
     served_text.rewrite(state, frame.round, frame.position, agreed)
     ledger.ladders = {
         at: ladder for at, ladder in ledger.ladders.items() if served_text.is_sent(state, at)
@@ -101,6 +102,7 @@ def items_of(session: Session, ledger: Ledger, ladder: Ladder) -> list[EncodeIte
     asked = [served_text.asked_at(state, each) for each in range(state[served_text.SENDING])]
     fresh = range(state[served_text.FRESH_FROM], state[served_text.FRESH_TO])
     ledger.ladders.update((at, ladder) for at in fresh)
+    ledger.sent_rows += len(fresh)
     ledger.sending = [
         (at, state[served_text.slot_of(state, at) + served_text.ROUND]) for at in asked
     ] + [(at, 0) for at in fresh]

@@ -28,6 +28,9 @@ def register(add: AddCommand) -> None:
     _register_speculation(
         kinds.add_parser("speculation", help="what drafts are worth, on which link")
     )
+    _register_pace(
+        kinds.add_parser("pace", help="drafts and starting k, learnt together, beside fixed pairs")
+    )
     _register_gate(
         kinds.add_parser("gate", help="what steering that pauses saves, and costs in the text")
     )
@@ -87,6 +90,21 @@ def _register_speculation(parser: argparse.ArgumentParser) -> None:
     )
     add_json(parser)
     parser.set_defaults(execute=_evaluate_speculation)
+
+
+def _register_pace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--acceptance", metavar="A", type=share, default=0.9, help="of drafts (default: 0.9)"
+    )
+    parser.add_argument(
+        "--vocab", metavar="V", type=count, default=8_192, help="logits of a row (default: 8192)"
+    )
+    parser.add_argument(
+        "--tokens", metavar="N", type=count, default=120, help="of each text (default: 120)"
+    )
+    parser.add_argument("--seeds", metavar="S", type=count, default=2, help="runs (default: 2)")
+    add_json(parser)
+    parser.set_defaults(execute=_evaluate_pace)
 
 
 def _register_gate(parser: argparse.ArgumentParser) -> None:
@@ -167,4 +185,15 @@ def _evaluate_gate(arguments: argparse.Namespace) -> int:
     print(json.dumps(asdict(found), indent=2) if arguments.json else table(found))
     if not arguments.json:
         print(f"\n{folder}")
+    return 0
+
+
+def _evaluate_pace(arguments: argparse.Namespace) -> int:
+    """Run every fixed pair and the learnt one on every link, and print."""
+    from experiments.speculation.together import table, together
+
+    seeds = range(1, arguments.seeds + 1)
+    found = together(arguments.acceptance, arguments.vocab, arguments.tokens, seeds)
+    told = [asdict(each) for each in found]
+    print(json.dumps(told, indent=2) if arguments.json else table(found))
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,28 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from actors.sink import write_atomically
-from experiments.privacy.study import CLOUD, PADDED, SIZES, PrivacyStudy, Sighting
+from experiments.privacy.study import (
+    CLOUD,
+    GENERIC,
+    PADDED,
+    PERSONAL,
+    SIZES,
+    PrivacyStudy,
+    Sighting,
+)
 from experiments.report.pages import environment
 from experiments.report.plots import svg
-from experiments.report.style import BLUE, GREY, SKY, VERMILLION
+from experiments.report.style import BLUE, GREEN, GREY, ORANGE, SKY, VERMILLION
 from experiments.results.grid import Column, number, text_table
 
 _HEIGHT_IN = 2.7
-_LOOKS = ((CLOUD, VERMILLION, "s"), (SIZES, BLUE, "o"), (PADDED, SKY, "D"))
+_LOOKS = (
+    (CLOUD, VERMILLION, "s"),
+    (PERSONAL, ORANGE, "^"),
+    (GENERIC, GREEN, "v"),
+    (SIZES, BLUE, "o"),
+    (PADDED, SKY, "D"),
+)
 
 
 def study_columns(found: PrivacyStudy) -> list[Column]:
@@ -57,7 +71,21 @@ def sentences(found: PrivacyStudy) -> list[str]:
         f"{number(padded_up - up, 0)} B up at c = {by[PADDED][0].strength:g}, and leaves that "
         f"observer {_percent(by[PADDED][0].accuracy.mean)} %: counts and times still speak."
     )
-    return [output, seen, cost]
+    return [output, seen, cost, _on_drafts(found, by)]
+
+
+def _on_drafts(found: PrivacyStudy, by: Mapping[str, Sequence[Sighting]]) -> str:
+    """Say what drafts tell the cloud where steering tells little, and generic ones do not."""
+    weakest, generic = by[PERSONAL][0], by[GENERIC][0]
+    mine, theirs = found.refuted_per_token
+    return (
+        f"Drafts made with the context tell the cloud more than the text does: at"
+        f" c = {weakest.strength:g} it names the right one in"
+        f" {_percent(weakest.accuracy.mean)} % of sessions where devices draft, and in"
+        f" {_percent(generic.accuracy.mean)} % where the branch without context drafts;"
+        f" {number(mine, 2)} and {number(theirs, 2)} refuted drafts a token"
+        f" go up at c = {by[PERSONAL][-1].strength:g}."
+    )
 
 
 def figure(found: PrivacyStudy) -> str:

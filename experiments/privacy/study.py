@@ -2,8 +2,10 @@
 
 Every candidate asks every question, so that a question says nothing of who asks. Questions are
 split: sessions of the first half teach the sizes-only observer, those of the second half are told
-apart, by both. Runs are ordinary ones, in simulated time, with the shipped pair and its held-out
-profiles; strength 0 is the control, at which no token depends on a profile.
+apart, by both. Where devices draft, the cloud is told their drafts as well, refuted ones included:
+a small model's own words, with the context (or, `draft: generic`, without it). Runs are ordinary
+ones, in simulated time, with the shipped pair and its held-out profiles; strength 0 is the control,
+at which no token depends on a profile.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from experiments.evaluation.bootstrap import Interval, mean_interval
 from experiments.hosting import NO_CLUSTER, open_laboratory
 from experiments.pair.corpus import rows
 from experiments.planning import plan_workload
-from experiments.privacy.likelihood import CloudObserver
-from experiments.privacy.observers import Traffic, features, hits, nearest_candidate
+from experiments.privacy.likelihood import CloudObserver, Drafts
+from experiments.privacy.observers import F64, Traffic, features, hits, nearest_candidate
 from experiments.progress import Progress
 from experiments.results.run import load
 from experiments.run import run_in
@@ -34,6 +36,11 @@ STRENGTHS = (0.0, 0.05, 0.1, 0.25, 0.476, 1.0, 1.783)
 PADDED_STRENGTH = 1.783
 PADDING = {"down_bytes": 512, "up_bytes": 64}
 SIZES, PADDED, CLOUD = "sizes and times", "the same, padded", "the cloud, by likelihood"
+PERSONAL = "the cloud, drafts included"
+GENERIC = "the same, generic drafts"
+DRAFTED_STRENGTHS = (0.0, 0.1, 1.783)
+"""c at which devices draft as well, with the context and without."""
+_DRAFTS = 4
 _CODEC = "top64-bf16-packed"
 
 
@@ -61,16 +68,22 @@ class PrivacyStudy:
     Args:
         candidates: n; chance is 1/n.
         sightings: per observer and strength.
+        refuted_per_token: drafts that went up in vain, with the context and without it.
         frame_bytes: down and up per token at the padded strength: plain, then padded.
     """
 
     candidates: int
     sightings: tuple[Sighting, ...]
+    refuted_per_token: tuple[float, float]
     frame_bytes: tuple[tuple[float, float], tuple[float, float]]
 
 
 def study(
-    candidates: int, questions: int, strengths: Sequence[float], progress: Progress
+    candidates: int,
+    questions: int,
+    strengths: Sequence[float],
+    progress: Progress,
+    drafted: Sequence[float] = DRAFTED_STRENGTHS,
 ) -> PrivacyStudy:
     """Run every candidate's sessions at every strength, and let both observers guess.
 
@@ -79,9 +92,10 @@ def study(
         questions: asked by each; the first half teaches, at least 2.
         strengths: c of the curve.
         progress: told how it goes.
+        drafted: c at which devices draft as well.
     """
     prompts = _prompts(candidates, questions)
-    scenario = _scenario(candidates * questions, strengths)
+    scenario = _scenario(candidates * questions, strengths, drafted)
     with tempfile.TemporaryDirectory(prefix="costeer-privacy-") as folder:
         path = Path(folder) / "rows.jsonl"
         path.write_text("".join(f"{json.dumps(row)}\n" for row in prompts), encoding="utf-8")
@@ -101,6 +115,21 @@ def study(
     )
     tokenizer = load_tokenizer(scenario.models.tokenizer_location)
     personal_N = [tuple(tokenizer.encode(row["personalized_input"])) for row in prompts]
+
+    def told_apart(sessions: Sequence[pd.DataFrame], strength: float, *, personal: bool) -> F64:
+        """Let the cloud name the candidate of each session that is asked."""
+        likely = [
+            observer.scores(
+                workload.devices[device].requests[0].public,
+                tuple(sessions[device]["token"]),
+                [personal_N[one * questions + device % questions] for one in range(candidates)],
+                strength,
+                _drafts(sessions[device]) if personal else None,
+            )
+            for device in np.flatnonzero(asked_N).tolist()
+        ]
+        return hits(np.stack(likely), of_N[asked_N])
+
     found = []
     for arm, strength in enumerate((*strengths, PADDED_STRENGTH)):
         padded = arm == len(strengths)
@@ -113,20 +142,26 @@ def study(
         found.append(Sighting(name, strength, mean_interval(right), len(right)))
         if padded:
             continue
-        likely = np.stack(
-            [
-                observer.scores(
-                    workload.devices[device].requests[0].public,
-                    tuple(sessions[device]["token"]),
-                    [personal_N[one * questions + device % questions] for one in range(candidates)],
-                    strength,
-                )
-                for device in np.flatnonzero(asked_N).tolist()
-            ]
-        )
-        right = hits(likely, of_N[asked_N])
+        right = told_apart(sessions, strength, personal=False)
         found.append(Sighting(CLOUD, strength, mean_interval(right), len(right)))
-    return PrivacyStudy(candidates, tuple(found), _padding_cost(tokens, strengths))
+    refuted = []
+    for kind, name in enumerate((PERSONAL, GENERIC)):
+        first = len(strengths) + 1 + kind * len(drafted)
+        for arm, strength in enumerate(drafted, start=first):
+            mine = tokens[tokens["arm"] == arm]
+            sessions = [group for _, group in mine.groupby("device", sort=True)]
+            right = told_apart(sessions, strength, personal=name == PERSONAL)
+            found.append(Sighting(name, strength, mean_interval(right), len(right)))
+        refuted.append(float(mine["refuted_drafts"].mean()))
+    cost = _padding_cost(tokens, strengths)
+    return PrivacyStudy(candidates, tuple(found), (refuted[0], refuted[1]), cost)
+
+
+def _drafts(session: pd.DataFrame) -> Drafts:
+    """Return what the cloud was told of a session's drafts."""
+    told = zip(session["position"], session["refuted_tokens"], strict=True)
+    refuted = {int(at): tuple(int(token) for token in run) for at, run in told if len(run)}
+    return Drafts(tuple(bool(right) for right in session["drafted"]), refuted)
 
 
 def _prompts(candidates: int, questions: int) -> list[dict[str, str]]:
@@ -148,12 +183,17 @@ def _prompts(candidates: int, questions: int) -> list[dict[str, str]]:
     ]
 
 
-def _scenario(sessions: int, strengths: Sequence[float]) -> Scenario:
+def _scenario(sessions: int, strengths: Sequence[float], drafted: Sequence[float]) -> Scenario:
     """The demo's hardware, one link, a device per session: nothing differs but the profile."""
     arms = [{"method": "costeer", "codec": _CODEC, "strength": strength} for strength in strengths]
     arms.append(
         {"method": "costeer", "codec": _CODEC, "strength": PADDED_STRENGTH, "padding": PADDING}
     )
+    arms += [
+        {"method": "costeer", "codec": _CODEC, "strength": strength, "speculation": drafts}
+        for drafts in ({"drafts": _DRAFTS}, {"drafts": _DRAFTS, "draft": "generic"})
+        for strength in drafted
+    ]
     return load_scenario(
         "demo",
         [

@@ -176,7 +176,7 @@ def measured(way: Way, rtt_s: float, mbps: float, acceptance: float, seeds: Sequ
         rtt_s,
         mbps,
         acceptance,
-        mean_interval(np.array([_speed(run) for run in runs])),
+        mean_interval(np.array([speed_of(run) for run in runs])),
         mean_interval(np.array([_stall_s(run) for run in runs])),
         mean_interval(np.array([run.engine.forward_ns / _NS / len(run.tokens) for run in runs])),
         _expected(way, rtt_s, acceptance),
@@ -201,15 +201,14 @@ def _expected(way: Way, rtt_s: float, acceptance: float) -> float | None:
 
 
 def _run(way: Way, link: LinkProfile, acceptance: float, seed: int) -> ArmRun:
-    plan = _plan(way, link, seed)
+    plan = plan_of(way, link, seed)
     constants = NullConfig(vocab_size=4_096, acceptance=acceptance)
     cloud = LocalHandle(CloudActor(lambda: NullCloudHost(constants)))
     edge = LocalHandle(EdgeActor(lambda: NullEdgeHost(constants)))
     for host in (cloud, edge):
         host.call("begin_arm", plan.arm)
     terms = codec_terms(plan, constants.vocab_size)
-    large = Fixed(forward=_ns(FORWARD_S), select=50_000, encode=36_000)
-    small = Fixed(forward=_ns(DRAFT_S), decode=5_000, steer=100_000, choose=20_000)
+    large, small = declared()
     method = plan.arm.method
     driver = VirtualDriver(
         plan,
@@ -222,7 +221,16 @@ def _run(way: Way, link: LinkProfile, acceptance: float, seed: int) -> ArmRun:
     return driver.run()
 
 
-def _plan(way: Way, link: LinkProfile, seed: int) -> ArmPlan:
+def declared() -> tuple[Fixed, Fixed]:
+    """Return what the cloud's and the device's operations take, as declared."""
+    large = Fixed(forward=_ns(FORWARD_S), select=50_000, encode=36_000)
+    return large, Fixed(forward=_ns(DRAFT_S), decode=5_000, steer=100_000, choose=20_000)
+
+
+def plan_of(
+    way: Way, link: LinkProfile, seed: int, codec: str = "top64-bf16-packed", tokens: int = _TOKENS
+) -> ArmPlan:
+    """Return one device on a link, with one request."""
     public = tuple(range(64))
     request = Request("constant", public, tuple(range(64, 256)) + public)
     device = DevicePlan(0, "link", link, "device", (request,), (0,))
@@ -230,12 +238,12 @@ def _plan(way: Way, link: LinkProfile, seed: int) -> ArmPlan:
         arm=ArmSpec(
             method_named(way.method),
             1.0,
-            CodecConfig.model_validate("top64-bf16-packed"),
+            CodecConfig.model_validate(codec),
             Sampling(),
             seed,
         ),
         devices=(device,),
-        max_new_tokens=_TOKENS,
+        max_new_tokens=tokens,
         eos=frozenset(),
         refine=RefineConfig(),
         limits=EngineLimits(64, 2_048, 100_000, 4_096, 64, 64, 10**12),
@@ -245,7 +253,7 @@ def _plan(way: Way, link: LinkProfile, seed: int) -> ArmPlan:
     )
 
 
-def _speed(run: ArmRun) -> float:
+def speed_of(run: ArmRun) -> float:
     """Tokens per second from the first token to the last."""
     first, last = run.tokens[0], run.tokens[-1]
     return (len(run.tokens) - 1) / ((last.chosen_at_ns - first.chosen_at_ns) / _NS)

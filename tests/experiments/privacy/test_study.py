@@ -8,13 +8,21 @@ import pytest
 
 from experiments import cli
 from experiments.privacy.shown import sentences, table, write_page
-from experiments.privacy.study import CLOUD, PADDED, SIZES, PrivacyStudy, study
+from experiments.privacy.study import (
+    CLOUD,
+    GENERIC,
+    PADDED,
+    PERSONAL,
+    SIZES,
+    PrivacyStudy,
+    study,
+)
 from experiments.progress import NoProgress
 
 
 @pytest.fixture(scope="module")
 def found() -> PrivacyStudy:
-    return study(3, 4, (0.0, 1.783), NoProgress())
+    return study(3, 4, (0.0, 1.783), NoProgress(), (0.0,))
 
 
 def accuracy(found: PrivacyStudy, observer: str, strength: float) -> float:
@@ -28,6 +36,12 @@ def accuracy(found: PrivacyStudy, observer: str, strength: float) -> float:
 def test_the_cloud_knows_nothing_without_steering_and_much_with_it(found: PrivacyStudy) -> None:
     assert accuracy(found, CLOUD, 0.0) == pytest.approx(1 / 3)
     assert accuracy(found, CLOUD, 1.783) == 1.0
+
+
+def test_drafts_with_the_context_tell_what_the_text_does_not(found: PrivacyStudy) -> None:
+    assert accuracy(found, PERSONAL, 0.0) > 0.9
+    assert accuracy(found, GENERIC, 0.0) == pytest.approx(1 / 3)
+    assert min(found.refuted_per_token) > 0
 
 
 def test_padding_fills_frames_and_says_what_it_costs(found: PrivacyStudy) -> None:
