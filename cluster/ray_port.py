@@ -30,6 +30,9 @@ from costeer.errors import ConfigError
 LOCAL = "local"
 Placement = Reserved | Literal["loose"]
 """How hosts are placed."""
+UNWATCHED = {"task_events_report_interval_ms": 0, "enable_metrics_collection": False}
+"""Of a cluster that nobody looks at: no records of each call at its head, no metrics of Ray's own.
+In a long live run both would only grow."""
 _REACH_TIMEOUT_S = 3.0
 _ROOM_TIMEOUT_S = 600.0
 """How long an actor that is made again may wait for room, and load its model."""
@@ -196,7 +199,9 @@ def _enter(address: str, min_cpus: int) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == LOCAL:
         cpus = max(os.cpu_count() or 1, min_cpus)
-        ray.init(address=LOCAL, num_cpus=cpus, include_dashboard=False, **quiet)
+        ray.init(
+            address=LOCAL, num_cpus=cpus, include_dashboard=False, _system_config=UNWATCHED, **quiet
+        )
         return
     host, _, port = address.rpartition(":")
     if host:

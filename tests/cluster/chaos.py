@@ -37,7 +37,7 @@ from ray.cluster_utils import Cluster
 from actors.live.driver import run_live
 from actors.plan import ArmPlan
 from cluster.handle import _Call
-from cluster.ray_port import RayPort
+from cluster.ray_port import UNWATCHED, RayPort
 from cluster.supervised import SupervisedHandle
 from costeer.methods import CloudRole
 from experiments.results import digest, output_digest
@@ -99,7 +99,7 @@ class Nodes:
 
     def __init__(self) -> None:
         make: Any = Cluster  # not annotated there
-        quick = {"health_check_failure_threshold": 2, "health_check_period_ms": 500}
+        quick = {"health_check_failure_threshold": 2, "health_check_period_ms": 500} | UNWATCHED
         self._cluster = make(
             initialize_head=True,
             head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": quick},
