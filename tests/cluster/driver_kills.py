@@ -27,14 +27,14 @@ arms: [{{method: {method}}}]
 workload: {{max_new_tokens: 64}}
 """
 FAST = "{down_mbps: 1000, up_mbps: 1000, rtt_s: 0.002}"
-REQUESTS = 12
-"""Of each device: 3,072 tokens, in a dozen pieces and more."""
-PIECES = 8
+REQUESTS = 6
+"""Of each device: 1,536 tokens, in half a dozen pieces."""
+PIECES = 4
 """A kill comes when so many of them at most are on disk."""
 
 
 def scenario(way: str, method: str, seed: int) -> str:
-    """A run whose rows come in a dozen pieces."""
+    """A run whose rows come in half a dozen pieces."""
     return SCENARIO.format(way=way, method=method, seed=seed, link=FAST, requests=REQUESTS)
 
 
