@@ -34,7 +34,7 @@ from actors.fleet.links import send_up
 from actors.fleet.names import CLASS_FIGURES
 from actors.fleet.sessions import length_of, outcome_of, session_number
 from actors.fleet.tally import cut_stages, tell_drafts
-from actors.fleet.texts import begin_of, draft_of, ends_text, put, states_of, take
+from actors.fleet.texts import begin_of, draft_of, ends_text, pace_of, put, states_of, take
 from actors.plan import REQUEST_BITS
 from costeer import device_text as text
 from costeer.device_text import (
@@ -56,6 +56,8 @@ from costeer.device_text import (
     verdict,
 )
 from costeer.messages import frame_bytes
+from costeer.pacing import DRAFTED, EXCHANGED, PIPELINED, judge, learnt, remember
+from costeer.pacing import SIZE as PACE
 from costeer.token_record import STAGES
 from costeer.varint import number_bytes
 
@@ -87,6 +89,9 @@ def end_work(fleet: Fleet, books: Books, lane: int, device: int) -> None:
     first, end, _ = states_of(fleet.window, device)
     state = books.texts[first:end]
     if lane == LANE_FORWARD:
+        if fleet.learns and state[text.KNOWN] >= 0:  # the first run is the prompt's
+            pace = pace_of(fleet.window, device)
+            remember(books.texts[pace : pace + PACE], DRAFTED, state[text.WORK_NS])
         end_run(state, state[text.WORK_NS])
     elif lane == LANE_DRAFT:
         token = draft_of(fleet, books, device, state[text.READ])
@@ -106,10 +111,14 @@ def hear_down(fleet: Fleet, books: Books, device: int, session: int, now_ns: int
         finish(fleet, books, device, now_ns, LANE_UP, 0)
         return False
     first, end, _ = states_of(fleet.window, device)
-    return keep_rows(books.texts[first:end], books.under_way, row, now_ns)
+    state, pace = books.texts[first:end], pace_of(fleet.window, device)
+    seen = books.texts[pace : pace + PACE]
+    return keep_rows(state, seen, books.under_way, row, now_ns)
 
 
-def keep_rows(state: MutableSequence[int], frames: Table, row: int, now_ns: int) -> bool:
+def keep_rows(
+    state: MutableSequence[int], seen: MutableSequence[int], frames: Table, row: int, now_ns: int
+) -> bool:
     """Keep the rows of a ROWS frame; return whether they are of the text as it is."""
     version, round_ = frames[row, texts.VERSION], frames[row, texts.ROUND]
     if version < state[text.BRANCH]:
@@ -126,7 +135,9 @@ def keep_rows(state: MutableSequence[int], frames: Table, row: int, now_ns: int)
                 frames[row, texts.SELECT_NS],
                 now_ns - frames[row, texts.SENT_NS],
             )
-            end_exchange(state, version)
+            if end_exchange(state, version):
+                what = PIPELINED if state[text.ASKED_BEHIND] else EXCHANGED
+                remember(seen, what, now_ns - state[text.ASKED_NS])
     return True
 
 
@@ -194,6 +205,9 @@ def take_choice(fleet: Fleet, books: Books, device: int, now_ns: int) -> bool:
     while is_decided(state):
         if accept_oldest(fleet, books, device, now_ns):
             return True
+    if fleet.learns:
+        pace = pace_of(fleet.window, device)
+        state[text.DRAFTS], state[text.AHEAD] = learnt(books.texts[pace : pace + PACE])
     return False
 
 
@@ -214,6 +228,9 @@ def accept_oldest(fleet: Fleet, books: Books, device: int, now_ns: int) -> bool:
         since_ns = wide[device, col.ARRIVAL]
     lay_stages(state, now_ns, books.engine[STAGE : STAGE + _STAGES])
     cut_stages(books.engine, now_ns - since_ns)
+    if fleet.learns and said != text.UNDRAFTED:
+        pace = pace_of(fleet.window, device)
+        judge(books.texts[pace : pace + PACE], int(said == text.RIGHT))
     rounds = state[slot_of(state, position) + text.ROUND]
     right = int(said == text.RIGHT and told > 0)
     tell_drafts(fleet, books, device, position, now_ns, right, refuted, unsent)

@@ -176,8 +176,9 @@ class Fleet(NamedTuple):
             other.
         select_ns: the cloud's select and encode, by round and rows; or its choices, by rows.
         window: positions that a device which drafts may have under way; 0 where none drafts.
-        drafts: tokens drafted for one DRAFT.
-        ahead: drafts that may be under way.
+        drafts: tokens drafted for one DRAFT, at first where devices learn it.
+        ahead: drafts that may be under way, likewise.
+        learns: 1 if devices learn both.
         acceptance: how often a draft is right, where that is drawn.
         vocab_size: V.
         end_tokens: ids that end a text.
@@ -227,6 +228,7 @@ class Fleet(NamedTuple):
     window: int
     drafts: int
     ahead: int
+    learns: int
     acceptance: float
     vocab_size: int
     end_tokens: Column

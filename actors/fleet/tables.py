@@ -21,7 +21,7 @@ from costeer.messages import encode_error, open_bytes
 from costeer.methods import CloudRole, Prompt
 from costeer.opening import no_room
 from costeer.overlap import OverlapConfig
-from costeer.pacing import most_drafts
+from costeer.pacing import Pacer, most_drafts
 from netsim.carriage import UNLIMITED
 from netsim.hardware.roofline import ForwardTerms
 from netsim.link import Link
@@ -49,10 +49,6 @@ def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
         raise ConfigError(f"arms: way: fleet does not know {plan.arm.method.name} yet; {_WAY_OUT}")
     if plan.egress_discipline is Discipline.PS and plan.egress_bps != UNLIMITED:
         raise ConfigError(f"cloud.egress_sharing: way: fleet knows fifo alone; {_WAY_OUT}, or fifo")
-    if plan.speculation is not None and plan.speculation.drafts == "adaptive":
-        raise ConfigError(
-            f"speculation.drafts: way: fleet does not learn them yet; {_WAY_OUT}, or give a number"
-        )
     if plan.cloud_drafts is not None:
         raise ConfigError(f"cloud_drafts: way: fleet has none yet; {_WAY_OUT}, or leave it out")
     if plan.arm.overlap not in {None, OverlapConfig()}:
@@ -151,6 +147,7 @@ def fleet_of(
         window=window,
         drafts=drafts,
         ahead=ahead,
+        learns=int(plan.speculation is not None and plan.speculation.drafts == "adaptive"),
         acceptance=0.0 if outcomes.drafts is None else outcomes.drafts.acceptance,
         vocab_size=terms.vocab_size,
         end_tokens=_narrow(sorted(plan.eos)),
@@ -163,7 +160,7 @@ def _drafts(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes) -> tuple[int, int
     speculation = plan.speculation
     if speculation is None:
         return 0, 0, 0
-    if speculation.drafts == "adaptive" or outcomes.drafts is None:
+    if outcomes.drafts is None:
         raise LocalProtocolError(f"fleet: {speculation} without drafts that are known")
     if plan.limits.preempts:
         raise ConfigError(
@@ -176,7 +173,8 @@ def _drafts(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes) -> tuple[int, int
                 f"link {each.link.name}: its frames may overtake each other, which way: fleet does"
                 f" not know of devices that draft; {_WAY_OUT}, or take an ordered transport"
             )
-    return speculation.drafts, speculation.ahead, window_of(most_drafts(speculation))
+    first = Pacer(speculation).plan()
+    return first.drafts, first.ahead, window_of(most_drafts(speculation))
 
 
 def _draft_tokens(outcomes: Outcomes) -> Array:

@@ -1,9 +1,9 @@
 """What a compiled cell keeps of devices that draft: their texts, and the frames under way.
 
 A device has a block of integers: the figures named below, then its own state of
-``costeer.device_text``, then its cloud's of ``costeer.served_text``. Links of such devices keep
-their frames in order, so what is under way in a direction is a queue. Nothing of this is there
-where no arm drafts.
+``costeer.device_text``, its cloud's of ``costeer.served_text``, and what it learns. Links of such
+devices keep their frames in order, so what is under way in a direction is a queue. Nothing of this
+is there where no arm drafts.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from actors.plan import REQUEST_BITS
 from costeer import device_text
 from costeer.device_text import lay
 from costeer.device_text import size_of as device_size
+from costeer.pacing import SIZE as PACE
+from costeer.pacing import lay_pace
 from costeer.served_text import size_of as served_size
 from netsim.random import Stream, device_key, uniform_with
 
@@ -60,7 +62,7 @@ _DRAFTS = int(Stream.DRAFTS)
 
 def block_of(window: int) -> int:
     """Return how many integers a device that drafts has."""
-    return STATES + device_size(window) + served_size(window) if window else 0
+    return STATES + device_size(window) + served_size(window) + PACE if window else 0
 
 
 def begin_of(window: int, device: int) -> int:
@@ -75,6 +77,11 @@ def states_of(window: int, device: int) -> tuple[int, int, int]:
     return first, middle, middle + served_size(window)
 
 
+def pace_of(window: int, device: int) -> int:
+    """Return where what a device has seen of drafts and exchanges begins; see ``pacing``."""
+    return begin_of(window, device + 1) - PACE
+
+
 def begin_text(fleet: Fleet, books: Books, device: int, begun_ns: int) -> None:
     """Begin the text of a device's request, whose prompt its small model runs from now on."""
     first, end, _ = states_of(fleet.window, device)
@@ -84,6 +91,9 @@ def begin_text(fleet: Fleet, books: Books, device: int, begun_ns: int) -> None:
     lay(state, fleet.window, fleet.drafts, fleet.ahead, limit, 0, begun_ns)
     ends_ns = books.wide[device, col.FORWARD_DONE]
     state[device_text.WORK_NS] = ends_ns - begun_ns
+    if fleet.learns:
+        pace = pace_of(fleet.window, device)
+        lay_pace(books.texts[pace : pace + PACE])
     session = int(books.narrow[device, col.SESSION])
     what = OWN << REQUEST_BITS | session
     push(books.engine, books.heap, ends_ns, LANE_FORWARD, device, 0, what)
