@@ -42,6 +42,23 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class Crossing:
+    """What a method's run says beside its texts.
+
+    Args:
+        bytes_down: frame bytes down per token.
+        bytes_up: frame bytes up per token.
+        tokens_per_second: of a stream, simulated.
+        certified: share of the tokens that are proved to be the whole vocabulary's choice.
+    """
+
+    bytes_down: float
+    bytes_up: float
+    tokens_per_second: float
+    certified: float
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """One method on the test rows.
 
@@ -57,6 +74,7 @@ class Standing:
         fact_recall: the same.
         difference: ROUGE-L minus that of CoSteer, paired; None for itself.
         p: of that difference.
+        crossing: what its run as an arm says; None where there was none.
     """
 
     key: str
@@ -70,6 +88,7 @@ class Standing:
     fact_recall: Interval
     difference: Interval | None
     p: float | None
+    crossing: Crossing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ _HELP = {
     "table5": "preference alignment per dataset and preference (needs --reward)",
 }
 _SHIPPED_ROWS = 48
+_RUN_ROWS = 12
 _SHIPPED_POINT_ROWS = 24
 
 
@@ -38,6 +39,7 @@ def register(add: Parsers) -> None:
             type=Path,
             help="the paper's eight JSONL files (default: the shipped corpus)",
         )
+        _add_numerics(parser)
         add_scorers(parser)
         add_json(parser)
         parser.set_defaults(execute=_table, table=table)
@@ -60,6 +62,14 @@ def register(add: Parsers) -> None:
     parser.add_argument("--pair", metavar="SCENARIO", default="shipped", help="whose models")
     parser.add_argument("--dev", metavar="N", type=count, default=32, help="rows to tune on")
     parser.add_argument("--limit", metavar="N", type=count, default=64, help="rows to compare on")
+    parser.add_argument(
+        "--runs",
+        metavar="N",
+        type=count,
+        default=_RUN_ROWS,
+        help=f"rows of the run that measures bytes and speed (default: {_RUN_ROWS})",
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, help="new directory for that run")
     add_json(parser)
     parser.set_defaults(execute=_baselines)
     parser = add("tokenizers", help="CoSteer with a small model of another tokenizer")
@@ -88,6 +98,15 @@ def register(add: Parsers) -> None:
     parser.set_defaults(execute=_numerics)
 
 
+def _add_numerics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--numerics",
+        choices=("batch-invariant", "fp32", "bf16"),
+        help="arithmetic of the models (default: the pair's; fp32 takes two thirds of the time of"
+        " batch-invariant, and choices that are close may turn)",
+    )
+
+
 def _add_pair(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pair",
@@ -108,7 +127,7 @@ def _table(arguments: argparse.Namespace) -> int:
     from experiments.progress import progress_for
 
     table = arguments.table
-    base = pair_scenario(arguments.pair)
+    base = pair_scenario(arguments.pair, arguments.numerics)
     tasks = _tasks(table, arguments.data)
     limit = arguments.limit or (None if arguments.data else _SHIPPED_ROWS)
     out = run_directory(arguments.out, table)
@@ -202,23 +221,27 @@ def _figure(arguments: argparse.Namespace) -> int:
 
 def _baselines(arguments: argparse.Namespace) -> int:
     """Tune on dev rows, compare on test rows, print."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
+    from experiments.baselines.crossing import measure_crossing
     from experiments.baselines.shown import comparison_text
     from experiments.baselines.study import compare_baselines
+    from experiments.outcome import check_out_dir
     from experiments.paper.running import pair_scenario
     from experiments.progress import progress_for
 
-    found = compare_baselines(
-        pair_scenario(arguments.pair),
-        progress_for(),
-        ("dev", arguments.dev),
-        ("test", arguments.limit),
-    )
+    base, progress = pair_scenario(arguments.pair), progress_for()
+    out = run_directory(arguments.out, "baselines")
+    check_out_dir(out)
+    found = compare_baselines(base, progress, ("dev", arguments.dev), ("test", arguments.limit))
+    rows = min(arguments.runs, arguments.limit)
+    standings = measure_crossing(base, found.standings, "test", rows, out, progress)
+    found = replace(found, standings=standings)
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
     else:
         print(comparison_text(found, _width()))
+        print(f"\nrun: {out}")
     return 0
 
 

@@ -35,8 +35,12 @@ class Done:
     scores: Scores
 
 
-def pair_scenario(pair: str) -> Scenario:
+def pair_scenario(pair: str, numerics: str | None = None) -> Scenario:
     """Return the scenario of a pair: `shipped`, or what a scenario is called.
+
+    Args:
+        pair: its name.
+        numerics: arithmetic of its models; the scenario's own if None.
 
     Raises:
         ConfigError: there is none, or its values are not of models.
@@ -47,7 +51,11 @@ def pair_scenario(pair: str) -> Scenario:
             f"--pair {pair}: runs on {scenario.values} values, which have no texts; give a scenario"
             " with `values: models`"
         )
-    return scenario
+    if numerics is None:
+        return scenario
+    changed = scenario.model_dump(mode="json")
+    changed["models"]["numerics"] = numerics
+    return Scenario.model_validate(changed)
 
 
 def scenario_of(

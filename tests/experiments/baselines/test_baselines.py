@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,14 +67,15 @@ def test_contrastive_decoding_is_its_formula() -> None:
 
 
 def test_strengths_are_tuned_on_other_rows(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     few = tuple(
         replace(BY_KEY[key], strengths=BY_KEY[key].strengths[:2])
         for key in ("costeer", "contrastive", "llm_with")
     )
     monkeypatch.setattr("experiments.baselines.study.BASELINES", few)
-    options = ["--pair", "tiny", "--dev", "2", "--limit", "3", "--json"]
+    options = ["--pair", "tiny", "--dev", "2", "--limit", "3", "--runs", "1", "--json"]
+    options += ["--out", str(tmp_path / "run")]
     assert main(["evaluate", "baselines", *options]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["dev_rows"], found["test_rows"]) == (2, 3)
@@ -83,6 +85,10 @@ def test_strengths_are_tuned_on_other_rows(
     assert standings["costeer"]["strength"] == best["strength"]
     assert standings["costeer"]["difference"] is None
     assert standings["llm_with"]["strength"] is None
+    crossed = {key: each["crossing"] for key, each in standings.items()}
+    assert all(each["certified"] == 1.0 for each in crossed.values())
+    down = {key: each["bytes_down"] for key, each in crossed.items()}
+    assert down["llm_with"] < down["contrastive"] < down["costeer"]
 
 
 def test_noise_is_borne_method_by_method(
