@@ -181,13 +181,14 @@ class BarProgress(Stages):
         self._out.flush()
 
 
-def progress_for(out: TextIO = sys.stderr, *, panel: bool = False) -> Progress:
+def progress_for(out: TextIO | None = None, *, panel: bool = False) -> Progress:
     """The bar if `out` is a terminal, plain lines otherwise.
 
     Args:
-        out: where it goes.
+        out: where it goes; what is standard error now, if None.
         panel: several lines on a terminal that can show them, for runs whose rows can be watched.
     """
+    out = sys.stderr if out is None else out
     if not out.isatty():
         return LineProgress(out)
     if panel and os.environ.get("TERM", "dumb") != "dumb":
