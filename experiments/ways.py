@@ -91,7 +91,9 @@ def _begin(
 ) -> tuple[Drive, dict[str, str]]:
     """Prepare an arm on a laboratory's hosts, in the scenario's way."""
     method = plan.arm.method
-    clouds: Sequence[Handle] = laboratory.clouds if method.cloud is not CloudRole.ABSENT else ()
+    # A laboratory may have more of them than the scenario asks for.
+    replicas = plan.replicas if method.cloud is not CloudRole.ABSENT else 0
+    clouds: Sequence[Handle] = laboratory.clouds[:replicas]
     if scenario.way == "live":
         live = partial(
             run_live,

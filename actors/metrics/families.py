@@ -129,7 +129,8 @@ FAMILIES = (
         "requests",
         "counter",
         "Requests that ended: eos, length (a large fleet calls both ended), stalled (no cloud"
-        " answered, nothing to fall back on), failed, or censored by the end of the run.",
+        " answered, nothing to fall back on), failed, left (its device went), or censored by the"
+        " end of the run.",
         ("method", "finished_reason"),
     ),
     Family("payload_bytes", "counter", "What codecs made, per direction.", _LINK),

@@ -68,7 +68,7 @@ FLEET = Board(
         ),
         Panel(
             "Requests that ended",
-            "By reason: eos, length (of large fleets: ended), failed, or censored by the end.",
+            "By reason: eos, length (of large fleets: ended), failed, left, or censored.",
             "none",
             (
                 Query(

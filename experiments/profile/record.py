@@ -53,6 +53,10 @@ def record_profile(
             f"{run_dir}: {run.tokens['fallback'].sum():,} tokens were chosen without the cloud, and"
             " a profile is of exchanges; record a run whose cloud answers"
         )
+    if any(row["kind"] == "replica_fails" for row in run.summary.get("events", ())):
+        raise ConfigError(
+            f"{run_dir}: a replica failed in it, and answers were sent twice; record a run without"
+        )
     scenario = load_scenario(str(run_dir / "scenario.yaml"))
     if scenario.values not in _SOURCES:
         raise ConfigError(

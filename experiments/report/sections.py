@@ -121,7 +121,7 @@ def _section(name: str, title: str, run: Run) -> Section:
     ]
     replicas = run.summary.get("replicas", [])
     if replicas:
-        caption = "What each replica served, and how busy it was; of all its time."
+        caption = "What each replica served; busy: share of the time until the last token."
         columns = replica_columns(whole_arms(rows), replicas)
         blocks.append(TableBlock(f"{prefix}replicas", columns, caption, _from(rows, TIME)))
     blocks += _event_blocks(prefix, run)

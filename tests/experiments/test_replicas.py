@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 
 import experiments.fleet.task
+from costeer.errors import ConfigError
 from experiments.fleet.run import run_fleet
 from experiments.hosting import host_groups
 from experiments.planning.members import as_it_is
+from experiments.profile.record import record_profile
 from experiments.progress import NoProgress
 from experiments.results import load
 from experiments.run import run_scenario
@@ -133,6 +135,8 @@ def test_what_failed_is_told_and_changes_no_token(tmp_path: Path) -> None:
     gone = requests[(requests["device"] == 1) & (requests["arm"] == 2)]
     assert gone["reason"].tolist() == ["left"]
     assert gone["censored"].tolist() == [True]
+    with pytest.raises(ConfigError, match="a replica failed in it"):
+        record_profile(tmp_path / "run", tmp_path / "profile.parquet")
 
 
 def test_a_run_with_failures_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
