@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from costeer.pacing import Pacer, Plan
+from costeer.pacing import (
+    DRAFTED,
+    EXCHANGED,
+    PIPELINED,
+    SIZE,
+    Pacer,
+    Plan,
+    judge,
+    lay_pace,
+    learnt,
+    remember,
+)
 from costeer.speculation import SpeculationConfig
+from netsim.compiled import compiled
 
 MS = 1_000_000
 ADAPTIVE = SpeculationConfig(drafts="adaptive")
@@ -88,3 +103,22 @@ def test_who_learns_is_not_told_how_far_ahead() -> None:
         SpeculationConfig(drafts="adaptive", ahead=3)
     with pytest.raises(ValidationError):
         SpeculationConfig(drafts=0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from((DRAFTED, EXCHANGED, PIPELINED)), st.integers(0, 3 * 10**8)),
+        max_size=30,
+    ),
+    st.lists(st.integers(0, 1), max_size=60),
+)
+def test_machine_code_learns_alike(durations: list[tuple[int, int]], verdicts: list[int]) -> None:
+    seen = [0] * SIZE
+    lay_pace(seen)
+    for what, duration_ns in durations:
+        remember(seen, what, duration_ns)
+    for right in verdicts:
+        judge(seen, right)
+    array: Any = np.array(seen, np.int64)
+    assert compiled(learnt)(array) == learnt(seen)
