@@ -142,6 +142,11 @@ def calibrate(
     Raises:
         ConfigError: a model cannot be loaded, or has no room for a point.
     """
+    if models.aligned:
+        raise ConfigError(
+            "models.alignment: steps are measured on a pair of one vocabulary; leave it out with"
+            " such a pair, or let hardware be named (timing) instead of measured"
+        )
     room = min(context_limits(models).values())
     for grid in (measured.cloud, measured.edge):
         needs = max(grid.contexts) + max(grid.new_tokens)

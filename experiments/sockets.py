@@ -279,7 +279,9 @@ def _warm_edge(host: EdgeHost, plan: ArmPlan, vocab_size: int) -> None:
     branches = len(plan.arm.method.edge_branches)
     ops: list[EdgeOp | Release] = []
     if branches:
-        ops.append(EdgeForward(_NOBODY, ((0, 0),) * branches, (0,) * branches))
+        # A prompt, in the small model's ids even where these are not the cloud's.
+        runs, prompts = ((0, 0),) * branches, (2,) * branches
+        ops.append(EdgeForward(_NOBODY, runs, (0,) * branches, prompts=prompts))
     if plan.arm.method.steered:
         codec = build_codec(plan.arm.codec, vocab_size)
         payload = codec.encode(np.linspace(9.0, 0.0, vocab_size, dtype=np.float32))

@@ -12,6 +12,7 @@ from costeer.errors import ConfigError
 from costeer.machine import EdgeForward
 from experiments.planning import check_plan, plan_workload
 from experiments.planning.arms import plan_arm, plan_costs
+from experiments.progress import NoProgress
 from experiments.results.run import load
 from experiments.scenario import Scenario
 from tests.experiments.small_runs import digests, run, scenario
@@ -95,3 +96,10 @@ def test_looking_ahead_is_charged() -> None:
     plain_ns = costs_ns({"kind": "intersection"})
     assert costs_ns(BYTES | {"depth": 0}) == plain_ns
     assert costs_ns(BYTES | {"depth": 2}) > costs_ns(BYTES) > plain_ns
+
+
+def test_calibration_refuses_two_vocabularies() -> None:
+    from experiments.calibration import calibrate
+
+    with pytest.raises(ConfigError, match=r"models\.alignment"):
+        calibrate(other(BYTES).models, NoProgress())
