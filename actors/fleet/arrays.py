@@ -14,6 +14,8 @@ from actors.fleet import columns as col
 from actors.fleet.cell import CellPlan
 from actors.fleet.histogram import NONE_YET
 from actors.fleet.layout import (
+    AIR_FREE,
+    AIR_LEFT,
     BATCHES,
     BIN_NS,
     COUNTS,
@@ -41,12 +43,13 @@ PIECE_EVENTS = 100_000
 _SPARE_EVENTS = 1024
 
 
-def books_of(cell: CellPlan, fleet: Fleet, watch: Watch) -> Books:
+def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
     """Return the books of a cell that has not begun.
 
     Args:
         cell: the devices and their users.
         fleet: its fixed figures.
+        hubs: what its devices share.
         watch: what is wanted beside sums.
     """
     devices, classes = fleet.devices, len(cell.classes)
@@ -60,17 +63,19 @@ def books_of(cell: CellPlan, fleet: Fleet, watch: Watch) -> Books:
     engine = zeros(BATCHES + (PIECE_EVENTS if fleet.every else 0))
     engine[FREE_TOKENS] = fleet.kv_tokens
     engine[BIN_NS] = watch.bin_ns
-    of_device = narrow(
-        devices, col.NARROW_FIGURES_WITH_EVICTION if fleet.preempts else col.NARROW_FIGURES
-    )
+    bursts = any(way.bursts for each in cell.classes for way in (each.link.down, each.link.up))
+    of_device = narrow(devices, _narrow_figures(fleet))
     of_device[:, col.NUMBER] = cell.device_D
     of_device[:, col.KIND] = cell.class_D
     of_device[:, col.SESSION] = -1
+    wide_figures = col.WIDE_FIGURES_WITH_BURSTS if bursts else col.WIDE_FIGURES
+    if fleet.shared:
+        of_device[:, col.RADIO] = cell.radio_D
+        wide_figures = col.WIDE_FIGURES_WITH_AIR
     by_class = zeros(classes, col.CLASS_COLUMNS)
     by_class[:, col.FIRST_ARRIVAL] = NONE_YET
     histograms = zeros(classes * len(HISTOGRAMS) + 1, col.HISTOGRAM_FIGURES)
     histograms[:, col.LEAST] = NONE_YET
-    bursts = any(way.bursts for each in cell.classes for way in (each.link.down, each.link.up))
     step_rows = np.asarray(fleet.select_ns).shape[1] // max(1, fleet.window)
     held = zeros(step_rows if fleet.refines else 0, col.HELD_FIGURES)
     held[:, col.HELD_NEXT] = np.arange(1, len(held) + 1)
@@ -83,13 +88,15 @@ def books_of(cell: CellPlan, fleet: Fleet, watch: Watch) -> Books:
     return Books(
         engine=engine,
         heap=zeros(devices + _SPARE_EVENTS, 2),
-        wide=zeros(devices, col.WIDE_FIGURES_WITH_BURSTS if bursts else col.WIDE_FIGURES),
+        wide=zeros(devices, wide_figures),
         narrow=of_device,
         step=narrow(step_rows, col.STEP_FIGURES),
         held=held,
         line=line,
         texts=zeros(devices * block_of(fleet.window)),
         under_way=_frames(devices + _SPARE_EVENTS) if fleet.window else zeros(1, FRAME_FIGURES),
+        air=_more_air(engine, zeros(0, col.AIR_FIGURES), _SPARE_EVENTS if fleet.shared else 0),
+        hubs=hubs,
         by_class=by_class,
         histograms=histograms,
         series=zeros(watch.bins, len(SERIES)),
@@ -115,6 +122,12 @@ def roomier(fleet: Fleet, books: Books, costs_of: Callable[[int], Array]) -> tup
             books = books._replace(under_way=_more_frames(books.under_way, running + SPARE))
     if engine[EVENTS] + 2 * running + SPARE > len(books.heap):
         books = books._replace(heap=_longer(books.heap, 2 * running + len(books.heap) // 4 + SPARE))
+    if fleet.shared:
+        more = 2 * (engine[RUNNING] + len(books.air) - engine[AIR_LEFT]) + SPARE
+        if more > engine[AIR_LEFT]:
+            books = books._replace(air=_more_air(engine, books.air, 3 * more))
+        if engine[EVENTS] + 2 * more > len(books.heap):
+            books = books._replace(heap=_longer(books.heap, 6 * more + len(books.heap) // 4))
     if engine[COUNTS + REFINING] + fleet.max_batch >= rows:
         books = books._replace(step=_longer(books.step, rows))
         fleet = fleet._replace(select_ns=costs_of(2 * rows * max(1, fleet.window)))
@@ -150,10 +163,29 @@ def bytes_per_device(fleet: Fleet, books: Books) -> float:
     fixed = (fleet.first_session, fleet.due_ns, fleet.session, fleet.own)
     changing = (
         *(books.heap, books.wide, books.narrow, books.held, books.line),
-        *(books.texts, books.under_way),
+        *(books.texts, books.under_way, books.air, books.hubs),
     )
     arrays: tuple[Array, ...] = (*fixed, *changing)
     return float(sum(each.nbytes for each in arrays) / fleet.devices)
+
+
+def _narrow_figures(fleet: Fleet) -> int:
+    if fleet.shared:
+        return col.NARROW_FIGURES_WITH_AIR
+    return col.NARROW_FIGURES_WITH_EVICTION if fleet.preempts else col.NARROW_FIGURES
+
+
+def _more_air(engine: Array, air: Array, more: int) -> Array:
+    """Return so many rows more, chained up before those that are free."""
+    if more == 0:
+        return air
+    longer = _longer(air, more)
+    first = len(air) + 1
+    longer[len(air) :, col.AIR_BEHIND] = np.arange(first + 1, first + more + 1)
+    longer[-1, col.AIR_BEHIND] = engine[AIR_FREE]
+    engine[AIR_FREE] = first
+    engine[AIR_LEFT] += more
+    return longer
 
 
 def _frames(rows: int) -> Array:

@@ -28,6 +28,7 @@ from actors.fleet.layout import (
     FREE_TOKENS,
     LAST_END,
     MANY_FRAMES,
+    NETWORK_NOW,
     NEVER,
     NOW,
     OUTPUT,
@@ -46,6 +47,7 @@ from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOG
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.result import CellResult, Sample, Series
 from actors.fleet.sessions import sessions_begin
+from actors.fleet.sharing import hubs_of
 from actors.fleet.tables import fleet_of, select_costs
 from actors.fleet.tally import book_accepted
 from actors.fleet.watching import Watch
@@ -60,9 +62,9 @@ _STAGE = HISTOGRAMS.index(STAGES[0])
 
 
 @cache
-def advance_of(drafting: bool) -> Callable[[Fleet, Books, int], bool]:
-    """Return the loop over events with the rules of devices that draft, or of others, left out."""
-    return specialised(engine.advance, DRAFTING=drafting, EXCHANGING=not drafting)
+def advance_of(drafting: bool, sharing: bool) -> Callable[[Fleet, Books, int], bool]:
+    """Return the loop over events without the rules that a cell has no need of."""
+    return specialised(engine.advance, DRAFTING=drafting, EXCHANGING=not drafting, SHARING=sharing)
 
 
 class CellRun:
@@ -96,11 +98,11 @@ class CellRun:
         watch = watch or Watch()
         self._cell = cell
         self._fleet: Fleet = fleet_of(cell, plan, terms, costs, outcomes, watch)
-        self._books: Books = books_of(cell, self._fleet, watch)
+        self._books: Books = books_of(cell, self._fleet, hubs_of(cell, plan), watch)
         rounds = outcomes.most_rounds if plan.arm.method.steered else 0
         self._costs = partial(select_costs, costs, rounds)
         drafting = self._fleet.window > 0
-        self._advance = compiler(advance_of(drafting))
+        self._advance = compiler(advance_of(drafting, bool(self._fleet.shared)))
         self.over = False
         """Whether there is nothing left to simulate."""
 
@@ -126,7 +128,7 @@ class CellRun:
                 " way: fleet cannot do yet; raise it, or choose way: virtual"
             )
         if fault == MANY_FRAMES:
-            raise ConfigError("fleet: a device sends over 30 million frames; shorten the run")
+            raise ConfigError("fleet: a device sends over 8 million frames; shorten the run")
 
     def _figure(self, which: int) -> int:
         return int(self._books.engine[which])
@@ -165,7 +167,13 @@ class CellRun:
 
     def cloud(self, name: str) -> int:
         """Return a figure of the cloud so far; see ``CLOUD_FIGURES``."""
-        return self._figure(CLOUD + CLOUD_FIGURES.index(name))
+        settled = self._figure(CLOUD + CLOUD_FIGURES.index(name))
+        return settled + (self._egress_unsettled_ns() if name == "egress_busy_ns" else 0)
+
+    def _egress_unsettled_ns(self) -> int:
+        """How long the cloud's way out was sending since it was last looked at."""
+        egress = self._books.hubs[0, col.HUB_NOW], self._books.hubs[0, col.HUB_FLOWS]
+        return int(self._figure(NETWORK_NOW) - egress[0]) if egress[1] else 0
 
     def peak(self, name: str) -> int:
         """Return the most of something so far; see ``CLOUD_PEAKS``."""
@@ -241,17 +249,22 @@ class CellRun:
     def _waiting(self, device: int, request: int) -> Array:
         """Return the row of a request that waited behind another one."""
         row = np.zeros((1, col.REQUEST_FIGURES), np.int64)
-        due_ns = self._fleet.due_ns[sessions_begin(self._fleet, device) + request]
-        row[0, : col.FAILED] = device, request, due_ns, CUT_OFF
+        session = int(sessions_begin(self._fleet, device)) + request
+        row[0, : col.FAILED] = device, request, self._due_ns(session, session + 1)[0], CUT_OFF
         return row
+
+    def _due_ns(self, first: int, end: int) -> Array:
+        """Return when, or after what pause, sessions come; all may have one figure."""
+        due_ns = np.asarray(self._fleet.due_ns)
+        return np.full(end - first, due_ns[0]) if len(due_ns) == 1 else due_ns[first:end]
 
     def _came_meanwhile(self, device: int, request: int) -> list[int]:
         """Return a device's requests from one on that had come by the end (open loop)."""
         fleet = self._fleet
-        if not fleet.opened or len(fleet.due_ns) == 1:
+        if not fleet.opened:
             return []
         first, last = (int(sessions_begin(fleet, each)) for each in (device, device + 1))
-        due_ns = np.asarray(fleet.due_ns[first + request : last])
+        due_ns = self._due_ns(first + request, max(first + request, last))
         return list(range(request, request + int((due_ns <= self.end_ns).sum())))
 
     # ------------------------------------------------------------------ the result
@@ -283,6 +296,7 @@ class CellRun:
         by_class[:, _ARRIVED] = arrived
         by_class[:, _CENSORED] = arrived - by_class[:, _FINISHED]
         cloud = np.array(books.engine)[CLOUD:PEAKS]
+        cloud[CLOUD_FIGURES.index("egress_busy_ns")] += self._egress_unsettled_ns()
         cloud[CLOUD_FIGURES.index("backlog")] = self.waiting_sessions + behind.sum()
         histograms, batches = _completed(books, by_class)
         filled = np.flatnonzero(np.asarray(books.series).any(axis=1))

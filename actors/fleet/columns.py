@@ -25,10 +25,11 @@ devices have figures of their own; their time-out, and 1 if it is beyond the rou
 # Of a direction of a class.
 RATE, PROPAGATION, JITTER, TCP, BUFFER, PACKET_BYTES = 21, 22, 23, 24, 33, 34
 TRACE_FIRST, TRACE_RATES, GAP_NS, BURST_NS, FRESH, PACED = range(35, 41)
-WAY_STRIDE = 20
-"""Rate, propagation, mean jitter; from here ``netsim.tcp.TERMS``; buffer and full packet in
-bytes; where its trace begins and how many rates it has (0: none); mean gap between bursts of losses
-(0: none) and mean burst; where the first slow start ends, and 1 if it is paced."""
+WAY_STRIDE, ORDERED = 20, 7
+"""Rate, propagation, mean jitter; from here ``netsim.tcp.TERMS``, of which this one is "ordered";
+buffer and full packet in bytes; where its trace begins and how many rates it has (0: none); mean
+gap between bursts of losses (0: none) and mean burst; where the first slow start ends, and 1 if it
+is paced."""
 
 LOSS, BURST_LOSS = 0, 1
 """Probabilities of a direction: that a packet is lost, and that it is within a burst."""
@@ -61,13 +62,35 @@ WIDE_STRIDE = 4
 """Of a direction: see ``netsim.tcp.STATE``."""
 ARRIVAL, SINCE, FORWARD_DONE, STEERED, READY, COMPUTE, FIRST, READ = range(8, 16)
 STAYS, STAY_ENDS, STAY_STRIDE = 16, 17, 2
-WIDE_FIGURES, WIDE_FIGURES_WITH_BURSTS = 16, 20
+LANDED_AT = 20
+WIDE_FIGURES, WIDE_FIGURES_WITH_BURSTS, WIDE_FIGURES_WITH_AIR = 16, 20, 22
 """Of the request under way: when it was intended; when the last token was chosen (before the first:
 when it was begun); when the small model's forward ends; when round 0 was steered, or how long the
 streamed token before was under way; when the frame that is served came to the cloud, and forwards
 since; when the first token was chosen; and when a reader who was never kept waiting after it would
 have begun, to be where the present one is. Where losses come in bursts also, of a direction: gaps
-and bursts that have ended, and the end of the present one."""
+and bursts that have ended, and the end of the present one. Where devices share something also, of a
+direction: when the frame sent last arrives."""
+
+# Of a frame on its way through what devices share; rows are told by their number plus 1.
+(
+    (AIR_WAY, AIR_DEVICE, AIR_SESSION, AIR_WHAT, AIR_NUMBER, AIR_HEARD),
+    (AIR_SENT, AIR_ARRIVAL, AIR_TRAVEL, AIR_BYTES, AIR_BEHIND),
+    (AIR_LEFT_BITS, AIR_RATE, AIR_BEFORE, AIR_AFTER),
+    (AIR_POSITION, AIR_SELECT, AIR_READY, AIR_COMPUTE),
+) = ((0, 1, 2, 3, 4, 5), (6, 7, 8, 9, 10), (11, 12, 13, 14), (15, 16, 17, 18))
+AIR_FIGURES = 19
+"""Direction, device, session, kind, number of its device's frame; when the cloud last spoke to who
+sends it (0: never); when it was sent, when it arrives by its own link alone and how much of that is
+travelling; its bytes, and who is behind it in its connection. While it crosses: what is left of it,
+bits times 10⁻⁹, its rate, and its neighbours among those who cross. Of what goes down: position,
+the select that it comes from, and the cloud's times of it."""
+
+# Of something that devices share.
+HUB_BPS, HUB_FIFO, HUB_NOW, HUB_FIRST, HUB_FLOWS, HUB_TURN, HUB_UNTIL, HUB_MEMBERS = range(8)
+HUB_FIGURES = 8
+"""Its rate (0: no limit), 1 if it serves first in, first out; when what crosses was last looked at,
+the first who does, how many do, and how often that changed; when it is free; and scratch."""
 
 # Of a device: counts.
 WINDOW, THRESHOLD, ROUND_PACKETS, FRAMES, ROOM = range(5)
@@ -77,13 +100,16 @@ and 1 more once something was lost."""
 NUMBER, KIND, SESSION, NEXT, SEQUENCE, PENDING, POSITION, ROUND = range(10, 18)
 HELD = PENDING
 SLOT, HELD_APART = 18, 19
-NARROW_FIGURES, NARROW_FIGURES_WITH_EVICTION = 18, 20
+TAIL, CROSSING, RADIO = 20, 22, 23
+NARROW_FIGURES, NARROW_FIGURES_WITH_EVICTION, NARROW_FIGURES_WITH_AIR = 18, 20, 24
 """Number in the whole fleet; class; which of its sessions it is in, -1 before the first; who is
 behind it in the cloud's queue; its place among all that became ready; tokens that are not in the
 cache, or, while a token is refined and there are none, where its stages of round 0 are held;
 position; and the newest refinement round. Where sessions are evicted also: 1 more than the first of
 its rows of the line, and where its stages are held, since its tokens may lose their cache meanwhile
-(pending is -1 while it is in the queue of those who asked for MORE)."""
+(pending is -1 while it is in the queue of those who asked for MORE). Where devices share something
+also: rows of the frames that it sent last in either direction and that have not crossed (plus 1, 0
+for none), of the first that it is still to send up, and its radio cell, -1 for none."""
 
 # Of a row of the line of sessions that hold memory.
 LINE_DEVICE, LINE_SESSION, LINE_TOKENS, LINE_OLDER, LINE_YOUNGER, LINE_NEXT = range(6)

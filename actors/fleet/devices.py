@@ -15,6 +15,7 @@ from actors.fleet.forwards import extend, extend_by_one, tell_work
 from actors.fleet.layout import (
     ALONE,
     CLOSE,
+    CROSS,
     DRAFTING,
     EXCHANGING,
     FAULT,
@@ -23,13 +24,19 @@ from actors.fleet.layout import (
     HELD_HEAD,
     LANE_CHOICE,
     LANE_DOWN,
+    LANE_REQUEST,
     LANE_UP,
     LAST_END,
     LOCAL,
+    LOGITS,
     MORE,
+    NEVER,
     OPEN,
+    REFUSAL,
+    SHARING,
     SILENT,
     STAGE,
+    STREAM,
     TOKEN,
     Books,
     Column,
@@ -117,8 +124,8 @@ def open_next(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -
         number = session_number(fleet, books, device)
         size = frame_bytes(number, 0, 0, body_bytes, fleet.up_bucket)
         arrival_ns = send_up(fleet, books, device, begun_ns, size)
-        lane = lane if begun_ns == now_ns else LANE_UP
-        speak(books.engine, books.heap, narrow, device, begun_ns, arrival_ns, lane, OPEN)
+        lane = lane if begun_ns == now_ns else LANE_REQUEST
+        speak(fleet, books, device, begun_ns, arrival_ns, lane, OPEN, NEVER)
     if fleet.branches:
         new = pairs = 0
         for branch in range(fleet.branches):
@@ -146,6 +153,9 @@ def be_refused(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
     number = session_number(fleet, books, device)
     size = frame_bytes(number, 0, 0, fleet.refusal_bytes, 1)
     told_ns = send_down(fleet, books, device, now_ns, size, 0)
+    if SHARING and told_ns < 0:
+        books.air[-told_ns - 1, col.AIR_WHAT] = REFUSAL
+        return
     finish(fleet, books, device, told_ns, LANE_DOWN, 0)
 
 
@@ -177,11 +187,17 @@ def clear_stages(engine: Column) -> None:
 
 
 def cloud_stages(
-    stages: Column, wide: Table, device: int, position: int, now_ns: int, select_ns: int
+    books: Books,
+    device: int,
+    position: int,
+    now_ns: int,
+    select_ns: int,
+    ready_ns: int,
+    compute_ns: int,
 ) -> None:
     """Lay down what a token's way took until the cloud sent its answer at ``now_ns``."""
+    stages, wide = books.engine, books.wide
     clear_stages(stages)
-    ready_ns, compute_ns = wide[device, col.READY], wide[device, col.COMPUTE]
     if position == 0:
         stages[_QUEUED] = wide[device, col.SINCE] - wide[device, col.ARRIVAL]
     stages[_QUEUE] = now_ns - ready_ns - compute_ns - select_ns
@@ -199,6 +215,24 @@ def take_logits(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns:
         now_ns: when the cloud sent it.
         select_ns: how long the select took that it comes from.
     """
+    narrow = books.narrow
+    position, round_ = int(narrow[device, col.POSITION]), int(narrow[device, col.ROUND])
+    outcome = outcome_of(fleet, books, device, position)
+    first = int(fleet.outcome[outcome, col.FIRST_PAYLOAD])
+    number = session_number(fleet, books, device)
+    payload_bytes = int(fleet.payload_bytes[first + round_])
+    size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
+    arrival_ns = send_down(fleet, books, device, now_ns, size, payload_bytes)
+    if SHARING and arrival_ns < 0:
+        note_answer(books, -arrival_ns, position, now_ns, select_ns, LOGITS)
+        return
+    use_logits(fleet, books, device, now_ns, arrival_ns, select_ns)
+
+
+def use_logits(
+    fleet: Fleet, books: Books, device: int, now_ns: int, arrival_ns: int, select_ns: int
+) -> None:
+    """What a device does with a LOGITS frame sent at ``now_ns`` that arrives at ``arrival_ns``."""
     narrow, wide, stages = books.narrow, books.wide, books.engine
     kind, position = int(narrow[device, col.KIND]), int(narrow[device, col.POSITION])
     round_ = int(narrow[device, col.ROUND])
@@ -206,9 +240,6 @@ def take_logits(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns:
     first = int(fleet.outcome[outcome, col.FIRST_PAYLOAD])
     rounds = int(fleet.outcome[outcome + 1, col.FIRST_PAYLOAD]) - first - 1
     number = session_number(fleet, books, device)
-    payload_bytes = int(fleet.payload_bytes[first + round_])
-    size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
-    arrival_ns = send_down(fleet, books, device, now_ns, size, payload_bytes)
     decode_ns = fleet.kind[kind, col.DECODE_NS + round_]
     steer_ns = fleet.kind[kind, col.STEER_NS]
     decoded_ns = arrival_ns + decode_ns
@@ -217,8 +248,9 @@ def take_logits(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns:
     done_ns = steering_ns + steer_ns
     tell_work(fleet, books, device, done_ns, _LOGITS_NS, decode_ns + steer_ns)
     if round_ == 0:
-        cloud_stages(books.engine, wide, device, position, now_ns, select_ns)
-        stages[_UPLINK] = wide[device, col.READY] - wide[device, col.SINCE]
+        ready_ns, compute_ns = wide[device, col.READY], wide[device, col.COMPUTE]
+        cloud_stages(books, device, position, now_ns, select_ns, ready_ns, compute_ns)
+        stages[_UPLINK] = ready_ns - wide[device, col.SINCE]
         stages[_DOWNLINK] = arrival_ns - now_ns
         stages[_DECODE] = decode_ns
         stages[_WAIT] = steering_ns - decoded_ns
@@ -241,9 +273,7 @@ def take_logits(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns:
         body_bytes = 0 if last else number_bytes(int(fleet.outcome[outcome, col.OUTCOME_TOKEN]))
         size = frame_bytes(number, position, round_, body_bytes, fleet.up_bucket)
     replied_ns = send_up(fleet, books, device, done_ns, size)
-    if replied_ns - now_ns > fleet.idle_timeout_ns:
-        books.engine[FAULT] = SILENT
-    speak(books.engine, books.heap, narrow, device, done_ns, replied_ns, LANE_CHOICE, what)
+    speak(fleet, books, device, done_ns, replied_ns, LANE_CHOICE, what, now_ns)
     if what == TOKEN:
         extend_by_one(fleet, books, device, position, done_ns)
     elif what == CLOSE:
@@ -252,30 +282,80 @@ def take_logits(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns:
 
 def take_streamed(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int) -> bool:
     """What a device does with a STREAM frame sent at ``now_ns``; whether it is the last one."""
-    narrow, wide, stages = books.narrow, books.wide, books.engine
-    position = int(narrow[device, col.POSITION])
+    wide, length = books.wide, length_of(fleet, books, device)
+    position = int(books.narrow[device, col.POSITION])
     outcome = outcome_of(fleet, books, device, position)
     if fleet.every and device % fleet.every == 0:
         book_accepted(fleet, books, device, position, now_ns)
     number = session_number(fleet, books, device)
     token = int(fleet.outcome[outcome, col.OUTCOME_TOKEN])
     size = frame_bytes(number, position, 0, number_bytes(token), 1)
-    accepted_ns = send_down(fleet, books, device, now_ns, size, 0)
-    cloud_stages(books.engine, wide, device, position, now_ns, select_ns)
+    arrival_ns = send_down(fleet, books, device, now_ns, size, 0)
+    ready_ns, compute_ns = wide[device, col.READY], wide[device, col.COMPUTE]
+    if SHARING and arrival_ns < 0:
+        row = -arrival_ns
+        note_answer(books, row, position, now_ns, select_ns, STREAM)
+        books.air[row - 1, col.AIR_READY] = ready_ns
+        books.air[row - 1, col.AIR_COMPUTE] = compute_ns
+        if fleet.every and device % fleet.every == 0:
+            books.rows[device // fleet.every * fleet.longest + position, col.CHOSEN_AT] = NEVER
+    else:
+        use_streamed(
+            fleet, books, device, position, now_ns, arrival_ns, select_ns, ready_ns, compute_ns
+        )
+    return position + 1 == length
+
+
+def use_streamed(
+    fleet: Fleet,
+    books: Books,
+    device: int,
+    position: int,
+    now_ns: int,
+    accepted_ns: int,
+    select_ns: int,
+    ready_ns: int,
+    compute_ns: int,
+) -> None:
+    """What a device does with a STREAM frame.
+
+    Args:
+        fleet: fixed figures.
+        books: changing ones.
+        device: whose frame it is.
+        position: of its token.
+        now_ns: when the cloud sent it.
+        accepted_ns: when it arrives.
+        select_ns: how long the select took that it comes from.
+        ready_ns: from when on the cloud had it to do.
+        compute_ns: forwards since.
+    """
+    wide, stages = books.wide, books.engine
+    outcome = outcome_of(fleet, books, device, position)
+    cloud_stages(books, device, position, now_ns, select_ns, ready_ns, compute_ns)
     if position:
         # What overtook an earlier token is kept until that one is there.
         accepted_ns = max(accepted_ns, wide[device, col.SINCE])
     else:
-        stages[_UPLINK] = wide[device, col.READY] - wide[device, col.SINCE]
+        stages[_UPLINK] = ready_ns - wide[device, col.SINCE]
     transit_ns = accepted_ns - now_ns
     stages[_DOWNLINK] = transit_ns - wide[device, col.STEERED]
     wide[device, col.STEERED] = transit_ns
     cut_stages(books.engine, accepted_ns - wide[device, col.SINCE if position else col.ARRIVAL])
     tell_token(fleet, books, device, position, outcome, accepted_ns, 0, 0)
-    last = position + 1 == length_of(fleet, books, device)
-    if last:
+    if position + 1 == length_of(fleet, books, device):
         finish(fleet, books, device, accepted_ns, LANE_DOWN, position + 1)
-    return last
+
+
+def note_answer(
+    books: Books, row: int, position: int, now_ns: int, select_ns: int, what: int
+) -> None:
+    """Write down what the cloud's answer is that is in the air."""
+    air, at = books.air, row - 1
+    air[at, col.AIR_WHAT] = what
+    air[at, col.AIR_POSITION] = position
+    air[at, col.AIR_SENT] = now_ns
+    air[at, col.AIR_SELECT] = select_ns
 
 
 def choose(
@@ -317,18 +397,39 @@ def take_held(engine: Column, held: Table, narrow: Table, device: int, column: i
 
 
 def speak(
-    engine: Column,
-    heap: Table,
-    narrow: Table,
+    fleet: Fleet,
+    books: Books,
     device: int,
     sent_ns: int,
     arrival_ns: int,
     lane: int,
     what: int,
+    heard_ns: int,
 ) -> None:
-    """Have a device's frame arrive at the cloud."""
+    """Have a device's frame arrive at the cloud.
+
+    Args:
+        fleet: fixed figures.
+        books: changing ones.
+        device: whose it is.
+        sent_ns: when it is sent.
+        arrival_ns: what ``send_up`` returned.
+        lane: in which it is sent.
+        what: kind of frame.
+        heard_ns: when the cloud sent what it answers; ``NEVER`` if it is no answer.
+    """
+    engine, narrow = books.engine, books.narrow
     number = int(narrow[device, UP * col.NARROW_STRIDE + col.FRAMES])
     session = int(narrow[device, col.SESSION])
-    if arrival_ns != sent_ns:
+    if SHARING and arrival_ns < 0:
+        row = -arrival_ns
+        books.air[row - 1, col.AIR_WHAT] = what
+        books.air[row - 1, col.AIR_NUMBER] = number
+        books.air[row - 1, col.AIR_HEARD] = heard_ns
+        push(engine, books.heap, sent_ns, lane, device, number, CROSS << REQUEST_BITS)
+        return
+    if arrival_ns - heard_ns > fleet.idle_timeout_ns:
+        engine[FAULT] = SILENT
+    if arrival_ns != sent_ns or lane == LANE_REQUEST:
         lane = LANE_UP
-    push(engine, heap, arrival_ns, lane, device, number, what << REQUEST_BITS | session)
+    push(engine, books.heap, arrival_ns, lane, device, number, what << REQUEST_BITS | session)

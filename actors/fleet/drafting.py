@@ -23,6 +23,7 @@ from actors.fleet.layout import (
     LANE_DRAFT,
     LANE_FORWARD,
     LANE_UP,
+    NEVER,
     OWN,
     REFINE,
     STAGE,
@@ -281,4 +282,4 @@ def send_frame(
     number = session_number(fleet, books, device)
     size = frame_bytes(number, position, round_, body_bytes, fleet.up_bucket)
     arrival_ns = send_up(fleet, books, device, now_ns, size)
-    speak(books.engine, books.heap, books.narrow, device, now_ns, arrival_ns, LANE_UP, what)
+    speak(fleet, books, device, now_ns, arrival_ns, LANE_UP, what, NEVER)

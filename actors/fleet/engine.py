@@ -23,6 +23,7 @@ from actors.fleet.events import device_of, drop_first, kind_of, lane_of, session
 from actors.fleet.eviction import ask_more, extend_text, line_is_short, make_room
 from actors.fleet.forwards import forward_ns
 from actors.fleet.histogram import bucket_of
+from actors.fleet.landing import air_is_short, hear_air
 from actors.fleet.layout import (
     ADMITTED,
     ALONE,
@@ -33,6 +34,7 @@ from actors.fleet.layout import (
     CLOSE,
     CLOUD,
     COUNTS,
+    CROSS,
     DECODING,
     DRAFTING,
     EVENTS,
@@ -56,6 +58,7 @@ from actors.fleet.layout import (
     REQUESTS_OUT,
     RUNNING,
     SELECT,
+    SHARING,
     SPARE,
     STEP,
     STEP_ENDS,
@@ -120,6 +123,8 @@ def has_room(fleet: Fleet, books: Books) -> bool:
     if DRAFTING and fleet.window:
         rows = max(rows, books.under_way[0, DUE])
         short = rows + SPARE > books.under_way[0, FREE]
+    if SHARING and fleet.shared:
+        short = air_is_short(books)
     if short or engine[EVENTS] + 2 * rows + SPARE > len(books.heap):
         return False
     if fleet.refines and rows > engine[HELD_FREE]:
@@ -172,8 +177,9 @@ def comes_next(engine: Column, heap: Table) -> bool:
     if engine[ARMED]:
         return heap[0, 0] == engine[NOW]
     if engine[STEP]:
-        ends_ns = engine[STEP_ENDS]
-        return heap[0, 0] < ends_ns or (heap[0, 0] == ends_ns and heap[0, 1] < LANE_CLOUD << 60)
+        ends_ns, first_ns = engine[STEP_ENDS], heap[0, 0]
+        earlier = first_ns == ends_ns and lane_of(heap[0, 1]) < LANE_CLOUD
+        return first_ns < ends_ns or earlier
     return True
 
 
@@ -183,7 +189,9 @@ def comes_next(engine: Column, heap: Table) -> bool:
 def hear_event(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
     """Take an event: a frame that came to the cloud, or something at a device."""
     kind, device, session = kind_of(word), device_of(word), session_of(word)
-    if DRAFTING and kind == OWN:
+    if SHARING and kind >= CROSS:
+        hear_air(fleet, books, word, now_ns)
+    elif DRAFTING and kind == OWN:
         hear_own(fleet, books, lane_of(word), device, session, now_ns)
     elif DRAFTING and fleet.window:
         hear_drafting(fleet, books, kind, device, session, now_ns)

@@ -8,30 +8,37 @@ from __future__ import annotations
 
 from actors.fleet.layout import EVENTS, FAULT, MANY_FRAMES, Column, Table
 
+LANE_BIT = 59
 MOST_DEVICES = 1 << 20
-MOST_FRAMES = 1 << 25
+MOST_FRAMES = 1 << 23
 MOST_SESSIONS = 1 << 12
-"""What a word can tell apart: devices of a cell, frames and sessions of a device."""
+"""Where the lane begins in a word; and what a word can tell apart: devices of a cell, frames and
+sessions of a device."""
 
 
 def word_of(lane: int, device: int, number: int, kind: int, session: int) -> int:
     """Return the word of an event."""
-    return lane << 60 | device << 40 | number << 15 | kind << 12 | session
+    return lane << LANE_BIT | device << 39 | number << 16 | kind << 12 | session
 
 
 def lane_of(word: int) -> int:
     """Return in which lane."""
-    return word >> 60
+    return word >> LANE_BIT
 
 
 def kind_of(word: int) -> int:
     """Return what happens."""
-    return word >> 12 & 7
+    return word >> 12 & 15
+
+
+def number_of(word: int) -> int:
+    """Return the number of the device's frame."""
+    return word >> 16 & MOST_FRAMES - 1
 
 
 def device_of(word: int) -> int:
     """Return the device's index."""
-    return word >> 40 & MOST_DEVICES - 1
+    return word >> 39 & MOST_DEVICES - 1
 
 
 def session_of(word: int) -> int:

@@ -67,14 +67,19 @@ class Shares(Protocol):
 LOCAL, STEERED, STREAMED = 0, 1, 2
 """What the cloud does for a fleet."""
 
-OPEN, TOKEN, MORE, CLOSE, ALONE, DRAFT, REFINE, OWN = range(8)
+OPEN, TOKEN, MORE, CLOSE, ALONE, DRAFT, REFINE, OWN, CROSS, JOIN, SHARES = range(11)
 """Kinds of events: frames, but for ``ALONE`` (a request that is answered by the small model alone
-has ended) and ``OWN`` (of a device that drafts, what its lane says)."""
+has ended) and ``OWN`` (of a device that drafts, what its lane says); then, where devices share
+something: a frame is sent up, a frame reaches what is shared, somebody may have crossed it."""
+
+LOGITS, STREAM, REFUSAL = range(3)
+"""Kinds of frames that go down, where devices share something."""
 
 FORWARD, SELECT = 1, 2
 """What the cloud is doing."""
 
-LANE_UP, LANE_DOWN, LANE_CLOUD, LANE_FORWARD, LANE_DECODE, LANE_CHOICE, LANE_DRAFT = range(7)
+LANE_REQUEST, LANE_UP, LANE_DOWN, LANE_NETWORK, LANE_CLOUD = range(5)
+LANE_FORWARD, LANE_DECODE, LANE_CHOICE, LANE_DRAFT = range(5, 9)
 """What the ``virtual`` way takes first among events of the same nanosecond; a step comes last."""
 
 DECODING, PROMPTS, WAITING, REFINING, EVICTED = range(5)
@@ -116,8 +121,12 @@ HEADS, TAILS, COUNTS = 0, 5, 10
     LINE_FREE,
     LINE_LEFT,
     YOUNGEST,
-) = range(15, 42)
-CLOUD = 42
+    AIR_FREE,
+    AIR_LEFT,
+    LANDED,
+    NETWORK_NOW,
+) = range(15, 46)
+CLOUD = 46
 PEAKS = CLOUD + len(CLOUD_FIGURES)
 STAGE = PEAKS + len(CLOUD_PEAKS)
 BATCHES = STAGE + len(STAGES)
@@ -151,7 +160,9 @@ class Fleet(NamedTuple):
         idle_timeout_ns: ...
         most_admitted: sessions that can hold memory at one time.
         refusal_bytes: of the body of the frame that refuses a session.
-        egress_bps: the cloud's way out; 0 for no limit.
+        egress_bps: the cloud's way out, first in, first out; 0 for no limit, or where ``fluid``.
+        shared: 1 if devices share something beside it.
+        fluid: 1 if they share the cloud's way out at the same time.
         down_bucket: sizes of LOGITS frames are multiples of this.
         up_bucket: sizes of the device's frames likewise.
         ends: of the warm-up (requests that come earlier are not counted), and of the cell.
@@ -203,6 +214,8 @@ class Fleet(NamedTuple):
     most_admitted: int
     refusal_bytes: int
     egress_bps: int
+    shared: int
+    fluid: int
     down_bucket: int
     up_bucket: int
     ends: tuple[int, int]
@@ -248,6 +261,8 @@ class Books(NamedTuple):
         line: sessions that hold memory, where they may be evicted.
         texts: of each device that drafts, see ``drafts``.
         under_way: frames between such devices and their cloud.
+        air: frames on their way through what devices share.
+        hubs: what they share, see ``air``.
         by_class: see ``names.CLASS_FIGURES`` and ``names.CLASS_EDGES``.
         histograms: one row for each class and ``names.HISTOGRAMS``, and one of the batches' rows.
         series: see ``names.SERIES``.
@@ -266,6 +281,8 @@ class Books(NamedTuple):
     line: Table
     texts: Column
     under_way: Table
+    air: Table
+    hubs: Table
     by_class: Table
     histograms: Table
     series: Table
@@ -274,9 +291,10 @@ class Books(NamedTuple):
     requests: Table
 
 
-DRAFTING = EXCHANGING = True
-"""Whether there are rules for devices that draft, and for others. A cell needs one of the two, so
-machine code is made with the other one left out: see ``netsim.compiled.specialised``."""
+DRAFTING = EXCHANGING = SHARING = True
+"""Whether there are rules for devices that draft, for others, and for what devices share. A cell
+needs one of the first two and seldom the third, so machine code is made without what it does not
+need: see ``netsim.compiled.specialised``."""
 
 NEVER = (1 << 62) - 1
 """A time that does not come."""

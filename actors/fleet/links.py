@@ -10,7 +10,8 @@ import numpy as np
 
 from actors.fleet import columns as col
 from actors.fleet.columns import DOWN, UP
-from actors.fleet.layout import CLOUD, EGRESS_UNTIL, Books, Column, Fleet, Shares, Table
+from actors.fleet.crossing import cross_down, cross_up
+from actors.fleet.layout import CLOUD, EGRESS_UNTIL, SHARING, Books, Column, Fleet, Shares, Table
 from actors.fleet.names import CLOUD_FIGURES, SERIES
 from actors.fleet.tally import bin_of, tell_down, tell_up
 from netsim.carriage import carry, serialise_ns, sojourn_ns
@@ -144,7 +145,7 @@ def loss_at(
 
 
 def send_up(fleet: Fleet, books: Books, device: int, now_ns: int, size: int) -> int:
-    """Send a frame up; return when it arrives."""
+    """Send a frame up; return when it arrives, or its row in the air, see ``send_down``."""
     arrival_ns, wire_bytes, packets, ack_bytes = transmit(
         fleet.kind,
         fleet.odds,
@@ -159,13 +160,20 @@ def send_up(fleet: Fleet, books: Books, device: int, now_ns: int, size: int) -> 
         size,
     )
     tell_up(fleet, books, device, now_ns, size, wire_bytes, packets, ack_bytes)
+    if SHARING and fleet.shared:
+        row = cross_up(fleet, books, device, now_ns, arrival_ns, wire_bytes)
+        return -row if row else arrival_ns
     return arrival_ns
 
 
 def send_down(
     fleet: Fleet, books: Books, device: int, now_ns: int, size: int, payload_bytes: int
 ) -> int:
-    """Send a frame down, first through the cloud's way out; return when it arrives."""
+    """Send a frame down, first through the cloud's way out; return when it arrives.
+
+    Where devices share something, that may depend on who comes later: then the frame's row in the
+    air is returned, negative, and who calls writes down what the frame is.
+    """
     left_ns = now_ns
     if fleet.egress_bps:
         wire_bytes = wire_numbers(size, fleet.egress_wire)[0]
@@ -191,6 +199,10 @@ def send_down(
         size,
     )
     tell_down(fleet, books, device, now_ns, payload_bytes, size, wire_bytes, packets, ack_bytes)
+    if SHARING and fleet.shared:
+        if fleet.fluid:
+            books.engine[_EGRESS_BYTES] += wire_numbers(size, fleet.egress_wire)[0]
+        return cross_down(fleet, books, device, left_ns, arrival_ns, wire_bytes)
     return arrival_ns
 
 

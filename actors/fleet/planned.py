@@ -31,14 +31,20 @@ def cell_of(plan: ArmPlan) -> CellPlan:
         raise ConfigError(
             "way: fleet has open or closed arrivals, not both in one fleet; choose way: virtual"
         )
-    kinds = [(_without_offset(each.link), each.device_class) for each in devices]
+    kinds = [
+        (_without_offset(each.link), each.device_class, each.cell and each.cell.discipline)
+        for each in devices
+    ]
     classes, class_D = _classes(kinds)
     requests = [request for device in devices for request in device.requests]
     radio = [-1 if each.cell is None else each.cell.number for each in devices]
     weights: dict[tuple[int, ...], int] = {}
     return CellPlan(
         cell=0,
-        classes=tuple(CellClass(link, name, Discipline.FIFO) for link, name in classes),
+        classes=tuple(
+            CellClass(link, name, discipline or Discipline.FIFO)
+            for link, name, discipline in classes
+        ),
         device_D=_column(each.device for each in devices),
         class_D=class_D,
         figures=LinkFigures(

@@ -12,6 +12,7 @@ from actors.fleet.cell import CellPlan
 from actors.fleet.events import MOST_DEVICES, MOST_SESSIONS
 from actors.fleet.layout import LOCAL, NEVER, STEERED, STREAMED, Array, Fleet
 from actors.fleet.outcomes import Outcomes
+from actors.fleet.sharing import fluid_egress, shares
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms
 from costeer.device_text import window_of
@@ -22,12 +23,10 @@ from costeer.methods import CloudRole, Prompt
 from costeer.opening import no_room
 from costeer.overlap import OverlapConfig
 from costeer.pacing import Pacer, most_drafts
-from netsim.carriage import UNLIMITED
 from netsim.hardware.roofline import ForwardTerms
 from netsim.link import Link
 from netsim.profiles import LinkProfile, drawn
 from netsim.random import seed_word
-from netsim.sharing import Discipline
 from netsim.trace import RateTrace
 from netsim.transport import Congestion, time_out_ns
 from netsim.wire import HTTP2_OVER_TLS
@@ -47,8 +46,6 @@ def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
     costs.forward_terms()
     if plan.arm.method.cloud not in _ROLES:
         raise ConfigError(f"arms: way: fleet does not know {plan.arm.method.name} yet; {_WAY_OUT}")
-    if plan.egress_discipline is Discipline.PS and plan.egress_bps != UNLIMITED:
-        raise ConfigError(f"cloud.egress_sharing: way: fleet knows fifo alone; {_WAY_OUT}, or fifo")
     if plan.cloud_drafts is not None:
         raise ConfigError(f"cloud_drafts: way: fleet has none yet; {_WAY_OUT}, or leave it out")
     if plan.arm.overlap not in {None, OverlapConfig()}:
@@ -114,7 +111,9 @@ def fleet_of(
         idle_timeout_ns=limits.idle_timeout_ns,
         most_admitted=min(limits.kv_tokens, limits.max_sessions, cell.sessions),
         refusal_bytes=len(encode_error(no_room(limits.max_waiting))),
-        egress_bps=plan.egress_bps,
+        egress_bps=0 if fluid_egress(plan) else plan.egress_bps,
+        shared=int(shares(cell, plan)),
+        fluid=int(fluid_egress(plan)),
         down_bucket=plan.padding.down_bytes,
         up_bucket=plan.padding.up_bytes,
         ends=(cell.warmup_ns, cell.until_ns or NEVER),
@@ -210,8 +209,6 @@ def _check_size(cell: CellPlan) -> None:
             f"fleet: {most} requests of one device, {MOST_SESSIONS} are the most;"
             " shorten the run, or have more devices ask less often"
         )
-    if (np.asarray(cell.radio_D) >= 0).any():
-        raise ConfigError(f"fleet.classes: shared_by > 1 is not for way: fleet yet; {_WAY_OUT}")
 
 
 # --------------------------------------------------------------------------- sessions

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import actors.virtual.replica
 from actors.fleet.driver import FleetDriver
 from actors.fleet.outcomes import Outcome, Outcomes
-from actors.plan import ArmPlan
+from actors.plan import ArmPlan, Cell
 from actors.records import ArmRun
 from costeer.cloud import CloudEngine
 from costeer.machine import Command, Event, Send
@@ -24,6 +24,7 @@ from experiments.results import digest
 from netsim.hardware import CostModel
 from netsim.link import Bursts, Direction
 from netsim.profiles import LinkProfile
+from netsim.sharing import Discipline
 from netsim.trace import RateTrace, make_trace
 from netsim.transport import IDEAL, Congestion, Transport
 from netsim.wire import QUIC
@@ -173,3 +174,22 @@ def crowds(draw: st.DrawFn) -> ArmPlan:
     memory = max(needs) + draw(st.integers(0, max(needs)))
     limits = replace(plan.limits, preempts=True, kv_tokens=memory)
     return replace(plan, max_new_tokens=tokens, eos=frozenset(), limits=limits)
+
+
+@st.composite
+def neighbours(draw: st.DrawFn) -> ArmPlan:
+    """Any small fleet whose devices share radio cells, the cloud's way out, or both."""
+    plan = draw(st.one_of(fleets(), crowds()))
+    egress = draw(st.sampled_from(list(Discipline)))
+    alike = Discipline.PS if egress is Discipline.PS else draw(st.sampled_from(list(Discipline)))
+    number = st.integers(-1, 2)
+    devices = []
+    for each in plan.devices:
+        cell = draw(number)
+        devices.append(replace(each, cell=None if cell < 0 else Cell(cell, alike)))
+    return replace(
+        plan,
+        devices=tuple(devices),
+        egress_discipline=egress,
+        egress_bps=draw(st.sampled_from((0, 300_000, 2_000_000))),
+    )

@@ -26,6 +26,7 @@ from tests.actors.compiled_fleets import (
     as_python,
     crowds,
     fleets,
+    neighbours,
     run_and_outcomes,
     run_fleet,
     same,
@@ -84,6 +85,15 @@ def test_sessions_that_are_evicted_go_on_as_in_virtual(
         until_ns=max(1, whole.end_ns * percent // 100),
         limits=replace(plan.limits, max_waiting=max_waiting),
     )
+    same(run_fleet(plan, outcomes), driver_of(plan, generated_hosts()).run())
+
+
+@settings(max_examples=60, deadline=None)
+@given(neighbours(), st.integers(1, 110))
+def test_devices_that_share_a_way_meet_as_in_virtual(plan: ArmPlan, percent: int) -> None:
+    whole, outcomes = run_and_outcomes(plan)
+    same(run_fleet(plan, outcomes), whole)
+    plan = replace(plan, until_ns=max(1, whole.end_ns * percent // 100))
     same(run_fleet(plan, outcomes), driver_of(plan, generated_hosts()).run())
 
 
@@ -150,6 +160,32 @@ def test_machine_code_does_what_python_does_beyond_saturation(method: str, preem
         assert any(each.record.rounds for each in run.tokens)
 
 
+@pytest.mark.parametrize("method", ["costeer", "llm_with"])
+@pytest.mark.parametrize(
+    ("cells", "egress"), [("fifo", "fifo"), ("ps", "fifo"), ("ps", "ps"), (None, "ps")]
+)
+def test_machine_code_does_what_python_does_where_devices_share(
+    method: str, cells: str | None, egress: str
+) -> None:
+    where = replace(link(jitter_ns=MS), transport=Transport())
+    shared = [Cell(number, Discipline(cells)) if cells else None for number in range(3)]
+    devices = [
+        replace(device(number, 2, where=where, think_ns=number * MS), cell=shared[number % 3])
+        for number in range(12)
+    ]
+    plan = replace(
+        arm_plan(method, devices, egress_bps=400_000, codec="top1-bf16-naive"),
+        egress_discipline=Discipline(egress),
+    )
+    run, outcomes = run_and_outcomes(plan)
+    same(run_fleet(plan, outcomes, kept_compiler()), run)
+    if method == "costeer":
+        assert any(each.record.rounds for each in run.tokens)
+    alone = tuple(replace(each, cell=None) for each in devices)
+    alone_run, _ = run_and_outcomes(replace(plan, devices=alone, egress_bps=0))
+    assert alone_run.end_ns < run.end_ns, "nobody met anybody"
+
+
 def test_constants_are_those_of_null_hosts() -> None:
     plan = arm_plan(max_new_tokens=40, eos=frozenset({47}))
     config = NullConfig(vocab_size=VOCAB, first_token=10, period=100)
@@ -184,9 +220,8 @@ def refused(plan: ArmPlan, costs: Costs | None = None) -> str:
 
 def test_what_cannot_be_expressed_is_refused() -> None:
     plan = arm_plan()
-    shared = [replace(each, cell=Cell(0, Discipline.FIFO)) for each in plan.devices]
-    assert "shared_by" in refused(replace(plan, devices=tuple(shared)))
+    shared = tuple(replace(each, cell=Cell(0, Discipline.FIFO)) for each in plan.devices)
     fair = replace(plan, egress_bps=10**6, egress_discipline=Discipline.PS)
-    assert "egress_sharing" in refused(fair)
+    assert "egress_sharing" in refused(replace(fair, devices=shared))
     assert "idle_timeout_s" in refused(replace(plan, limits=replace(LIMITS, idle_timeout_ns=1)))
     assert "max_new_tokens" in refused(replace(plan, limits=replace(LIMITS, max_context=8)))
