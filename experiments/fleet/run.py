@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from actors.fleet.cells import advance_of
 from actors.fleet.machine_code import is_kept
 from actors.fleet.result import CellResult
+from actors.fleet.sharing import fluid_egress
 from actors.fleet.watching import Watch
 from actors.metrics import CellMetrics, Metrics
 from actors.plan import ArmPlan
@@ -100,7 +101,11 @@ def run_fleet(
     size = check_size(scenario, at_once)
     arms = [_plan(scenario, index, progress) for index in range(len(scenario.arms))]
     progress.note(size.told(len(arms), at_once))
-    loops = {advance_of(arm.plan.speculation is not None) for arm in arms}
+    radio = any(each.shared_by > 1 for each in scenario.fleet.classes)
+    loops = {
+        advance_of(arm.plan.speculation is not None, radio or fluid_egress(arm.plan))
+        for arm in arms
+    }
     if not all(map(is_kept, loops)):
         progress.note("machine code of the fleet's rules is made first: no tokens for some minutes")
     if size.cells == 1 or size.seconds(len(arms), 1) < _WORTH_A_CLUSTER_S:
