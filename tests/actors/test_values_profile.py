@@ -28,6 +28,7 @@ from costeer.machine import (
     Release,
     Selected,
 )
+from costeer.methods import method_named
 from tests.actors.profiles import EOS, VOCAB, profile, sessions, written
 from tests.actors.value_sessions import arm
 
@@ -156,6 +157,9 @@ def test_hosts_say_what_outcomes_say(path: Path) -> None:
     spec = ReplaySpec(str(path), ReplayOrder.DRAWN, ((steered, 0),))
     cloud, edge = ReplayCloudHost(spec), ReplayEdgeHost(spec)
     assert cloud.begin_arm(steered) == edge.begin_arm(steered) == VOCAB
+    by_itself = replace(steered, method=method_named("slm_with"))
+    alone = ReplayEdgeHost(ReplaySpec(str(path), ReplayOrder.DRAWN, ((by_itself, 0),)))
+    alone.begin_arm(by_itself)
     for device, request in ((0, 0), (1, 0), (1, 1), (7, 2)):
         name = session_id(device, request)
         picked = read.sessions_of(
@@ -166,7 +170,8 @@ def test_hosts_say_what_outcomes_say(path: Path) -> None:
         for position in range(9):
             row = outcomes[int(outcomes.first_rows[0]) + position]
             for round_, size in enumerate(row.payload_bytes):
-                (selected,) = cloud.execute([CloudSelect((EncodeItem(name, position, 0, 8),), ())])
+                item = EncodeItem(name, position, 8 * round_, 8 * round_ + 8)
+                (selected,) = cloud.execute([CloudSelect((item,), ())])
                 assert selected == Selected((bytes(size),), ())
                 choice = edge.execute(
                     [EdgeDecode(name, position, round_, b""), EdgeSteer(name, position, round_)]
@@ -177,9 +182,11 @@ def test_hosts_say_what_outcomes_say(path: Path) -> None:
                 assert choice.certified == (row.certified and last)
             chosen = cloud.execute([CloudSelect((), ((name, position),))])
             assert chosen == [Selected((), (row.token,))]
-            (alone,) = edge.execute([EdgeChoose(name, position)])
-            assert isinstance(alone, Choice)
-            assert alone.token == row.token
+            (said,) = alone.execute([EdgeChoose(name, position)])
+            assert isinstance(said, Choice)
+            assert said.token == row.token
+            with pytest.raises(LocalProtocolError, match="says nothing of drafts"):
+                edge.execute([EdgeChoose(name, position)])
         assert cloud.execute([Release(name)]) == [None]
 
 
@@ -192,7 +199,7 @@ def test_what_no_profile_holds_is_not_made_up(path: Path) -> None:
     with pytest.raises(LocalProtocolError, match="no part"):
         cloud.begin_arm(replace(steered, seed=steered.seed + 1))
     cloud.begin_arm(steered)
-    again = CloudSelect((EncodeItem(0, 0, 0, 8),), ())
+    again = CloudSelect((EncodeItem(0, 0, 8, 16),), ())
     for _ in range(3):  # no token of the profile has more rounds
         with suppress(LocalProtocolError):
             cloud.execute([again])
