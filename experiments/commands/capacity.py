@@ -49,7 +49,7 @@ def register(add: AddCommand) -> None:
         help="the scenario's mix of links, each class alone, or both (default: all)",
     )
     parser.add_argument(
-        "--no-sensitivity", action="store_true", help="leave out ±20 % on every cost"
+        "--no-sensitivity", action="store_true", help="leave out ±20 %% on every cost"
     )
     parser.add_argument(
         "--jobs", metavar="N", type=count, help="searches at the same time (default: all CPUs)"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -103,15 +105,20 @@ def test_help_imports_nothing_heavy() -> None:
     assert shown.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["run", "demo", "validate", "expand", "report", "evaluate", "calibrate", "bench"],
-)
-def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        cli.main([command, "--help"])
-    assert stop.value.code == 0
-    assert f"costeer {command}" in capsys.readouterr().out
+def parsers_of(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser, and those of all that stands below it."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from parsers_of(below)
+
+
+def test_every_command_has_help() -> None:
+    parsers = list(parsers_of(cli._parser()))
+    assert len(parsers) > 25
+    for parser in parsers:
+        assert f"usage: {parser.prog}" in parser.format_help()
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
