@@ -61,9 +61,14 @@ Compiler = Callable[[Any], Any]
 _STAGE = HISTOGRAMS.index(STAGES[0])
 
 
-@cache
 def advance_of(drafting: bool, sharing: bool) -> Callable[[Fleet, Books, int], bool]:
     """Return the loop over events without the rules that a cell has no need of."""
+    # A cached function's own arguments are not checked by types.
+    return _advance(drafting, sharing)
+
+
+@cache
+def _advance(drafting: bool, sharing: bool) -> Callable[[Fleet, Books, int], bool]:
     return specialised(engine.advance, DRAFTING=drafting, EXCHANGING=not drafting, SHARING=sharing)
 
 
