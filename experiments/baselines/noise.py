@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.models.tokenizer import load_tokenizer
-from experiments.baselines.methods import BASELINES, CLOUD, DEVICE, Baseline
-from experiments.baselines.study import F64, Decoder
+from experiments.baselines.methods import BASELINES, Baseline
+from experiments.baselines.study import F64, Decoder, load_pair
 from experiments.evaluation.bootstrap import Interval, mean_interval, paired_difference
 from experiments.pair_limits import vocab_size_of
 from experiments.progress import Progress
 from experiments.results.grid import Column, text_table
 from experiments.results.intervals import interval_cell
 from experiments.scenario import Scenario
-from experiments.scoring.likelihood import load_reference
 from experiments.workload import load_rows
 
 RATES = (0.0, 0.5, 1.0, 2.0)
@@ -57,13 +55,7 @@ def study_noise(scenario: Scenario, rows: int, progress: Progress) -> list[Borne
         ConfigError: models or prompts cannot be had.
     """
     models = scenario.models
-    loaded = {
-        CLOUD: load_reference(models.hosted_cloud("comparing methods")),
-        DEVICE: load_reference(models.edge),
-    }
-    tokenizer = load_tokenizer(models.tokenizer_location)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    loaded, tokenizer = load_pair(models)
     by_key = {baseline.key: baseline for baseline in BASELINES}
     clean: dict[str, F64] = {}
     found = []

@@ -23,7 +23,7 @@ from experiments.evaluation.decode import Branch, greedy
 from experiments.evaluation.quality import Quality, quality
 from experiments.pair_limits import vocab_size_of
 from experiments.progress import Progress
-from experiments.scenario import Scenario
+from experiments.scenario import ModelsConfig, Scenario
 from experiments.scoring.likelihood import load_reference
 from experiments.workload import load_rows
 
@@ -108,6 +108,24 @@ class Comparison:
     standings: tuple[Standing, ...]
 
 
+def load_pair(
+    models: ModelsConfig,
+) -> tuple[dict[str, PreTrainedModel], PreTrainedTokenizerBase]:
+    """Load both models of a pair, by where they are, and the tokenizer that both use.
+
+    Raises:
+        ConfigError: one cannot be loaded, or the large one is at a server.
+    """
+    loaded = {
+        CLOUD: load_reference(models.hosted_cloud("comparing methods")),
+        DEVICE: load_reference(models.edge),
+    }
+    tokenizer = load_tokenizer(models.tokenizer_location)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return loaded, tokenizer
+
+
 class Decoder:
     """Texts of one set of rows by any method."""
 
@@ -168,13 +186,7 @@ def compare_baselines(
         ConfigError: models or prompts cannot be had.
     """
     models = scenario.models
-    loaded = {
-        CLOUD: load_reference(models.hosted_cloud("comparing methods")),
-        DEVICE: load_reference(models.edge),
-    }
-    tokenizer = load_tokenizer(models.tokenizer_location)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    loaded, tokenizer = load_pair(models)
     dev_rows, test_rows = (load_rows(*each) for each in (dev, test))
     size, longest = vocab_size_of(models), scenario.workload.max_new_tokens
     tuning = Decoder(loaded, tokenizer, dev_rows, longest, size)

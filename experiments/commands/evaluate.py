@@ -9,7 +9,7 @@ from pathlib import Path
 
 from costeer.errors import ConfigError
 from experiments.commands import paper
-from experiments.commands.options import AddCommand, add_json, count, share
+from experiments.commands.options import AddCommand, add_json, add_study_out, count, share
 from experiments.splits import SPLITS
 
 _LEAST = 2
@@ -61,13 +61,7 @@ def _register_privacy(parser: argparse.ArgumentParser) -> None:
         default=16,
         help="questions that each asks; the first half teaches (default: 16)",
     )
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        default=Path("runs/privacy"),
-        help="where page, figure and data go (default: runs/privacy)",
-    )
+    add_study_out(parser, "privacy", "page, figure and data")
     add_json(parser)
     parser.set_defaults(execute=_evaluate_privacy)
 
@@ -81,13 +75,7 @@ def _register_speculation(parser: argparse.ArgumentParser) -> None:
         help="share of drafts that are right, on the grid of links (default: 0.9, the shipped"
         " pair's)",
     )
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        default=Path("runs/speculation"),
-        help="where figures, tables and data go (default: runs/speculation)",
-    )
+    add_study_out(parser, "speculation", "figures, tables and data")
     add_json(parser)
     parser.set_defaults(execute=_evaluate_speculation)
 
@@ -114,13 +102,7 @@ def _register_gate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-new-tokens", metavar="N", type=count, default=64, help="of each text (default: 64)"
     )
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        default=Path("runs/gate"),
-        help="where table and data go (default: runs/gate)",
-    )
+    add_study_out(parser, "gate", "table and data")
     add_json(parser)
     parser.set_defaults(execute=_evaluate_gate)
 

@@ -52,6 +52,23 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
+def add_study_out(parser: argparse.ArgumentParser, name: str, what: str) -> None:
+    """Where a study is written.
+
+    Args:
+        parser: of its command.
+        name: of its folder under runs/.
+        what: lies there.
+    """
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("runs", name),
+        help=f"where {what} go (default: runs/{name})",
+    )
+
+
 def add_out(parser: argparse.ArgumentParser) -> None:
     """Where a run is written."""
     parser.add_argument(

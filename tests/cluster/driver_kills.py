@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,11 +30,21 @@ REQUESTS = 6
 """Of each device: 1,536 tokens, in half a dozen pieces."""
 PIECES = 4
 """A kill comes when so many of them at most are on disk."""
+_LOOK_S = 0.002
 
 
 def scenario(way: str, method: str, seed: int) -> str:
     """A run whose rows come in half a dozen pieces."""
     return SCENARIO.format(way=way, method=method, seed=seed, link=FAST, requests=REQUESTS)
+
+
+def ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
+    """Whether a process ends within a while."""
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def costeer(*arguments: str) -> subprocess.Popen[bytes]:
@@ -63,8 +72,8 @@ def killed(way: str, method: str, seed: int, address: str, share: float) -> tupl
             return False, 0
         child = costeer(str(file), "--address", address, "--out", str(run_dir))
         piece = run_dir / "pieces" / f"{round(share * PIECES):06d}"
-        while not piece.exists() and child.poll() is None:
-            time.sleep(0.002)
+        while not piece.exists() and not ended(child, _LOOK_S):
+            pass
         child.kill()
         if child.wait() != -signal.SIGKILL:
             return False, 0
