@@ -61,7 +61,6 @@ from costeer.machine import (
     ComputeDone,
     Event,
     FrameArrived,
-    Release,
     Send,
     SetTimer,
     Timer,
@@ -81,6 +80,7 @@ from costeer.messages import (
     filled,
 )
 from costeer.opening import check_open, new_session
+from costeer.population import Population
 from costeer.proposal import CloudDraft
 from costeer.serving import EngineCounters, EngineLimits, EngineSpec, Session, State
 from costeer.steps import Steps
@@ -100,14 +100,13 @@ class CloudEngine:
     def __init__(self, spec: EngineSpec) -> None:
         """Make an engine with no sessions."""
         self._spec = spec
-        self._sessions: dict[int, Session] = {}
-        self._over: dict[int, int] = {}
         self._memory = Memory(spec.limits)
         self._steps = Steps()
         self._step: CloudOp | None = None
         self._armed = False
         self._learner = KLearner(spec.learner) if spec.learner is not None else None
         self.counters = EngineCounters()
+        self._population = Population(spec.limits, self._memory, self._steps, self.counters)
 
     @property
     def open_sessions(self) -> int:
@@ -133,7 +132,7 @@ class CloudEngine:
         if isinstance(event, FrameArrived):
             commands = self._on_frame(event, now_ns)
         elif isinstance(event, TimerFired) and event.timer is Timer.IDLE:
-            commands = self._on_idle(event.session, now_ns)
+            commands = self._population.on_idle(event.session, now_ns)
         elif isinstance(event, TimerFired) and self._armed:
             commands = self._on_step()
         elif isinstance(event, ComputeDone) and event.op == self._step:
@@ -161,9 +160,9 @@ class CloudEngine:
         For transports that know when nothing can come any more: what is over need not be
         remembered then, so a server that runs for months does not grow.
         """
-        session = self._sessions.get(session_id)
-        commands = self._release(session) if session is not None else []
-        self._over.pop(session_id, None)
+        session = self._population.get(session_id)
+        commands = self._population.release(session) if session is not None else []
+        self._population.forget(session_id)
         return self._arm(commands, now_ns)
 
     # ------------------------------------------------------------------ frames
@@ -177,7 +176,7 @@ class CloudEngine:
             return self._on_open(frame, event, now_ns)
         if frame.kind is FrameKind.CLOSE:
             return self._on_close(frame)
-        session = self._sessions.get(frame.session)
+        session = self._population.get(frame.session)
         if session is None or session.epoch != frame.epoch:
             return self._ignore()
         session.seen_ns = now_ns
@@ -185,7 +184,7 @@ class CloudEngine:
             return self._on_answer(session, frame, event, now_ns)
         except RemoteProtocolError as error:
             self.counters.refused_sessions += 1
-            return self._drop(session, str(error))
+            return self._population.drop(session, str(error))
 
     def _ignore(self) -> list[Command]:
         self.counters.dropped_frames += 1
@@ -193,36 +192,34 @@ class CloudEngine:
 
     def _on_open(self, frame: Frame, event: FrameArrived, now_ns: int) -> list[Command]:
         commands: list[Command] = []
-        old = self._sessions.get(frame.session)
-        if frame.epoch <= (self._over.get(frame.session, -1) if old is None else old.epoch):
+        old = self._population.get(frame.session)
+        if frame.epoch <= (self._population.last_over(frame.session) if old is None else old.epoch):
             return self._ignore()
         if old is not None:
-            commands += self._release(old)
+            commands += self._population.release(old)
         try:
             body = decode_open(frame.body)
             check_open(body, self._spec, self._memory)
         except RemoteProtocolError as error:
             self.counters.refused_sessions += 1
-            self._over[frame.session] = frame.epoch
+            self._population.end_epoch(frame.session, frame.epoch)
             refusal = Frame(
                 FrameKind.ERROR, frame.session, frame.epoch, 0, 0, encode_error(str(error))
             )
             return [*commands, Send(frame.session, encode_frame(refusal))]
         session = new_session(frame, body, self._spec, self._memory, event, now_ns)
-        self._sessions[frame.session] = session
-        self._memory.waiting.append(session)
-        self._admit()
+        self._population.enter(session)
         self.counters.waited_sessions += session.state is State.WAITING
         return [*commands, SetTimer(session.idle_at_ns, Timer.IDLE, frame.session)]
 
     def _on_close(self, frame: Frame) -> list[Command]:
-        session = self._sessions.get(frame.session)
-        if frame.epoch <= self._over.get(frame.session, -1) or (
+        session = self._population.get(frame.session)
+        if frame.epoch <= self._population.last_over(frame.session) or (
             session is not None and frame.epoch < session.epoch
         ):
             return self._ignore()
-        commands = self._release(session) if session is not None else []
-        self._over[frame.session] = frame.epoch
+        commands = self._population.release(session) if session is not None else []
+        self._population.end_epoch(frame.session, frame.epoch)
         return commands
 
     def _on_answer(
@@ -246,8 +243,8 @@ class CloudEngine:
             session.round = frame.round
             self._begin(session, event.transit_ns, now_ns - event.held_ns)
             if session.state is State.EVICTED:
-                self._wait_again(session)
-                self._admit()
+                self._population.wait_again(session)
+                self._population.admit()
             else:
                 self._steps.refine(session)
             return []
@@ -283,7 +280,7 @@ class CloudEngine:
 
     def _on_step(self) -> list[Command]:
         self._armed = False
-        evicted = self._make_room()
+        evicted = self._population.make_room()
         undrafted = self._steps.undrafted(self._spec.drafts) if self._spec.drafts else []
         if undrafted:
             self._step = CloudDraft(tuple(undrafted))
@@ -307,34 +304,10 @@ class CloudEngine:
         self._step = CloudForward(rows)
         return [Compute(self._step)]
 
-    def _make_room(self) -> list[Command]:
-        """Evict sessions while more memory is held than there is."""
-        if not self._spec.limits.preempts:
-            return []
-        evicted = self._memory.evict()
-        for session in evicted:
-            self.counters.preempted_sessions += 1
-            self.counters.recomputed_tokens += session.cached
-            asked = session.state is not State.AWAY
-            self._steps.forget(session)
-            session.state = State.EVICTED
-            session.cached = session.running_to = 0
-            if asked:
-                self._wait_again(session)
-        if evicted:
-            self._admit()
-        self._note_peak()
-        return [Release(session.session, over=False) for session in evicted]
-
-    def _wait_again(self, session: Session) -> None:
-        """Have an evicted session wait for memory."""
-        session.state = State.WAITING
-        self._memory.evicted.append(session)
-
     def _on_forward(self, event: ComputeDone) -> list[Command]:
         self.counters.forward_ns += event.duration_ns
         done, closing = self._steps.end_forward(event.duration_ns)
-        commands = [command for session in closing for command in self._free(session)]
+        commands = [command for session in closing for command in self._population.free(session)]
         return commands + self._select(done)
 
     def _select(self, done: list[Session]) -> list[Command]:
@@ -352,7 +325,7 @@ class CloudEngine:
         for session in self._steps.end_select():
             answer = answers.take(session)
             if session.state is State.CLOSING:
-                commands += self._free(session)
+                commands += self._population.free(session)
                 continue
             trace = CloudTrace(
                 session.uplink_ns,
@@ -388,7 +361,7 @@ class CloudEngine:
             frame = frame_of(session, FrameKind.STREAM, encode_token(token))
             commands.append(Send(session.session, encode_frame(frame), 0, trace))
             if token in self._spec.eos or session.position + 1 == session.max_new_tokens:
-                return [*commands, *self._release(session)]
+                return [*commands, *self._population.release(session)]
             session.position += 1
         session.position -= 1
         session.rewrite(first, kept[:-1])
@@ -409,8 +382,8 @@ class CloudEngine:
         session.tokens.append(token)
         self._memory.grow(session)
         if session.state is State.EVICTED:
-            self._wait_again(session)
-            self._admit()
+            self._population.wait_again(session)
+            self._population.admit()
         else:
             self._steps.make_ready(session)
 
@@ -418,58 +391,6 @@ class CloudEngine:
         session.uplink_ns = uplink_ns
         session.ready_ns = now_ns
         session.compute_ns = 0
-
-    def _admit(self) -> None:
-        admitted = self._memory.admit()
-        for session in admitted:
-            self._steps.make_ready(session)
-        if admitted:
-            self._note_peak()
-
-    def _note_peak(self) -> None:
-        counters = self.counters
-        counters.peak_kv_tokens = max(counters.peak_kv_tokens, self._memory.reserved_tokens)
-
-    def _on_idle(self, session_id: int, now_ns: int) -> list[Command]:
-        session = self._sessions.get(session_id)
-        if session is None or now_ns < session.idle_at_ns:
-            return []  # over, or a timer that an earlier epoch had set
-        timeout_ns = self._spec.limits.idle_timeout_ns
-        # A device that waits for the cloud has no reason to speak.
-        silent = session.state in {State.AWAY, State.EVICTED}
-        silent_ns = now_ns - session.seen_ns if silent else 0
-        if silent_ns < timeout_ns:
-            session.idle_at_ns = now_ns + timeout_ns - silent_ns
-            return [SetTimer(session.idle_at_ns, Timer.IDLE, session_id)]
-        self.counters.timed_out_sessions += 1
-        return self._drop(session, f"no word from the device for {silent_ns / 1e9:g} s")
-
-    def _drop(self, session: Session, reason: str) -> list[Command]:
-        frame = frame_of(session, FrameKind.ERROR, encode_error(reason))
-        return [Send(session.session, encode_frame(frame)), *self._release(session)]
-
-    def _release(self, session: Session) -> list[Command]:
-        """End a session; its memory is free now, or at the end of the step that it runs in."""
-        del self._sessions[session.session]
-        self._over[session.session] = session.epoch
-        if session.state is State.RUNNING:
-            session.state = State.CLOSING
-            return []
-        return self._free(session)
-
-    def _free(self, session: Session) -> list[Command]:
-        if session.state in {State.WAITING, State.EVICTED}:
-            known = session not in self._memory.waiting
-            if session.state is State.WAITING:
-                self._memory.forget(session)
-            session.state = State.RELEASED
-            self._admit()
-            return [Release(session.session)] if known else []
-        self._steps.forget(session)
-        session.state = State.RELEASED
-        self._memory.free(session)
-        self._admit()
-        return [Release(session.session)]
 
     def _send_rows(self, session: Session, frame: Frame, trace: CloudTrace) -> Send:
         data = filled(frame, self._spec.bucket_bytes)

@@ -389,7 +389,9 @@ class World:
         commands = engine.handle(event, self.now_ns + CLOUD_CLOCK_NS)
         validate(engine)
         self.opened += [
-            session for session in engine._sessions.values() if session not in self.opened
+            session
+            for session in engine._population._sessions.values()
+            if session not in self.opened
         ]
         self.admitted += [
             session for session in engine._memory._admitted if session not in self.admitted

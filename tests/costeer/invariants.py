@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def validate(engine: CloudEngine) -> None:
     """Check everything that must hold of an engine between two events."""
     bounds = engine._spec.limits
-    live = list(engine._sessions.values())
+    live = list(engine._population._sessions.values())
     closing = [session for session in engine._steps.running if session.state is State.CLOSING]
     by_state = defaultdict(set)
     for session in live + closing:
@@ -47,7 +47,7 @@ def validate(engine: CloudEngine) -> None:
     assert len(engine._memory.waiting) <= bounds.max_waiting
 
     for session in live:
-        assert engine._over.get(session.session, -1) < session.epoch
+        assert engine._population._over.get(session.session, -1) < session.epoch
         assert len(session.tokens) <= session.needs_tokens
         assert 0 <= session.position < session.max_new_tokens
         assert session.pending > 0 or session.state not in {*out, State.READY}

@@ -117,13 +117,13 @@ def test_a_newer_epoch_replaces_an_older_one_in_any_state(state: str) -> None:
         bench.arrive(frame(FrameKind.MORE, round_=1))
     commands = bench.arrive(open_frame(1, epoch=1, chosen=(9,)))
     assert (Release(1) in commands) == (state in {"ready", "away", "refining"})
-    assert bench.engine._sessions[1].epoch == 1
+    assert bench.engine._population._sessions[1].epoch == 1
     # The old epoch's frames are ignored.
     assert bench.arrive(frame(FrameKind.TOKEN, body=encode_token(9))) == []
     assert bench.arrive(frame(FrameKind.MORE, round_=1)) == []
     assert bench.arrive(frame(FrameKind.CLOSE)) == []
     assert bench.arrive(open_frame(1)) == []
-    assert bench.engine._sessions[1].epoch == 1
+    assert bench.engine._population._sessions[1].epoch == 1
     if op is not None:
         # The slot is released before the new epoch's first row.
         commands = bench.end(op)
