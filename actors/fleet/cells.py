@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from actors.costs import Costs
 from actors.fleet import columns as col
-from actors.fleet import engine
 from actors.fleet.arrays import PIECE_EVENTS, books_of, bytes_per_device, roomier
 from actors.fleet.cell import CellPlan
 from actors.fleet.histogram import BUCKETS, NONE_YET, Histogram, middle_of
@@ -43,33 +42,22 @@ from actors.fleet.layout import (
     Books,
     Fleet,
 )
+from actors.fleet.loops import advance_of
 from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOGRAMS
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.result import CellResult, Sample, Series
-from actors.fleet.sessions import sessions_begin
 from actors.fleet.sharing import hubs_of
 from actors.fleet.tables import fleet_of, select_costs
-from actors.fleet.tally import book_accepted
+from actors.fleet.unfinished import unfinished
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import never
 from costeer.errors import ConfigError
 from costeer.token_record import STAGES
-from netsim.compiled import compiled, specialised
+from netsim.compiled import compiled
 
 Compiler = Callable[[Any], Any]
 _STAGE = HISTOGRAMS.index(STAGES[0])
-
-
-def advance_of(drafting: bool, sharing: bool) -> Callable[[Fleet, Books, int], bool]:
-    """Return the loop over events without the rules that a cell has no need of."""
-    # A cached function's own arguments are not checked by types.
-    return _advance(drafting, sharing)
-
-
-@cache
-def _advance(drafting: bool, sharing: bool) -> Callable[[Fleet, Books, int], bool]:
-    return specialised(engine.advance, DRAFTING=drafting, EXCHANGING=not drafting, SHARING=sharing)
 
 
 class CellRun:
@@ -209,68 +197,7 @@ class CellRun:
 
     def take_unfinished(self) -> tuple[Array, Array]:
         """Return the rows of sampled devices' requests that had come by the end and not ended."""
-        fleet, books, end_ns = self._fleet, self._books, self.end_ns
-        tokens: list[Array] = [np.zeros((0, col.ROW_FIGURES), np.int64)]
-        requests: list[Array] = [np.zeros((0, col.REQUEST_FIGURES), np.int64)]
-        for slot in range(fleet.slots):
-            device = slot * fleet.every
-            begun = int(books.narrow[device, col.SESSION])
-            if 0 <= begun < self._sessions(device) and books.wide[device, col.ARRIVAL] <= end_ns:
-                book_accepted(fleet, books, device, fleet.longest, end_ns)
-                rows = np.asarray(books.rows)[slot * fleet.longest : (slot + 1) * fleet.longest]
-                mine = rows[
-                    (rows[:, col.ROW_REQUEST] == begun) & (rows[:, col.CHOSEN_AT] <= end_ns)
-                ]
-                tokens.append(mine)
-                requests.append(self._cut_off(device, slot, mine))
-            requests += [
-                self._waiting(device, request)
-                for request in self._came_meanwhile(device, begun + 1)
-            ]
-        return np.concatenate(tokens), np.concatenate(requests)
-
-    def _sessions(self, device: int) -> int:
-        fleet = self._fleet
-        return int(sessions_begin(fleet, device + 1) - sessions_begin(fleet, device))
-
-    def _cut_off(self, device: int, slot: int, tokens: Array) -> Array:
-        """Return the row of the request that a sampled device was in."""
-        books = self._books
-        row = np.zeros((1, col.REQUEST_FIGURES), np.int64)
-        row[0, : col.MOVED_IN_ALL] = (
-            device,
-            books.narrow[device, col.SESSION],
-            books.wide[device, col.ARRIVAL],
-            CUT_OFF,
-            0,
-            len(tokens),
-        )
-        mine = np.asarray(books.requests)[slot]
-        moved = mine[: col.TOTAL] + mine[col.TOTAL : col.BOOKED]
-        row[0, col.MOVED_IN_ALL : col.CLOSING] = moved
-        row[0, col.CLOSING :] = moved - tokens[:, col.MOVED : col.MOVED_END].sum(axis=0)
-        return row
-
-    def _waiting(self, device: int, request: int) -> Array:
-        """Return the row of a request that waited behind another one."""
-        row = np.zeros((1, col.REQUEST_FIGURES), np.int64)
-        session = int(sessions_begin(self._fleet, device)) + request
-        row[0, : col.FAILED] = device, request, self._due_ns(session, session + 1)[0], CUT_OFF
-        return row
-
-    def _due_ns(self, first: int, end: int) -> Array:
-        """Return when, or after what pause, sessions come; all may have one figure."""
-        due_ns = np.asarray(self._fleet.due_ns)
-        return np.full(end - first, due_ns[0]) if len(due_ns) == 1 else due_ns[first:end]
-
-    def _came_meanwhile(self, device: int, request: int) -> list[int]:
-        """Return a device's requests from one on that had come by the end (open loop)."""
-        fleet = self._fleet
-        if not fleet.opened:
-            return []
-        first, last = (int(sessions_begin(fleet, each)) for each in (device, device + 1))
-        due_ns = self._due_ns(first + request, max(first + request, last))
-        return list(range(request, request + int((due_ns <= self.end_ns).sum())))
+        return unfinished(self._fleet, self._books, self.end_ns)
 
     # ------------------------------------------------------------------ the result
 
@@ -343,9 +270,6 @@ class CellRun:
         np.add.at(behind, narrow[owner[waits], col.KIND], 1)
         return behind
 
-
-CUT_OFF = -1
-"""The end of a request, in a sample's rows, that had none."""
 
 _ARRIVED, _FINISHED, _CENSORED, _TOKENS = (
     CLASS_FIGURES.index(name) for name in ("arrived", "finished", "censored", "tokens")

@@ -11,7 +11,7 @@ from collections.abc import MutableSequence
 
 from actors.fleet import columns as col
 from actors.fleet import texts
-from actors.fleet.devices import choose, clear_stages, finish, speak
+from actors.fleet.devices import choose, finish, speak
 from actors.fleet.events import push
 from actors.fleet.forwards import extend_by_one, tell_work
 from actors.fleet.layout import (
@@ -34,7 +34,8 @@ from actors.fleet.layout import (
 from actors.fleet.links import send_up
 from actors.fleet.names import CLASS_FIGURES
 from actors.fleet.sessions import length_of, outcome_of, session_number
-from actors.fleet.tally import cut_stages, tell_drafts
+from actors.fleet.stages import QUEUED, clear_stages, cut_stages
+from actors.fleet.tally import tell_drafts
 from actors.fleet.texts import begin_of, draft_of, ends_text, pace_of, put, states_of, take
 from actors.plan import REQUEST_BITS
 from costeer import device_text as text
@@ -64,7 +65,6 @@ from costeer.varint import number_bytes
 
 _LOGITS_NS = CLASS_FIGURES.index("edge_logits_ns")
 _STAGES = len(STAGES)
-_QUEUED = STAGE + STAGES.index("device_queue")
 
 
 def hear_own(fleet: Fleet, books: Books, lane: int, device: int, session: int, now_ns: int) -> None:
@@ -225,7 +225,7 @@ def accept_oldest(fleet: Fleet, books: Books, device: int, now_ns: int) -> bool:
     since_ns = wide[device, col.SINCE]
     clear_stages(books.engine)
     if position == 0:
-        books.engine[_QUEUED] = since_ns - wide[device, col.ARRIVAL]
+        books.engine[QUEUED] = since_ns - wide[device, col.ARRIVAL]
         since_ns = wide[device, col.ARRIVAL]
     lay_stages(state, now_ns, books.engine[STAGE : STAGE + _STAGES])
     cut_stages(books.engine, now_ns - since_ns)

@@ -7,10 +7,11 @@ from typing import Any
 
 from actors.costs import Costs
 from actors.fleet import columns as col
-from actors.fleet.cells import CUT_OFF, CellRun
+from actors.fleet.cells import CellRun
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.planned import cell_of
 from actors.fleet.rows import by_request, bytes_of, replica_of, token_row
+from actors.fleet.unfinished import CUT_OFF
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms, session_id
 from actors.port import never

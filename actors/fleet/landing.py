@@ -5,8 +5,9 @@ from __future__ import annotations
 from actors.fleet import columns as col
 from actors.fleet.air import end_crossings, give_row, hub_of, join, landing_ns, serve
 from actors.fleet.columns import DOWN, UP
-from actors.fleet.devices import finish, use_logits, use_streamed
+from actors.fleet.devices import finish
 from actors.fleet.events import device_of, kind_of, lane_of, number_of, push
+from actors.fleet.exchanges import use_logits, use_streamed
 from actors.fleet.layout import (
     AIR_LEFT,
     CROSS,

@@ -13,7 +13,8 @@ from actors.fleet.columns import DOWN, UP
 from actors.fleet.crossing import cross_down, cross_up
 from actors.fleet.layout import CLOUD, EGRESS_UNTIL, SHARING, Books, Column, Fleet, Shares, Table
 from actors.fleet.names import CLOUD_FIGURES, SERIES
-from actors.fleet.tally import bin_of, tell_down, tell_up
+from actors.fleet.tally import bin_of
+from actors.fleet.traffic import tell_down, tell_up
 from netsim.carriage import carry, serialise_ns, sojourn_ns
 from netsim.random import Stream, device_key, exponential_with, uniform_with
 from netsim.tcp import MILLI, State, Terms

@@ -1,4 +1,4 @@
-"""What a compiled cell writes down while it runs: histograms, sums, bins, digests, sampled rows.
+"""What a compiled cell writes down while it runs: histograms, sums, bins, digests.
 
 A record is counted when it is known, which may be before its time has come: what comes after the
 cell's end is left out by its time, not by when it was worked out.
@@ -13,11 +13,8 @@ from actors.fleet.histogram import bucket_of
 from actors.fleet.layout import (
     BIN_NS,
     DIGEST,
-    DRAFTING,
     OUTPUT,
-    REQUESTS_OUT,
     STAGE,
-    TOKENS_OUT,
     TOKENS_TOLD,
     Books,
     Column,
@@ -25,8 +22,7 @@ from actors.fleet.layout import (
     Table,
 )
 from actors.fleet.names import CLASS_FIGURES, HISTOGRAMS, SERIES
-from actors.fleet.sessions import sessions_begin
-from costeer.critical_path import walk_back
+from actors.fleet.sampled import write_request, write_token
 from costeer.token_record import STAGES
 from netsim.random import hash_u64, u64
 
@@ -35,19 +31,10 @@ _ITL, _TTFT, _TPOT, _E2E, _STALL = (
 )
 _STAGE = HISTOGRAMS.index(STAGES[0])
 _STAGES = len(STAGES)
-_OVERHEAD = _STAGES - 1
 
-_TOKENS, _DELIVERED, _CERTIFIED, _REFINED, _ROUNDS, _MOVED, _BUSY = (
+_TOKENS, _DELIVERED, _CERTIFIED, _REFINED, _ROUNDS, _BUSY = (
     CLASS_FIGURES.index(name)
-    for name in (
-        "tokens",
-        "delivered",
-        "certified",
-        "refined",
-        "rounds",
-        "payload_bytes_down",
-        "busy_edge_ns",
-    )
+    for name in ("tokens", "delivered", "certified", "refined", "rounds", "busy_edge_ns")
 )
 _DRAFTED = CLASS_FIGURES.index("drafted")
 _ARRIVED, _FINISHED, _FAILED, _FIRST_STAGE = (
@@ -225,11 +212,6 @@ def tell_drafts(
         books.rows[row, col.UNSENT] = unsent
 
 
-def cut_stages(engine: Column, latency_ns: int) -> None:
-    """Cut the stages in the scratch to what a latency consists of."""
-    walk_back(latency_ns, engine[STAGE : STAGE + _STAGES])
-
-
 def hash_token(
     fleet: Fleet,
     books: Books,
@@ -251,157 +233,3 @@ def hash_token(
     for stage in range(_STAGES):
         word += np.uint64(books.engine[STAGE + stage]) * _ODD[8 + stage]
     books.words[DIGEST] += hash_u64(word, token)
-
-
-# --------------------------------------------------------------------------- bytes
-
-
-def tell_up(
-    fleet: Fleet,
-    books: Books,
-    device: int,
-    now_ns: int,
-    frame_bytes: int,
-    wire_bytes: int,
-    packets: int,
-    ack_bytes: int,
-) -> None:
-    """Write down what a device sent at an instant."""
-    if counts(fleet.ends, books.wide[device, col.ARRIVAL], now_ns):
-        kind, by_class = int(books.narrow[device, col.KIND]), books.by_class
-        by_class[kind, _MOVED + 2] += ack_bytes
-        by_class[kind, _MOVED + 4] += frame_bytes
-        by_class[kind, _MOVED + 5] += wire_bytes
-        by_class[kind, _MOVED + 6] += packets
-    if fleet.every and device % fleet.every == 0 and now_ns <= fleet.ends[1]:
-        at, slot = device // fleet.every, books.requests
-        slot[at, col.METER + 2] += ack_bytes
-        slot[at, col.METER + 4] += frame_bytes
-        slot[at, col.METER + 5] += wire_bytes
-        slot[at, col.METER + 6] += packets
-
-
-def tell_down(
-    fleet: Fleet,
-    books: Books,
-    device: int,
-    now_ns: int,
-    payload_bytes: int,
-    frame_bytes: int,
-    wire_bytes: int,
-    packets: int,
-    ack_bytes: int,
-) -> None:
-    """Write down what the cloud sent to a device at an instant."""
-    if DRAFTING and fleet.window and not is_asking(fleet, books, device, now_ns):
-        return
-    if counts(fleet.ends, books.wide[device, col.ARRIVAL], now_ns):
-        kind, by_class = int(books.narrow[device, col.KIND]), books.by_class
-        by_class[kind, _MOVED] += payload_bytes
-        by_class[kind, _MOVED + 1] += frame_bytes
-        by_class[kind, _MOVED + 2] += wire_bytes
-        by_class[kind, _MOVED + 3] += packets
-        by_class[kind, _MOVED + 5] += ack_bytes
-    if fleet.every and device % fleet.every == 0 and now_ns <= fleet.ends[1]:
-        at, slot = device // fleet.every, books.requests
-        slot[at, col.METER] += payload_bytes
-        slot[at, col.METER + 1] += frame_bytes
-        slot[at, col.METER + 2] += wire_bytes
-        slot[at, col.METER + 3] += packets
-        slot[at, col.METER + 5] += ack_bytes
-
-
-def is_asking(fleet: Fleet, books: Books, device: int, now_ns: int) -> bool:
-    """Whether a device that drafts is in a request: what still comes for an ended one is nobody's.
-
-    Bytes that come for an ended request while the next one runs are booked with that one.
-    """
-    session = sessions_begin(fleet, device) + int(books.narrow[device, col.SESSION])
-    more = session < sessions_begin(fleet, device + 1)
-    return more and now_ns >= books.wide[device, col.SINCE]
-
-
-# --------------------------------------------------------------------------- sampled rows
-
-
-def write_token(
-    fleet: Fleet,
-    books: Books,
-    device: int,
-    position: int,
-    outcome: int,
-    now_ns: int,
-    latency_ns: int,
-    busy_ns: int,
-) -> None:
-    """Write a sampled device's token down in full."""
-    rows = books.rows
-    row = device // fleet.every * fleet.longest + position
-    rows[row, col.ROW_DEVICE] = device
-    rows[row, col.ROW_REQUEST] = books.narrow[device, col.SESSION]
-    rows[row, col.ROW_POSITION] = position
-    rows[row, col.ROW_OUTCOME] = outcome
-    rows[row, col.CHOSEN_AT] = now_ns
-    rows[row, col.LATENCY] = latency_ns
-    for stage in range(_STAGES):
-        rows[row, col.STAGES + stage] = books.engine[STAGE + stage]
-    rows[row, col.BUSY] = busy_ns
-
-
-def book(fleet: Fleet, books: Books, device: int) -> None:
-    """Book what a sampled device moved with its next token that has no bytes yet."""
-    slot, rows = books.requests, books.rows
-    at = device // fleet.every
-    row = at * fleet.longest + slot[at, col.BOOKED]
-    slot[at, col.BOOKED] += 1
-    for figure in range(col.MOVED_FIGURES):
-        moved = slot[at, col.METER + figure]
-        rows[row, col.MOVED + figure] = moved
-        slot[at, col.TOTAL + figure] += moved
-        slot[at, col.METER + figure] = 0
-
-
-def book_accepted(fleet: Fleet, books: Books, device: int, position: int, now_ns: int) -> None:
-    """Book the bytes of streamed tokens before a position that were accepted by now.
-
-    A token's bytes are what was sent until it was accepted, so they are booked when the next frame
-    is sent, or after the last one.
-    """
-    slot, rows = books.requests, books.rows
-    at = device // fleet.every
-    first = at * fleet.longest
-    while (
-        slot[at, col.BOOKED] < position
-        and rows[first + slot[at, col.BOOKED], col.CHOSEN_AT] <= now_ns
-    ):
-        book(fleet, books, device)
-
-
-def write_request(fleet: Fleet, books: Books, device: int, now_ns: int, tokens: int) -> None:
-    """Write a sampled device's request down in full, with its tokens, and clear its books."""
-    engine, slot, rows = books.engine, books.requests, books.rows
-    at = device // fleet.every
-    while slot[at, col.BOOKED] < tokens:
-        book(fleet, books, device)
-    first = at * fleet.longest
-    for position in range(tokens):
-        out = fleet.slots * fleet.longest + engine[TOKENS_OUT]
-        if rows[first + position, col.CHOSEN_AT] <= fleet.ends[1]:
-            for figure in range(col.ROW_FIGURES):
-                rows[out, figure] = rows[first + position, figure]
-            engine[TOKENS_OUT] += 1
-    out, requests = fleet.slots + engine[REQUESTS_OUT], books.requests
-    requests[out, col.ROW_DEVICE] = device
-    requests[out, col.ROW_REQUEST] = books.narrow[device, col.SESSION]
-    requests[out, col.ASKED_AT] = books.wide[device, col.ARRIVAL]
-    requests[out, col.ENDED_AT] = now_ns
-    requests[out, col.FAILED] = int(tokens == 0)
-    requests[out, col.TOKENS] = tokens
-    for figure in range(col.MOVED_FIGURES):
-        closing = slot[at, col.METER + figure]
-        requests[out, col.MOVED_IN_ALL + figure] = slot[at, col.TOTAL + figure] + closing
-        requests[out, col.CLOSING + figure] = closing
-        slot[at, col.TOTAL + figure] = 0
-        slot[at, col.METER + figure] = 0
-    slot[at, col.BOOKED] = 0
-    engine[REQUESTS_OUT] += 1

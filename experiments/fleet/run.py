@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.fleet.cells import advance_of
+from actors.fleet.loops import advance_of
 from actors.fleet.machine_code import is_kept
 from actors.fleet.result import CellResult
 from actors.fleet.sharing import fluid_egress

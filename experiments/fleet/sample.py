@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from actors.fleet import columns as col
 from actors.fleet.cell import CellPlan
-from actors.fleet.cells import CUT_OFF
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.result import Sample
 from actors.fleet.rows import by_request, bytes_of, replica_of, token_row
+from actors.fleet.unfinished import CUT_OFF
 from actors.plan import ArmPlan
 from actors.records import CENSORED, RequestRow, TokenRow
 from costeer.opening import no_room

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.fleet import columns, engine
+from actors.fleet import columns, engine, steps
 from actors.fleet.layout import Books
 from actors.fleet.machine_code import fingerprint, is_kept, kept_compiler
 from costeer import schedule
@@ -52,9 +52,9 @@ def test_a_hash_follows_rules_and_constants_wherever_they_are(
     [
         (columns, "READ", 14),
         (tcp, "MILLI", 999),
-        (engine, "_FORWARDS", 7),
+        (steps, "_FORWARDS", 7),
         (schedule, "fill_step", other_half),
-        (engine, "fill_step", other_half),
+        (steps, "fill_step", other_half),
     ],
 )
 def test_the_loop_is_made_anew_when_what_it_calls_changes(
