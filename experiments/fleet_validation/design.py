@@ -122,13 +122,19 @@ def live_points() -> tuple[LivePoint, ...]:
 CALIBRATING, JUDGING = "calibrating", "judging"
 """What the runs of a load are for."""
 
-_FIRST_LIVE_ROW = {CALIBRATING: 10_000, JUDGING: 20_000}
+_FIRST_LIVE = {CALIBRATING: (10_000, 100), JUDGING: (20_000, 200)}
+"""The first row of prompts, and the first seed."""
 
 
-def live_half(point: LivePoint, role: str) -> Half:
-    """Return the prompts and draws of a load's runs."""
-    first, asked = _FIRST_LIVE_ROW[role], point.devices * point.requests
-    return Half(f"live-{role}", first, asked, 21 if role == CALIBRATING else 22)
+def live_half(point: LivePoint, role: str, number: int) -> Half:
+    """Return the prompts and draws of one of a load's runs; no two runs share any.
+
+    What the runs were asked belongs to how they differ: with one set of prompts for all, 24 answers
+    would stand for the workload, and their share of refined tokens alone is off by a third.
+    """
+    row, seed = _FIRST_LIVE[role]
+    asked = point.devices * point.requests
+    return Half(f"live-{role}-{number}", row + number * asked, asked, seed + number)
 
 
 def live_scenario(point: LivePoint, role: str, number: int, prompts: Path) -> Scenario:
@@ -137,7 +143,7 @@ def live_scenario(point: LivePoint, role: str, number: int, prompts: Path) -> Sc
     Args:
         point: the load.
         role: ``CALIBRATING`` or ``JUDGING``.
-        number: of the repeat; all are alike.
+        number: of the repeat.
         prompts: of ``live_half``.
     """
     steered = point.method != "llm_without"
@@ -146,7 +152,7 @@ def live_scenario(point: LivePoint, role: str, number: int, prompts: Path) -> Sc
             "name": f"{point.name}-{role}-{number}",
             "way": "live",
             "values": "models",
-            "seed": live_half(point, role).seed,
+            "seed": live_half(point, role, number).seed,
             "fleet": {
                 "devices": point.devices,
                 "arrivals": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import mean, stdev
@@ -142,28 +143,40 @@ def run_point(point: LivePoint, laboratory: Laboratory, runs: Runs, repeats: int
         # In turn and in turns, so that whatever else the machine does meets both alike.
         for measure in (calibrate, judge) if number % 2 == 0 else (judge, calibrate):
             measure(number)
-    judging = live_scenario_of(point, JUDGING, 0, runs)
-    first = live_scenario_of(point, CALIBRATING, 0, runs).name
-    path = runs.folder / first / "profile.parquet"
-    record_profile(path.parent, path)
     mean_costs = mean_of(costs)
-    predicted = _predict(replaying(judging, path, f"{point.name}-predicted"), mean_costs)
-    told, measured = predicted.figures(), [each.figures() for each in judged]
+    predicted = [_predict(_replaying(point, number, runs), mean_costs) for number in range(repeats)]
+    told, measured = ([each.figures() for each in runs_] for runs_ in (predicted, judged))
     return LiveOutcome(
         point,
         mean_costs,
-        (mean(each.rows for each in judged), predicted.rows),
-        (mean(each.waiting for each in judged), predicted.waiting),
+        (mean(each.rows for each in judged), mean(each.rows for each in predicted)),
+        (mean(each.waiting for each in judged), mean(each.waiting for each in predicted)),
         tuple(
-            LiveFigure(name, tuple(each[name] for each in measured), told[name]) for name in FIGURES
+            LiveFigure(
+                name, tuple(each[name] for each in measured), mean(each[name] for each in told)
+            )
+            for name in FIGURES
         ),
-        (np.concatenate([each.itl_ms for each in judged]), predicted.itl_ms),
+        (_itl_ms(judged), _itl_ms(predicted)),
     )
+
+
+def _itl_ms(runs: Sequence[_Measured]) -> Reals:
+    return np.concatenate([each.itl_ms for each in runs])
+
+
+def _replaying(point: LivePoint, number: int, runs: Runs) -> Scenario:
+    """Return a judging run's links, with what the calibrating run of the same number said."""
+    judging = live_scenario_of(point, JUDGING, number, runs)
+    calibrating = live_scenario_of(point, CALIBRATING, number, runs)
+    path = runs.folder / calibrating.name / "profile.parquet"
+    record_profile(path.parent, path)
+    return replaying(judging, path, f"{point.name}-predicted-{number}")
 
 
 def live_scenario_of(point: LivePoint, role: str, number: int, runs: Runs) -> Scenario:
     """Return what runs a load, its prompts written."""
-    half = live_half(point, role)
+    half = live_half(point, role, number)
     prompts = runs.kept(f"{half.name}-{half.devices}.jsonl", partial(write_prompts, half))
     return live_scenario(point, role, number, prompts)
 
@@ -173,7 +186,9 @@ def _costs(point: LivePoint, run: Run, laboratory: Laboratory) -> Contended:
     timed = laboratory.cloud.call("take_timed")
     edges = [each for shard in laboratory.shards for each in _listed(shard.call("take_timed"))]
     edge = edge_costs(run.tokens, edges) if method.steered else Fixed()
-    cloud = cloud_costs(_listed(timed), streamed=method.streamed, saturated=point.beyond)
+    cloud = cloud_costs(
+        _listed(timed), streamed=method.streamed, saturated=method.streamed and point.beyond
+    )
     return Contended(cloud, edge)
 
 

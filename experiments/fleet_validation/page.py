@@ -29,12 +29,12 @@ were judged."""
 _LIVE = """The shipped pair serves devices on this machine against the wall's clock (`way: live`, a
 cloud actor and a shard of devices on Ray, links waited out). Judging runs and calibrating ones take
 turns, after one that counts for nothing; both have the same load (the same number of devices, the
-same limits), but other prompts, other links and other draws. From the calibrating ones come
+same limits), and no two runs share prompts, links or draws. From the calibrating ones come
 constant costs: lines through the times of the cloud's forwards and selects, and what a device
 waited for decode, small model and steer in the shard's queue. They are costs under contention:
-cloud, devices and Ray share the machine's cores. A compiled fleet charged with their means replays
-a calibrating run's profile over the judging runs' links, and is compared with {repeats} judging
-runs.
+cloud, devices and Ray share the machine's cores. For each of {repeats} judging runs a compiled
+fleet charged with their means replays a calibrating run's profile over the judging run's links;
+means over the runs are compared.
 
 Allowed are 5 %, or twice the standard deviation from run to run where that is wider."""
 

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments.fleet_validation.design import CALIBRATING, LivePoint, middle
+from experiments.fleet_validation.design import (
+    CALIBRATING,
+    JUDGING,
+    LivePoint,
+    live_half,
+    live_points,
+    middle,
+)
 from experiments.fleet_validation.figures import draw_correlation, draw_live, draw_middle
 from experiments.fleet_validation.live import live_scenario_of, run_point, timed_laboratory
 from experiments.fleet_validation.middle import FIGURES, run_middle
@@ -56,6 +63,18 @@ def test_simulated_runs_are_kept(tmp_path: Path) -> None:
     assert written.stat().st_mtime_ns == before
     run_middle(middle(2, 3), runs)
     assert written.stat().st_mtime_ns != before
+
+
+def test_no_two_live_runs_share_prompts_or_draws() -> None:
+    halves = [
+        live_half(point, role, number)
+        for role in (CALIBRATING, JUDGING)
+        for number in range(5)
+        for point in [max(live_points(), key=lambda each: each.devices * each.requests)]
+    ]
+    rows = [row for half in halves for row in range(half.first_row, half.first_row + half.devices)]
+    assert len(set(rows)) == len(rows)
+    assert len({half.seed for half in halves}) == len(halves)
 
 
 def test_a_load_against_the_wall_s_clock(tmp_path: Path) -> None:
