@@ -70,11 +70,11 @@ class LiveCloud:
         self._stalls = Stalls(stalls)
         self._zero_ns = clock_ns() - now_ns
         self._changed = Condition()
-        self._inbox: list[UpFrame] = []
+        self._inbox: list[tuple[int, UpFrame]] = []
         self._outbox: dict[LineId, deque[tuple[int, DownFrame]]] = {}
         self._home: dict[int, LineId] = {}
         self._next: dict[LineId, int] = {}
-        self._early: dict[tuple[LineId, int], Sequence[UpFrame]] = {}
+        self._early: dict[tuple[LineId, int], tuple[int, Sequence[UpFrame]]] = {}
         self._timers: list[tuple[int, int]] = []
         self._step_due = False
         self._stopping = False
@@ -91,11 +91,12 @@ class LiveCloud:
             following = self._next.get(line, 0)
             self._messages += 1
             if sequence >= following:
-                self._early[line, sequence] = frames
+                self._early[line, sequence] = self._clock_ns(), frames
             while (line, following) in self._early:
-                for frame in self._early.pop((line, following)):
+                came_ns, early = self._early.pop((line, following))
+                for frame in early:
                     self._home[frame.session] = line
-                    self._inbox.append(frame)
+                    self._inbox.append((came_ns, frame))
                 following += 1
             self._next[line] = following
             self._changed.notify_all()
@@ -181,8 +182,11 @@ class LiveCloud:
             arrived, self._inbox = self._inbox, []
             stopping = self._stopping
         now_ns = self._clock_ns()
-        for frame in arrived:
-            self._do(self._engine.handle(FrameArrived(frame.frame, frame.transit_ns), now_ns))
+        for came_ns, frame in arrived:
+            # It may have lain here through a forward: that is a wait for the cloud.
+            held_ns = now_ns - came_ns
+            event = FrameArrived(frame.frame, frame.transit_ns, held_ns=held_ns)
+            self._do(self._engine.handle(event, now_ns))
         if stopping:
             return False
         while self._timer_is_due():

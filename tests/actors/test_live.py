@@ -265,6 +265,37 @@ def test_messages_that_overtake_are_put_in_order(monkeypatch: pytest.MonkeyPatch
     assert arrived == [b"0-0", b"0-1", b"0-2", b"1-0", b"1-1", b"0-3"]
 
 
+def test_what_came_during_an_operation_has_waited_for_the_cloud(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_ns = [0]
+    held_ns: list[int] = []
+    both = threading.Event()
+
+    class Busy(CloudEngine):
+        def handle(self, event: Event, now_ns_: int) -> list[Command]:  # noqa: ARG002 - its way
+            if isinstance(event, FrameArrived):
+                held_ns.append(event.held_ns)
+                if event.frame == b"first":
+                    cloud.push(LineId(0, 0), 1, [UpFrame(1, b"second", 0)])
+                    now_ns[0] += 7 * MS
+                else:
+                    both.set()
+            return []
+
+    monkeypatch.setattr(actors.live.cloud, "CloudEngine", Busy)
+    plan = arm_plan()
+    hosts = null_hosts()
+    terms = begin(plan, hosts)
+    assert isinstance(hosts[0], LocalHandle)
+    assert isinstance(hosts[0].host, CloudActor)
+    cloud = LiveCloud(hosts[0].host._host, engine_spec(plan, terms), 0, lambda: now_ns[0])
+    cloud.push(LineId(0, 0), 0, [UpFrame(0, b"first", 0)])
+    assert both.wait(60)
+    cloud.stop()
+    assert held_ns == [0, 7 * MS]
+
+
 def test_a_session_that_fails_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     class Garbled(CloudEngine):
         def handle(self, event: Event, now_ns: int) -> list[Command]:
