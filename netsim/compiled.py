@@ -6,7 +6,7 @@ Python calls them as they are; a driver over arrays calls what this makes of the
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dis import get_instructions
+from dis import Instruction, get_instructions
 from functools import cache
 from types import FunctionType
 from typing import Any, TypeVar, cast
@@ -23,13 +23,13 @@ def compiled(rule: Function, folder: str | None = None) -> Function:
 
     Args:
         rule: the function.
-        folder: keeps the machine code for later processes. The compiler looks at the age of the
-            rule's own file alone, so a folder must be of one state of everything that it calls.
+        folder: keeps the machine code for later processes. It must be of one state of the rule and
+            of everything that it calls, and hold a file of the rule's name, which may be empty.
     """
     calls: Counter[Any] = Counter()
     _count_calls(rule, calls)
     once = frozenset(each for each, count in calls.items() if count == 1)
-    return cast("Function", _compiled(rule, once, folder))
+    return cast("Function", _whole(rule, once, folder))
 
 
 def specialised(rule: Function, **constants: object) -> Function:
@@ -71,32 +71,55 @@ def _count_calls(rule: Any, calls: Counter[Any]) -> None:  # noqa: ANN401 - any 
 
 def _calls(rule: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any function
     """Name each rule that a rule calls, as often as it does; a figure may be named like a rule."""
-    for step in get_instructions(rule):
+    for step in live_steps(rule):
         called = rule.__globals__.get(step.argval) if step.opname == "LOAD_GLOBAL" else None
         if isinstance(called, FunctionType):
             yield step.argval, called
 
 
-@cache
-def _compiled(rule: Any, once: frozenset[Any], folder: str | None = None) -> Any:  # noqa: ANN401 - a compiler's dispatcher has no useful type
-    from numba import config, njit  # noqa: PLC0415 - numba takes half a second to import
+def live_steps(rule: FunctionType) -> Iterator[Instruction]:
+    """The instructions of a rule, but for those after ``if CONSTANT`` where it is false."""
+    constant: object = None
+    behind = 0
+    for step in get_instructions(rule):
+        if step.offset < behind or step.opname in _BETWEEN:
+            continue
+        if constant is False and step.opname.endswith("IF_FALSE"):
+            behind = step.argval
+        yield step
+        named = step.opname == "LOAD_GLOBAL"
+        constant = rule.__globals__.get(step.argval) if named else None
 
-    called = {name: _compiled(value, once) for name, value in _calls(rule)}
-    bound = FunctionType(
+
+_BETWEEN = frozenset(("CACHE", "TO_BOOL", "NOT_TAKEN"))
+"""What may stand between a constant and the jump over what it rules."""
+
+
+@cache
+def _whole(rule: Any, once: frozenset[Any], folder: str | None) -> Any:  # noqa: ANN401 - a compiler's dispatcher has no useful type
+    from netsim.linking import whole  # noqa: PLC0415 - numba takes half a second to import
+
+    bound = _bound(rule, once)
+    if folder is None:
+        return whole(bound, kept=False)
+    # The compiler keeps by the place of a file and what it holds, wherever the rules stand.
+    bound.__code__ = rule.__code__.replace(
+        co_filename=f"{folder}/{rule.__name__}.py", co_firstlineno=1
+    )
+    return whole(bound, kept=True)
+
+
+@cache
+def _part(rule: Any, once: frozenset[Any]) -> Any:  # noqa: ANN401 - as above
+    from netsim.linking import part  # noqa: PLC0415 - as above
+
+    # What is called from one place alone becomes part of it: handing on many arrays takes long.
+    return part(_bound(rule, once), inline=rule in once)
+
+
+def _bound(rule: Any, once: frozenset[Any]) -> FunctionType:  # noqa: ANN401 - any function
+    """The rule with machine code for whatever it calls."""
+    called = {name: _part(value, once) for name, value in _calls(rule)}
+    return FunctionType(
         rule.__code__, rule.__globals__ | called, rule.__name__, rule.__defaults__, rule.__closure__
     )
-    # What is called from one place alone becomes part of it: handing on many arrays takes long.
-    options: Any = {
-        "error_model": "numpy",
-        "nogil": True,
-        "_nrt": False,
-        "forceinline": rule in once,
-    }
-    if folder is None:
-        return njit(**options)(bound)
-    settings: Any = config
-    before, settings.CACHE_DIR = settings.CACHE_DIR, folder
-    try:
-        return njit(**options, cache=True)(bound)
-    finally:
-        settings.CACHE_DIR = before

@@ -1,8 +1,8 @@
 """Machine code of the fleet's rules, kept between processes: made once for each state of the rules.
 
-Compiling takes most of a minute, so what was made is kept under the user's cache folder, in a
-folder named by a hash of all that went into it: the rule, every rule that it calls, the constants
-that they name, the layout of the arrays, and what compiles them. A change elsewhere costs nothing.
+What was made is kept under the user's cache folder, in a folder named by a hash of all that went
+into it: the rule, every rule that it calls, the constants that they name, the layout of the arrays,
+and what compiles them. A change elsewhere costs nothing, nor does another checkout of the same.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import netsim.compiled
 from actors.fleet.layout import Books, Fleet
-from netsim.compiled import compiled
+from netsim.compiled import compiled, live_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from dis import Instruction
 
 _COMPILERS = ("numba", "llvmlite", "numpy")
+_HOW = [Path(netsim.compiled.__file__).with_name(name) for name in ("compiled.py", "linking.py")]
 
 
 def kept_compiler(folder: Path | None = None) -> Callable[[Any], Any]:
@@ -53,8 +55,11 @@ def _root(folder: Path | None) -> Path:
 
 def _compile(root: Path, rule: Any) -> Any:  # noqa: ANN401 - a compiler's dispatcher has no useful type
     place = root / fingerprint(rule)
+    named = place / f"{rule.__name__}.py"
     try:
         place.mkdir(parents=True, exist_ok=True)
+        if not named.exists():
+            named.touch()
     except OSError:
         return compiled(rule)
     return compiled(rule, folder=str(place))
@@ -65,7 +70,8 @@ def fingerprint(rule: Callable[..., object]) -> str:
     sha = hashlib.sha256(platform.python_version().encode())
     for name in _COMPILERS:
         sha.update(f"{name} {version(name)}".encode())
-    sha.update(Path(netsim.compiled.__file__).read_bytes())
+    for how in _HOW:
+        sha.update(how.read_bytes())
     sha.update(repr((Fleet._fields, Books._fields)).encode())
     for part in _parts(cast("FunctionType", rule), set()):
         sha.update(part.encode())
@@ -79,16 +85,21 @@ def _parts(rule: FunctionType, seen: set[str]) -> list[str]:
         return []
     seen.add(name)
     parts = [name, *_code(rule.__code__)]
-    for used in rule.__code__.co_names:
+    names = list(dict.fromkeys(str(step.argval) for step in live_steps(rule) if _names(step)))
+    for used in names:
         value = rule.__globals__.get(used)
         if isinstance(value, FunctionType):
             parts += _parts(value, seen)
         elif isinstance(value, ModuleType):
-            named = [each for each in rule.__code__.co_names if hasattr(value, each)]
+            named = [each for each in names if hasattr(value, each)]
             parts += [f"{used}.{each} = {_constant(getattr(value, each))}" for each in named]
         elif value is not None:
             parts.append(f"{used} = {_constant(value)}")
     return parts
+
+
+def _names(step: Instruction) -> bool:
+    return step.opname in {"LOAD_GLOBAL", "LOAD_ATTR", "LOAD_METHOD"}
 
 
 def _constant(value: object) -> str:

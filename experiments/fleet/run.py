@@ -107,7 +107,7 @@ def run_fleet(
         for arm in arms
     }
     if not all(map(is_kept, loops)):
-        progress.note("machine code of the fleet's rules is made first: no tokens for some minutes")
+        progress.note("machine code of the fleet's rules is made first: no tokens for a while")
     if size.cells == 1 or size.seconds(len(arms), 1) < _WORTH_A_CLUSTER_S:
         # A cluster that was asked for by name is used in any case.
         address = NO_CLUSTER if address == "local" and jobs is None else address

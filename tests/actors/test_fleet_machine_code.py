@@ -10,8 +10,9 @@ import pytest
 
 from actors.fleet import columns, engine, steps
 from actors.fleet.layout import Books
+from actors.fleet.loops import advance_of
 from actors.fleet.machine_code import fingerprint, is_kept, kept_compiler
-from costeer import schedule
+from costeer import device_text, schedule
 from netsim import tcp
 
 
@@ -81,3 +82,27 @@ def test_what_was_made_is_kept(tmp_path: Path) -> None:
     unwritable = tmp_path / "file"
     unwritable.write_text("")
     assert kept_compiler(unwritable)(_half)(6) == 3
+
+
+def test_another_checkout_of_the_same_rules_takes_what_was_made(tmp_path: Path) -> None:
+    elsewhere = copy_of(_half, "/another/checkout/rules.py")
+    kept_compiler(tmp_path)(_half)(8)
+    made: Any = kept_compiler(tmp_path)(elsewhere)
+    assert made(8) == 4
+    assert sum(made.stats.cache_hits.values()) == 1
+    assert not sum(made.stats.cache_misses.values())
+
+
+def copy_of(rule: Any, file: str) -> Any:
+    """The same rule, as if it stood at another place of another file."""
+    code = rule.__code__.replace(co_filename=file, co_firstlineno=rule.__code__.co_firstlineno + 9)
+    return FunctionType(code, rule.__globals__, rule.__name__)
+
+
+def test_what_is_left_out_of_a_loop_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = advance_of(drafting=False, sharing=False)
+    drafting = advance_of(drafting=True, sharing=False)
+    before = fingerprint(plain), fingerprint(drafting)
+    monkeypatch.setattr(device_text, "RUN", 99)
+    assert fingerprint(plain) == before[0]
+    assert fingerprint(drafting) != before[1]
