@@ -74,7 +74,25 @@ class Gate:
 
     def saw(self, doubt: float) -> None:
         """Take the doubt of a token."""
-        if self.closed and doubt >= self._config.unsure:
-            self.closed = False
-        self._run = self._run + 1 if doubt < self._config.sure else 0
-        self.closed = self.closed or self._run >= self._config.after
+        config = self._config
+        sure, in_doubt = int(doubt < config.sure), int(doubt >= config.unsure)
+        closed, self._run = seen(int(self.closed), self._run, sure, in_doubt, config.after)
+        self.closed = closed == 1
+
+
+def seen(closed: int, run: int, sure: int, in_doubt: int, after: int) -> tuple[int, int]:
+    """Return a gate behind a token: whether it is closed, and how many sure ones came in a row.
+
+    Integers only, so that compiled code can call it.
+
+    Args:
+        closed: 1 if it was closed.
+        run: sure tokens in a row before.
+        sure: 1 if the cloud was sure of this one.
+        in_doubt: 1 if it was so little sure that steering comes back.
+        after: so many in a row close the gate.
+    """
+    run = run + 1 if sure else 0
+    if run >= after:
+        return 1, run
+    return (0 if in_doubt else closed), run

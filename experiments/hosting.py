@@ -383,6 +383,7 @@ def null_config(scenario: Scenario, codec: AnyCodecConfig | None = None) -> Null
         first_token=0,
         period=min(_NULL_PERIOD, vocab_size),
         acceptance=scenario.generated.acceptance,
+        sure=scenario.generated.sure,
     )
 
 

@@ -75,6 +75,8 @@ class Stream(IntEnum):
     """Which drafts of a host without a model are right."""
     RETRY = 22
     """By how much waits for an answer differ from session to session."""
+    DOUBTS = 23
+    """Of which tokens a cloud without a model is sure."""
 
 
 # --- the hash ---------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
         line=line,
         texts=zeros(devices * block_of(fleet.window)),
         under_way=_frames(devices + _SPARE_EVENTS) if fleet.window else zeros(1, FRAME_FIGURES),
+        gates=zeros(devices if fleet.pauses else 0, col.GATE_FIGURES),
         air=_more_air(engine, zeros(0, col.AIR_FIGURES), _SPARE_EVENTS if fleet.shared else 0),
         hubs=hubs,
         by_class=by_class,
@@ -163,7 +164,7 @@ def bytes_per_device(fleet: Fleet, books: Books) -> float:
     fixed = (fleet.first_session, fleet.due_ns, fleet.session, fleet.own)
     changing = (
         *(books.heap, books.wide, books.narrow, books.held, books.line),
-        *(books.texts, books.under_way, books.air, books.hubs),
+        *(books.texts, books.under_way, books.gates, books.air, books.hubs),
     )
     arrays: tuple[Array, ...] = (*fixed, *changing)
     return float(sum(each.nbytes for each in arrays) / fleet.devices)

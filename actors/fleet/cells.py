@@ -93,9 +93,10 @@ class CellRun:
         self._fleet: Fleet = fleet_of(cell, plan, terms, costs, outcomes, watch)
         self._books: Books = books_of(cell, self._fleet, hubs_of(cell, plan), watch)
         rounds = outcomes.most_rounds if plan.arm.method.steered else 0
-        self._costs = partial(select_costs, costs, rounds)
+        pausing = self._fleet.pauses > 0
+        self._costs = partial(select_costs, costs, rounds, choosing=pausing)
         drafting = self._fleet.window > 0
-        self._advance = compiler(advance_of(drafting, bool(self._fleet.shared)))
+        self._advance = compiler(advance_of(drafting, bool(self._fleet.shared), pausing=pausing))
         self.over = False
         """Whether there is nothing left to simulate."""
 

@@ -111,6 +111,13 @@ its rows of the line, and where its stages are held, since its tokens may lose t
 also: rows of the frames that it sent last in either direction and that have not crossed (plus 1, 0
 for none), of the first that it is still to send up, and its radio cell, -1 for none."""
 
+# Of a device whose steering pauses.
+GATE_CLOSED, GATE_RUN, OWN_TOKEN, READS, READ_NS, WORKED_NS, UNREAD, READ_TOKENS = range(8)
+GATE_FIGURES = 8
+"""1 if the gate is closed, and sure tokens in a row; 1 if the token told last is the cloud's own. 1
+while the small model runs, and how long this run takes in all; runs that ended since the last
+token; tokens that came meanwhile; tokens of the text that it has read or is reading."""
+
 # Of a row of the line of sessions that hold memory.
 LINE_DEVICE, LINE_SESSION, LINE_TOKENS, LINE_OLDER, LINE_YOUNGER, LINE_NEXT = range(6)
 LINE_FIGURES = 6
@@ -149,10 +156,11 @@ BUSY, MOVED = STAGES_END, STAGES_END + 1
 MOVED_FIGURES = 7
 MOVED_END = MOVED + MOVED_FIGURES
 DRAFTED, REFUTED, UNSENT = MOVED_END, MOVED_END + 1, MOVED_END + 2
-ROW_FIGURES = UNSENT + 1
+UNSTEERED = UNSENT + 1
+ROW_FIGURES = UNSTEERED + 1
 """Index of the device, number of its request, position, row of the outcome; instant, latency,
-stages, hidden work, bytes as of ``ByteMeter``; and, where tokens are drafted, of drafts as in
-``TokenRecord``."""
+stages, hidden work, bytes as of ``ByteMeter``; where tokens are drafted, of drafts as in
+``TokenRecord``; and, where steering pauses, 1 if it did."""
 
 # Of a request's row.
 ASKED_AT, ENDED_AT, FAILED, TOKENS, MOVED_IN_ALL, CLOSING = 2, 3, 4, 5, 6, 13

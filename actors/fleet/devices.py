@@ -11,6 +11,7 @@ from actors.fleet import columns as col
 from actors.fleet.columns import UP
 from actors.fleet.events import push
 from actors.fleet.forwards import extend, extend_by_one, tell_work
+from actors.fleet.gates import begin_gate
 from actors.fleet.layout import (
     ALONE,
     CROSS,
@@ -26,6 +27,7 @@ from actors.fleet.layout import (
     LOCAL,
     NEVER,
     OPEN,
+    PAUSING,
     REFUSAL,
     SHARING,
     SILENT,
@@ -93,6 +95,8 @@ def open_next(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -
         extend(fleet, books, device, begun_ns, new, 0, pairs)
     if DRAFTING and fleet.window:
         begin_text(fleet, books, device, begun_ns)
+    if PAUSING and fleet.pauses:
+        begin_gate(books, device, begun_ns)
     if EXCHANGING and fleet.role == LOCAL:
         done_ns = work_alone(fleet, books, device)
         push(books.engine, books.heap, done_ns, LANE_CHOICE, device, request, ALONE << REQUEST_BITS)

@@ -194,6 +194,11 @@ class Fleet(NamedTuple):
         vocab_size: V.
         end_tokens: ids that end a text.
         draft_token: of each outcome, what is drafted in its place; one alone where that is drawn.
+        pauses: 1 if steering pauses where the cloud is sure.
+        gate: so many sure tokens in a row pause it; 1 if a token in doubt is sure all the same, and
+            1 if it brings steering back.
+        sure: how often the cloud is sure of a token, where that is drawn.
+        sure_token: of each outcome, 1 if it is sure of it; one alone where that is drawn.
     """
 
     devices: int
@@ -246,6 +251,10 @@ class Fleet(NamedTuple):
     vocab_size: int
     end_tokens: Column
     draft_token: Column
+    pauses: int
+    gate: tuple[int, int, int]
+    sure: float
+    sure_token: Column
 
 
 class Books(NamedTuple):
@@ -261,6 +270,7 @@ class Books(NamedTuple):
         line: sessions that hold memory, where they may be evicted.
         texts: of each device that drafts, see ``drafts``.
         under_way: frames between such devices and their cloud.
+        gates: of each device whose steering pauses, see ``gates``.
         air: frames on their way through what devices share.
         hubs: what they share, see ``air``.
         by_class: see ``names.CLASS_FIGURES`` and ``names.CLASS_EDGES``.
@@ -281,6 +291,7 @@ class Books(NamedTuple):
     line: Table
     texts: Column
     under_way: Table
+    gates: Table
     air: Table
     hubs: Table
     by_class: Table
@@ -291,10 +302,10 @@ class Books(NamedTuple):
     requests: Table
 
 
-DRAFTING = EXCHANGING = SHARING = True
-"""Whether there are rules for devices that draft, for others, and for what devices share. A cell
-needs one of the first two and seldom the third, so machine code is made without what it does not
-need: see ``netsim.compiled.specialised``."""
+DRAFTING = EXCHANGING = SHARING = PAUSING = True
+"""Whether there are rules for devices that draft, for others, for what devices share, and for
+steering that pauses. A cell needs one of the first two and seldom the others, so machine code is
+made without what it does not need: see ``netsim.compiled.specialised``."""
 
 NEVER = (1 << 62) - 1
 """A time that does not come."""

@@ -14,12 +14,20 @@ from actors.fleet.layout import Books, Fleet
 from netsim.compiled import specialised
 
 
-def advance_of(drafting: bool, sharing: bool) -> Callable[[Fleet, Books, int], bool]:
+def advance_of(
+    drafting: bool, sharing: bool, *, pausing: bool = False
+) -> Callable[[Fleet, Books, int], bool]:
     """Return the loop over events without the rules that a cell has no need of."""
     # A cached function's own arguments are not checked by types.
-    return _advance(drafting, sharing)
+    return _advance(drafting, sharing, pausing)
 
 
 @cache
-def _advance(drafting: bool, sharing: bool) -> Callable[[Fleet, Books, int], bool]:
-    return specialised(advance, DRAFTING=drafting, EXCHANGING=not drafting, SHARING=sharing)
+def _advance(drafting: bool, sharing: bool, pausing: bool) -> Callable[[Fleet, Books, int], bool]:
+    return specialised(
+        advance,
+        DRAFTING=drafting,
+        EXCHANGING=not drafting,
+        SHARING=sharing,
+        PAUSING=pausing,
+    )

@@ -57,6 +57,19 @@ class Drafts:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubts:
+    """Of which tokens the cloud is sure: as often as somebody says, or of those recorded.
+
+    Args:
+        share: how often.
+        sure_R: of each row, whether it is; None where that is drawn.
+    """
+
+    share: float = 0.0
+    sure_R: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcomes:
     """The outcomes of all sessions; sessions may share rows.
 
@@ -70,6 +83,7 @@ class Outcomes:
         lengths: (S,) how many tokens each session has.
         drafts: what is drafted; None where nothing is. There are rows up to each session's limit
             then, for texts that run on in a draft.
+        doubts: of which tokens the cloud is sure; None where nobody asks.
     """
 
     token_R: Integers
@@ -80,6 +94,7 @@ class Outcomes:
     first_rows: Integers
     lengths: Integers
     drafts: Drafts | None = None
+    doubts: Doubts | None = None
 
     def __getitem__(self, row: int) -> Outcome:
         """Return one row."""
@@ -143,6 +158,7 @@ class Outcomes:
         eos: frozenset[int],
         *,
         drafting: int | None = None,
+        pausing: bool = False,
     ) -> Outcomes:
         """Return what `null` values say: the same in every session, up to its limit.
 
@@ -151,6 +167,7 @@ class Outcomes:
             limit_S: the most tokens of each session.
             eos: ids that end a text.
             drafting: the run's seed, where devices draft.
+            pausing: whether somebody asks how sure the cloud is.
         """
         rows = []
         natural = most = int(limit_S.max(initial=0))
@@ -162,6 +179,8 @@ class Outcomes:
                 if drafting is None:
                     break
         found = cls.of_rows(rows, np.zeros(len(limit_S), np.int64), np.minimum(limit_S, natural))
+        if pausing:
+            found = replace(found, doubts=Doubts(config.sure))
         if drafting is None:
             return found
         return replace(found, drafts=Drafts(drafting, config.vocab_size, config.acceptance))
@@ -175,6 +194,7 @@ class Outcomes:
         *,
         to_the_limit: bool,
         drafting: int | None = None,
+        pausing: bool = False,
     ) -> Outcomes:
         """Return what sessions say that replay a profile.
 
@@ -185,9 +205,11 @@ class Outcomes:
             to_the_limit: whether a session reads on where the profiled one ends; else it ends
                 there.
             drafting: V, where devices draft.
+            pausing: whether somebody asks how sure the cloud is.
 
         Raises:
-            LocalProtocolError: they draft, and the profile says nothing of drafts.
+            LocalProtocolError: they draft, and the profile says nothing of drafts; or it is asked,
+                and says nothing of doubts.
         """
         first_S = part.first_row_S1[session_S]
         natural_S = part.first_row_S1[session_S + 1] - first_S
@@ -206,6 +228,11 @@ class Outcomes:
             wrong_R = (part.token_R + 1) % drafting
             drafted_R = np.where(part.right_R, part.token_R, wrong_R)
             drafts = Drafts(0, drafting, token_R=drafted_R[again_R])
+        doubts = None
+        if pausing:
+            if part.sure_R is None:
+                raise LocalProtocolError("profile: this part says nothing of doubts")
+            doubts = Doubts(sure_R=part.sure_R[again_R])
         payloads = len(part.payload_bytes_P)
         again_P = np.arange(first_payload_R1[-1]) % payloads
         return cls(
@@ -217,4 +244,5 @@ class Outcomes:
             first_rows=first_S,
             lengths=lengths.astype(np.int64),
             drafts=drafts,
+            doubts=doubts,
         )

@@ -28,6 +28,7 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
     outcome, index = outcomes[figures[col.ROW_OUTCOME]], figures[col.ROW_DEVICE]
     moved = ByteMeter(*figures[col.MOVED : col.MOVED_END])
     session = cell.session(index, figures[col.ROW_REQUEST])
+    own = bool(figures[col.UNSTEERED])
     record = TokenRecord(
         session=session,
         position=figures[col.ROW_POSITION],
@@ -35,9 +36,9 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
         latency_ns=figures[col.LATENCY],
         stages_ns=tuple(figures[col.STAGES : col.STAGES_END]),
         busy_edge_ns=figures[col.BUSY],
-        rounds=len(outcome.payload_bytes) - 1 if method.steered else 0,
-        certified=outcome.certified,
-        margin=0.0 if method.streamed else outcome.margin,
+        rounds=len(outcome.payload_bytes) - 1 if method.steered and not own else 0,
+        certified=outcome.certified and not own,
+        margin=0.0 if method.streamed or own else outcome.margin,
         drafted=bool(figures[col.DRAFTED]),
         refuted=tuple(
             outcomes.drafted(figures[col.ROW_OUTCOME], session, figures[col.ROW_POSITION], ahead)
@@ -46,7 +47,7 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
         unsent=figures[col.UNSENT],
     )
     payloads = outcome.payload_bytes if moved.payload_bytes_down else ()
-    if outcomes.drafts is not None and payloads:
+    if (outcomes.drafts is not None or method.gated) and payloads:
         payloads = (moved.payload_bytes_down,)  # of several frames, or of rows of other positions
     return TokenRow(
         int(cell.device_D[index]),

@@ -37,6 +37,13 @@ def write_token(
     rows[row, col.BUSY] = busy_ns
 
 
+def write_own(fleet: Fleet, books: Books, device: int, position: int) -> None:
+    """Write down whether a sampled device's next token is the cloud's own."""
+    if fleet.every and device % fleet.every == 0:
+        row = device // fleet.every * fleet.longest + position
+        books.rows[row, col.UNSTEERED] = books.gates[device, col.OWN_TOKEN]
+
+
 def book(fleet: Fleet, books: Books, device: int) -> None:
     """Book what a sampled device moved with its next token that has no bytes yet."""
     slot, rows = books.requests, books.rows

@@ -40,6 +40,11 @@ def hubs_of(cell: CellPlan, plan: ArmPlan) -> Array:
             "speculation: way: fleet has no drafts where devices share a radio cell, or the cloud's"
             f" way out at the same time; {_WAY_OUT}, or leave one of them out"
         )
+    if plan.arm.method.gated:
+        raise ConfigError(
+            f"arms: way: fleet has no {plan.arm.method.name} where devices share a radio cell, or"
+            f" the cloud's way out at the same time; {_WAY_OUT}, or share neither"
+        )
     radio_D = np.asarray(cell.radio_D)
     cells, first = np.unique(radio_D[radio_D >= 0], return_index=True)
     members = np.flatnonzero(radio_D >= 0)[first]

@@ -10,6 +10,7 @@ from actors.fleet.admission import free
 from actors.fleet.eviction import extend_text, make_room
 from actors.fleet.exchanges import take_logits, take_streamed
 from actors.fleet.forwards import forward_ns
+from actors.fleet.gates import choosing_ns
 from actors.fleet.histogram import bucket_of
 from actors.fleet.layout import (
     ADMITTED,
@@ -25,6 +26,7 @@ from actors.fleet.layout import (
     FORWARD,
     FREE_TOKENS,
     HEADS,
+    PAUSING,
     PROMPTS,
     REFINING,
     RUNNING,
@@ -39,6 +41,7 @@ from actors.fleet.layout import (
     Fleet,
 )
 from actors.fleet.names import CLOUD_FIGURES, SERIES
+from actors.fleet.pausing import answer_paused
 from actors.fleet.queues import keep_first, take_first
 from actors.fleet.sessions import template_of
 from actors.fleet.tally import bin_of
@@ -198,6 +201,8 @@ def start_select(fleet: Fleet, books: Books, now_ns: int) -> None:
         for index in range(known, rows):
             count += books.narrow[step[index, col.RUNNING_NOW], col.ROUND] == round_
         duration_ns += fleet.select_ns[round_, count]
+    if PAUSING and fleet.pauses:
+        duration_ns += choosing_ns(fleet, books, rows)
     start_op(engine, now_ns, duration_ns, SELECT)
 
 
@@ -216,6 +221,8 @@ def end_select(fleet: Fleet, books: Books, now_ns: int) -> None:
             continue
         if DRAFTING and fleet.window:
             end_rows(fleet, books, device, now_ns, select_ns)
+        elif PAUSING and fleet.pauses:
+            answer_paused(fleet, books, device, now_ns, select_ns)
         elif EXCHANGING:
             answer(fleet, books, device, now_ns, select_ns)
 

@@ -14,6 +14,7 @@ from actors.fleet.outcomes import Outcomes
 from actors.fleet.sharing import fluid_egress, shares
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms
+from actors.values.doubts import thresholds
 from costeer.device_text import window_of
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.messages import encode_error, open_bytes
@@ -24,7 +25,12 @@ from costeer.pacing import Pacer, most_drafts
 from netsim.random import seed_word
 from netsim.wire import HTTP2_OVER_TLS
 
-_ROLES = {CloudRole.ABSENT: LOCAL, CloudRole.LOGITS: STEERED, CloudRole.STREAM: STREAMED}
+_ROLES = {
+    CloudRole.ABSENT: LOCAL,
+    CloudRole.LOGITS: STEERED,
+    CloudRole.GATED: STEERED,
+    CloudRole.STREAM: STREAMED,
+}
 _WAY_OUT = "choose way: virtual"
 _LEAST_ROWS = 1024
 """Rows of one select that its costs are laid down for to begin with; they grow when needed."""
@@ -135,7 +141,9 @@ def fleet_of(
         odds=np.array([odds for link in links for odds in link.odds], np.float64),
         own=own_of(cell, plain),
         plain=_integers(plain.numbers),
-        select_ns=select_costs(costs, rounds if steered else 0, rows * max(1, window)),
+        select_ns=select_costs(
+            costs, rounds if steered else 0, rows * max(1, window), choosing=method.gated
+        ),
         window=window,
         drafts=drafts,
         ahead=ahead,
@@ -144,6 +152,10 @@ def fleet_of(
         vocab_size=terms.vocab_size,
         end_tokens=_narrow(sorted(plan.eos)),
         draft_token=_draft_tokens(outcomes),
+        pauses=int(method.gated),
+        gate=_gate(plan, outcomes),
+        sure=0.0 if outcomes.doubts is None else outcomes.doubts.share,
+        sure_token=_sure_tokens(outcomes),
     )
 
 
@@ -174,7 +186,21 @@ def _draft_tokens(outcomes: Outcomes) -> Array:
     return _narrow([0] if drafts is None or drafts.token_R is None else drafts.token_R)
 
 
-def select_costs(costs: Costs, rounds: int, rows: int) -> Array:
+def _gate(plan: ArmPlan, outcomes: Outcomes) -> tuple[int, int, int]:
+    """Return when steering pauses; see ``Fleet.gate``."""
+    if not plan.arm.method.gated:
+        return 0, 0, 0
+    if plan.gate is None or outcomes.doubts is None:
+        raise LocalProtocolError("fleet: steering pauses, and nobody says when")
+    return plan.gate.after, *thresholds(plan.gate)
+
+
+def _sure_tokens(outcomes: Outcomes) -> Array:
+    doubts = outcomes.doubts
+    return _narrow([0] if doubts is None or doubts.sure_R is None else doubts.sure_R)
+
+
+def select_costs(costs: Costs, rounds: int, rows: int, *, choosing: bool = False) -> Array:
     """Return what the cloud's selects cost, for rows below so many.
 
     Args:
@@ -182,12 +208,15 @@ def select_costs(costs: Costs, rounds: int, rows: int) -> Array:
         rounds: of refinement, the first answer included: a row of the table for each. 0 where the
             cloud chooses.
         rows: how many.
+        choosing: whether tokens are chosen as well: what that costs is the last row.
     """
+    chosen = [costs.cloud_choose_ns(each) for each in range(rows)]
     if rounds == 0:
-        return _integers([[costs.cloud_choose_ns(each) for each in range(rows)]])
-    return _integers(
-        [[costs.cloud_round_ns(round_, each) for each in range(rows)] for round_ in range(rounds)]
-    )
+        return _integers([chosen])
+    sent = [
+        [costs.cloud_round_ns(round_, each) for each in range(rows)] for round_ in range(rounds)
+    ]
+    return _integers([*sent, chosen] if choosing else sent)
 
 
 def _check_size(cell: CellPlan) -> None:

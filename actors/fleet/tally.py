@@ -14,6 +14,7 @@ from actors.fleet.layout import (
     BIN_NS,
     DIGEST,
     OUTPUT,
+    PAUSING,
     STAGE,
     TOKENS_TOLD,
     Books,
@@ -168,7 +169,7 @@ def tell_token(
         books.series[bin_of(books.engine, books.series, now_ns), _BIN_TOKENS] += 1
     if counts(fleet.ends, books.wide[device, col.ARRIVAL], now_ns):
         by_class[kind, _TOKENS] += 1
-        by_class[kind, _CERTIFIED] += fleet.outcome[outcome, col.CERTIFIED]
+        by_class[kind, _CERTIFIED] += certified_of(fleet, books, device, outcome)
         by_class[kind, _BUSY] += busy_ns
         if rounds:
             by_class[kind, _REFINED] += 1
@@ -212,6 +213,13 @@ def tell_drafts(
         books.rows[row, col.UNSENT] = unsent
 
 
+def certified_of(fleet: Fleet, books: Books, device: int, outcome: int) -> int:
+    """Return 1 if the token that is told is certified; the cloud's own, unsteered, never is."""
+    if PAUSING and fleet.pauses and books.gates[device, col.OWN_TOKEN]:
+        return 0
+    return int(fleet.outcome[outcome, col.CERTIFIED])
+
+
 def hash_token(
     fleet: Fleet,
     books: Books,
@@ -229,7 +237,7 @@ def hash_token(
     books.words[OUTPUT] += hash_u64(word, token)
     word += token * _ODD[2] + np.uint64(now_ns) * _ODD[3] + np.uint64(latency_ns) * _ODD[4]
     word += np.uint64(busy_ns) * _ODD[5] + np.uint64(rounds) * _ODD[6]
-    word += np.uint64(fleet.outcome[outcome, col.CERTIFIED]) * _ODD[7]
+    word += np.uint64(certified_of(fleet, books, device, outcome)) * _ODD[7]
     for stage in range(_STAGES):
         word += np.uint64(books.engine[STAGE + stage]) * _ODD[8 + stage]
     books.words[DIGEST] += hash_u64(word, token)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from actors.values.doubts import doubts_of, drawn_sure
 from actors.values.drafts import drafted_token
 from actors.values.port import ArmSpec
 from costeer.certificate import Choice
@@ -36,6 +37,7 @@ class NullConfig:
         first_token: token of position 0.
         period: positions after which the tokens repeat.
         acceptance: how often a draft is the token of its position.
+        sure: how often the cloud is sure of a token.
     """
 
     payload_bytes: int = 165
@@ -43,6 +45,7 @@ class NullConfig:
     first_token: int = 1_000
     period: int = 1_000
     acceptance: float = 0.8
+    sure: float = 0.8
 
     def __post_init__(self) -> None:
         if self.payload_bytes < 0 or self.period < 1 or self.first_token < 0:
@@ -81,18 +84,27 @@ class NullCloudHost:
 
     def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
         """Values of the operations, in order."""
-        first, period = self._config.first_token, self._config.period
         return [
             tuple(self._drafts(item) for item in op.items)
             if isinstance(op, CloudDraft)
-            else Selected(
-                (self._payload,) * len(op.encode),
-                tuple([first + position % period for _, position in op.choose]),
-            )
+            else self._selected(op)
             if isinstance(op, CloudSelect)
             else None
             for op in ops
         ]
+
+    def _selected(self, op: CloudSelect) -> Selected:
+        first, period = self._config.first_token, self._config.period
+        tokens = tuple([first + position % period for _, position in op.choose])
+        doubts = doubts_of(op.encode, self._is_sure, self._token)
+        return Selected((self._payload,) * len(op.encode), tokens, (), doubts)
+
+    def _token(self, session: int, position: int) -> int:  # noqa: ARG002 - all say the same
+        return self._config.first_token + position % self._config.period
+
+    def _is_sure(self, session: int, position: int) -> bool:
+        share = self._config.sure
+        return drawn_sure(share, seed=self._seed, session=session, position=position)
 
     def _drafts(self, item: DraftItem) -> tuple[int, ...]:
         config = self._config

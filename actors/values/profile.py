@@ -57,8 +57,11 @@ _SCHEMA = pa.schema(
         ("margin", pa.list_(pa.float32())),
     ]
 )
-_RIGHT = pa.field("right", pa.list_(pa.bool_()))
-"""A column more, where an arm drafted."""
+_MORE = (
+    pa.field("right", pa.list_(pa.bool_())),
+    pa.field("own", pa.list_(pa.bool_())),
+)
+"""Columns more, each where an arm has something to say in it: drafts, pauses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class ProfiledSession:
         margin: nats between the best and the second-best candidate, of each.
         right: whether what the device drafted in each token's place was that token, of an arm that
             drafts.
+        own: whether each token was the cloud's own, unsteered, of an arm whose steering pauses.
     """
 
     device: int
@@ -124,6 +128,7 @@ class ProfiledSession:
     certified: Sequence[bool]
     margin: Sequence[float]
     right: Sequence[bool] = ()
+    own: Sequence[bool] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,9 @@ class ProfilePart:
         margin_R: in nats.
         right_R: whether what was drafted in each token's place was right; None of an arm that does
             not draft.
+        own_R: whether each token was the cloud's own; None of an arm whose steering never pauses.
+        sure_R: whether the cloud has to have been sure of it, so that its gate closed where it did;
+            None likewise.
     """
 
     first_row_S1: Integers
@@ -148,6 +156,8 @@ class ProfilePart:
     certified_R: npt.NDArray[np.bool_]
     margin_R: npt.NDArray[np.float64]
     right_R: npt.NDArray[np.bool_] | None = None
+    own_R: npt.NDArray[np.bool_] | None = None
+    sure_R: npt.NDArray[np.bool_] | None = None
 
     @property
     def rounds_R(self) -> Integers:
@@ -176,8 +186,11 @@ def write_profile(
         for number, session in enumerate(sessions)
     ]
     told = json.dumps({"format": FORMAT, **asdict(origin)}).encode()
-    drafting = any(session.right for sessions in parts for session in sessions)
-    table = pa.Table.from_pylist(rows, schema=_SCHEMA.append(_RIGHT) if drafting else _SCHEMA)
+    schema = _SCHEMA
+    for more in _MORE:
+        if any(row[more.name] for row in rows):
+            schema = schema.append(more)
+    table = pa.Table.from_pylist(rows, schema=schema)
     partial = path.with_name(f".{path.name}.partial")
     pq.write_table(
         table.replace_schema_metadata({_METADATA: told}),
@@ -233,7 +246,7 @@ class Profile:
         ):
             if ((bytes_S < tokens_S) | (bytes_S > _ID_BYTES * tokens_S)).any():
                 raise self._torn("a prompt's size makes no sense")
-        self.parts = tuple(self._part(part) for part in parts)
+        self.parts = tuple(map(self._part, parts, self.origin.arms))
 
     @property
     def sessions(self) -> int:
@@ -288,7 +301,7 @@ class Profile:
             raise self._torn(f"its arms differ in {name}")
         return columns[0]
 
-    def _part(self, table: pa.Table) -> ProfilePart:
+    def _part(self, table: pa.Table, arm: dict[str, Any]) -> ProfilePart:
         def lengths(name: str) -> Integers:
             return np.asarray(pa.compute.list_value_length(table[name]), dtype=np.int64)
 
@@ -296,7 +309,17 @@ class Profile:
             return np.asarray(pa.compute.list_flatten(table[name]), dtype=kind)
 
         length_S, rounds_R = lengths("tokens"), values("rounds", np.int64)
-        drafting = "right" in table.schema.names and bool(lengths("right").any())
+        told = [more.name for more in _MORE if more.name in table.schema.names]
+        told = [name for name in told if lengths(name).any()]
+        same = ("rounds", "certified", "margin", *told)
+        if any(not np.array_equal(lengths(name), length_S) for name in same):
+            raise self._torn("a session has more tokens than outcomes, or fewer")
+        flags = {name: values(name, np.bool_) for name in told}
+        own_R, sure_R = flags.get("own"), None
+        if own_R is not None:
+            if not arm.get("gate"):
+                raise self._torn("steering pauses in an arm that has no gate")
+            sure_R = _sure(own_R, _sums(length_S), int(arm["gate"]["after"]))
         part = ProfilePart(
             first_row_S1=_sums(length_S),
             token_R=values("tokens", np.int64),
@@ -304,11 +327,10 @@ class Profile:
             payload_bytes_P=values("payload_bytes", np.int64),
             certified_R=values("certified", np.bool_),
             margin_R=values("margin", np.float64),
-            right_R=values("right", np.bool_) if drafting else None,
+            right_R=flags.get("right"),
+            own_R=own_R,
+            sure_R=sure_R,
         )
-        same = ("rounds", "certified", "margin", *(["right"] if drafting else []))
-        if any(not np.array_equal(lengths(name), length_S) for name in same):
-            raise self._torn("a session has more tokens than outcomes, or fewer")
         payloads_S = np.add.reduceat(rounds_R + 1, part.first_row_S1[:-1])
         if length_S.min() < 1 or not np.array_equal(lengths("payload_bytes"), payloads_S):
             raise self._torn("a session has no tokens, or payloads that no round asked for")
@@ -344,9 +366,11 @@ class Profile:
         except (OSError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"profile {self.path}: cannot be read ({reason})") from error
-        names, types = table.schema.names, table.schema.types
-        known = _SCHEMA.append(_RIGHT) if names[-1:] == [_RIGHT.name] else _SCHEMA
-        if names != known.names or types != known.types:
+        known = _SCHEMA
+        for more in _MORE:
+            if more.name in table.schema.names:
+                known = known.append(more)
+        if table.schema.names != known.names or table.schema.types != known.types:
             raise ConfigError(
                 f"profile {self.path}: not a profile; make one with `costeer record-profile`"
             )
@@ -369,3 +393,20 @@ class Profile:
 
 def _sums(lengths_N: Integers) -> Integers:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths_N, dtype=np.int64)))
+
+
+def _sure(
+    own_R: npt.NDArray[np.bool_], first_row_S1: Integers, after: int
+) -> npt.NDArray[np.bool_]:
+    """Return of which tokens a cloud has to be sure, so that its gate closes where it did.
+
+    Of its own ones, and of the ``after`` before the first of a run of them. Of others it may have
+    been, to no effect.
+    """
+    sure_R = own_R.copy()
+    begins_R = own_R & ~np.concatenate(([False], own_R[:-1]))
+    begins_R[first_row_S1[:-1]] = False
+    for ahead in range(1, after + 1):
+        at = np.flatnonzero(begins_R) - ahead
+        sure_R[at[at >= 0]] = True
+    return sure_R

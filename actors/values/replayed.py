@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.plan import device_and_request
+from actors.values.doubts import doubts_of
 from actors.values.drafts import draft_for
 from actors.values.order import ReplayOrder
 from actors.values.port import ArmSpec
@@ -82,6 +83,12 @@ class _Replay:
             )
         return int(self._part.payload_bytes_P[first + round_])
 
+    def is_sure(self, session: int, position: int) -> bool:
+        sure_R = self._part.sure_R
+        if sure_R is None:
+            raise LocalProtocolError(f"session {session}: the profile says nothing of doubts")
+        return bool(sure_R[self.row(session, position)])
+
     def draft(self, session: int, position: int) -> Choice:
         right_R, row = self._part.right_R, self.row(session, position)
         if right_R is None:
@@ -145,9 +152,12 @@ class ReplayCloudHost(_Host):
 
     def _execute(self, op: CloudOp | Release) -> object:
         if isinstance(op, CloudSelect):
+            replay = self.replay
             return Selected(
                 tuple(self._payload(item) for item in op.encode),
-                tuple(self.replay.token(*asked) for asked in op.choose),
+                tuple(replay.token(*asked) for asked in op.choose),
+                (),
+                doubts_of(op.encode, replay.is_sure, replay.token),
             )
         if isinstance(op, Release) and op.over:
             self._rounds.pop(op.session, None)

@@ -103,7 +103,11 @@ def run_fleet(
     progress.note(size.told(len(arms), at_once))
     radio = any(each.shared_by > 1 for each in scenario.fleet.classes)
     loops = {
-        advance_of(arm.plan.speculation is not None, radio or fluid_egress(arm.plan))
+        advance_of(
+            arm.plan.speculation is not None,
+            radio or fluid_egress(arm.plan),
+            pausing=arm.plan.gate is not None,
+        )
         for arm in arms
     }
     if not all(map(is_kept, loops)):

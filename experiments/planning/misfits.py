@@ -72,10 +72,10 @@ def misfits(scenario: Scenario, plan: ArmPlan) -> Iterator[tuple[bool, str]]:
     )
     without = "a model of kind: openai" if openai else f"values: {scenario.values}"
     yield (
-        plan.gate is not None and (openai or scenario.values in {"profile", "null"}),
+        plan.gate is not None and openai,
         (
             f"arms: {method.name} asks how sure the cloud is of each token, which {without}"
-            " cannot tell; choose values: models (kind: hf), recorded or generated"
+            " cannot tell; choose kind: hf"
         ),
     )
     yield (

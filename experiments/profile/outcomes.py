@@ -48,7 +48,9 @@ def outcomes_for(
         codec = plan.arm.codec if plan.arm.method.steered else None
         drafting = plan.arm.seed if plan.speculation is not None else None
         constants = null_config(scenario, codec)
-        return Outcomes.constant(constants, limit_S, plan.eos, drafting=drafting)
+        return Outcomes.constant(
+            constants, limit_S, plan.eos, drafting=drafting, pausing=plan.gate is not None
+        )
     profile = open_profile(scenario)
     part = profile.parts[replay_spec(scenario, profile).part_of(plan.arm)]
     session_S = profile.sessions_of(order_of(scenario), plan.arm.seed, device_S, request_S)
@@ -58,4 +60,5 @@ def outcomes_for(
         limit_S,
         to_the_limit=not plan.eos,
         drafting=profile.origin.vocab_size if plan.speculation is not None else None,
+        pausing=plan.gate is not None,
     )

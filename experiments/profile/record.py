@@ -94,7 +94,7 @@ def record_profile(
     parts = [
         [
             _drafted(
-                _session(key, rows[plain, *key], requests[key], limit),
+                _session(key, rows[plain, *key], requests[key], limit, scenario.arms[arm]),
                 rows[arm, *key] if plain != arm else None,
             )
             for key in whole
@@ -169,9 +169,10 @@ def _whole(run: Run, arms: int) -> list[tuple[int, int]]:
 
 
 def _session(
-    key: tuple[int, int], rows: Mapping[str, Any], request: Request, limit: int
+    key: tuple[int, int], rows: Mapping[str, Any], request: Request, limit: int, arm: ArmConfig
 ) -> ProfiledSession:
-    payloads = [[int(size) for size in sizes] or [0] for sizes in rows["round_payload_bytes"]]
+    own = _own(rows) if arm.gate is not None else []
+    payloads = _payloads(rows, own)
     return ProfiledSession(
         device=key[0],
         request=key[1],
@@ -186,4 +187,37 @@ def _session(
         payload_bytes=[size for sizes in payloads for size in sizes],
         certified=rows["certified"].tolist(),
         margin=[float(margin) for margin in rows["margin"]],
+        own=own,
     )
+
+
+def _own(rows: Mapping[str, Any]) -> list[bool]:
+    """Return which tokens were the cloud's own: nothing was looked at to choose them."""
+    proved = zip(rows["certified"], rows["margin"], rows["rounds"], strict=True)
+    return [not (certified or margin or rounds) for certified, margin, rounds in proved]
+
+
+def _payloads(rows: Mapping[str, Any], own: list[bool]) -> list[list[int]]:
+    """Return the payloads of each token, one of 0 B where it had none.
+
+    Raises:
+        ConfigError: they are not those of the tokens' rounds.
+    """
+    sent = [[int(size) for size in sizes] for sizes in rows["round_payload_bytes"]]
+    if not own:
+        return [sizes or [0] for sizes in sent]
+    # Logits that were sent while a token before them was still under way are booked with that one.
+    sizes = [size for token in sent for size in token]
+    payloads = []
+    for alone, rounds in zip(own, rows["rounds"], strict=True):
+        count = 0 if alone else int(rounds) + 1
+        payloads.append(sizes[:count] or [0])
+        sizes = sizes[count:]
+        if len(payloads[-1]) != max(count, 1):
+            break
+    if sizes or len(payloads) < len(own):
+        raise ConfigError(
+            f"device {rows['device'].iloc[0]}, request {rows['request'].iloc[0]}: its payloads are"
+            " not those of its tokens; such a run makes no profile"
+        )
+    return payloads

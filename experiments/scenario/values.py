@@ -37,6 +37,9 @@ class GeneratedValues(Section):
     """How Δ falls off over the vocabulary; `laplace` is the heavier one."""
     acceptance: float = Field(default=0.8, ge=0, le=1)
     """How often a draft is the token that is chosen, where an arm drafts; constant values too."""
+    sure: float = Field(default=0.8, ge=0, le=1)
+    """How often the cloud is sure of a token, where steering may pause. Constant values alone: rows
+    of logits say it themselves."""
     prompt_tokens: int = Field(default=64, ge=1, le=1_000_000)
     """Length of the public prompt, tokens."""
     context_tokens: int = Field(default=192, ge=0, le=1_000_000)

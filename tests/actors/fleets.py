@@ -59,21 +59,22 @@ def generated_hosts(
 ) -> Hosts:
     config = GeneratedConfig(vocab_size=vocab_size)
     rows = partial(RowSource, config)
-    return _hosts(partial(RowCloudHost, rows), partial(RowEdgeHost, rows), shards, port, threads)
+    return hosts_of(partial(RowCloudHost, rows), partial(RowEdgeHost, rows), shards, port, threads)
 
 
 def null_hosts(shards: int = 1, port: Port | None = None, acceptance: float = 0.8) -> Hosts:
     config = NullConfig(vocab_size=VOCAB, first_token=10, period=100, acceptance=acceptance)
-    return _hosts(partial(NullCloudHost, config), partial(NullEdgeHost, config), shards, port)
+    return hosts_of(partial(NullCloudHost, config), partial(NullEdgeHost, config), shards, port)
 
 
-def _hosts(
+def hosts_of(
     cloud: Callable[[], Any],
     edge: Callable[[], Any],
-    shards: int,
-    port: Port | None,
+    shards: int = 1,
+    port: Port | None = None,
     threads: int | None = None,
 ) -> Hosts:
+    """Hosts that these functions make."""
     port = port or LocalPort()
     return (
         port.start(CloudActor, cloud, threads=threads or 2 * shards + 1),

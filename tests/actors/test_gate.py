@@ -7,17 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from actors.costs import Costs
-from actors.fleet.tables import check_expressible
-from actors.plan import ArmPlan, codec_terms
+from actors.plan import ArmPlan
 from actors.records import ArmRun
 from actors.values.steering_host import Selector
-from costeer.errors import ConfigError
 from costeer.gate import ALWAYS, GateConfig
 from costeer.machine import CloudSelect, Doubt, EncodeItem
 from costeer.sampling import Sampling
 from experiments.results import digest, output_digest
-from netsim.hardware import Fixed
 from tests.actors.fleets import MS, arm_plan, device, generated_hosts, link, run_virtual
 from tests.actors.test_live import live
 from tests.actors.test_speculation import tiny_hosts, tiny_plan
@@ -99,11 +95,3 @@ def test_a_row_in_doubt_is_encoded_and_a_sure_one_chosen() -> None:
     assert doubtful == Doubt(0.75)
     assert forced == Doubt(0.75, 0)
     assert [bool(payload) for payload in got.payloads] == [False, True, False]
-
-
-def test_a_compiled_fleet_refuses_it_by_name() -> None:
-    plan = gated_plan()
-    terms = codec_terms(plan, 400)
-    costs = Costs(Fixed(), {"fast": Fixed()}, terms.ladder)
-    with pytest.raises(ConfigError, match="does not know adacosteer"):
-        check_expressible(plan, terms, costs)

@@ -41,7 +41,7 @@ def test_the_machines_take_as_long_as_the_readings_with_overlap_say(index: int) 
     rate_bps = round(8 * DENSE_BYTES / reading.transfer_s) if reading.transfer_s else 0
     size = DENSE_BYTES if reading.transfer_s else 0
     config = NullConfig(payload_bytes=size, vocab_size=fleets.VOCAB, first_token=10, period=100)
-    hosts = fleets._hosts(lambda: NullCloudHost(config), lambda: NullEdgeHost(config), 1, None)
+    hosts = fleets.hosts_of(lambda: NullCloudHost(config), lambda: NullEdgeHost(config), 1, None)
     where = fleets.link(propagation_ns=0, rate_bps=rate_bps)
     assert where.transport == IDEAL
     plan = fleets.arm_plan(
