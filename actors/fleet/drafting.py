@@ -27,6 +27,7 @@ from actors.fleet.layout import (
     OWN,
     REFINE,
     STAGE,
+    VERIFYING,
     Books,
     Fleet,
     Table,
@@ -172,6 +173,16 @@ def decide(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
     first, end, _ = states_of(fleet.window, device)
     state = books.texts[first:end]
     look = next_look(state, now_ns)
+    # What the cloud has chosen itself is neither decoded nor steered, and takes no time.
+    while fleet.role == VERIFYING and look != text.NOTHING:
+        if look == text.DECODE:
+            end_decode(state, 0)
+        elif take_choice(fleet, books, device, now_ns):
+            return
+        else:
+            work(fleet, books, device, now_ns)
+            tell_cloud(fleet, books, device, now_ns)
+        look = next_look(state, now_ns)
     if look == text.NOTHING:
         return
     kind = int(books.narrow[device, col.KIND])

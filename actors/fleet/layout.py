@@ -64,7 +64,7 @@ class Shares(Protocol):
     def __getitem__(self, at: tuple[int, int]) -> float: ...
 
 
-LOCAL, STEERED, STREAMED = 0, 1, 2
+LOCAL, STEERED, STREAMED, VERIFYING = range(4)
 """What the cloud does for a fleet."""
 
 OPEN, TOKEN, MORE, CLOSE, ALONE, DRAFT, REFINE, OWN, CROSS, JOIN, SHARES = range(11)
@@ -145,7 +145,7 @@ class Fleet(NamedTuple):
     Args:
         devices: D.
         sessions: S.
-        role: what the cloud does: ``LOCAL``, ``STEERED`` or ``STREAMED``.
+        role: what the cloud does: ``LOCAL``, ``STEERED``, ``STREAMED``, or ``VERIFYING`` drafts.
         branches: of the small model.
         refines: 1 if a token may be asked more for.
         opened: 1 in an open loop.

@@ -38,7 +38,7 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
         busy_edge_ns=figures[col.BUSY],
         rounds=len(outcome.payload_bytes) - 1 if method.steered and not own else 0,
         certified=outcome.certified and not own,
-        margin=0.0 if method.streamed or own else outcome.margin,
+        margin=0.0 if method.streamed or method.verified or own else outcome.margin,
         drafted=bool(figures[col.DRAFTED]),
         refuted=tuple(
             outcomes.drafted(figures[col.ROW_OUTCOME], session, figures[col.ROW_POSITION], ahead)

@@ -9,7 +9,7 @@ from actors.fleet import columns as col
 from actors.fleet.cell import CellPlan
 from actors.fleet.classes import ClassLink, Plain, kinds_of, own_of
 from actors.fleet.events import MOST_DEVICES, MOST_SESSIONS
-from actors.fleet.layout import LOCAL, NEVER, STEERED, STREAMED, Array, Fleet
+from actors.fleet.layout import LOCAL, NEVER, STEERED, STREAMED, VERIFYING, Array, Fleet
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.sharing import fluid_egress, shares
 from actors.fleet.watching import Watch
@@ -30,6 +30,7 @@ _ROLES = {
     CloudRole.LOGITS: STEERED,
     CloudRole.GATED: STEERED,
     CloudRole.STREAM: STREAMED,
+    CloudRole.CHOICES: VERIFYING,
 }
 _WAY_OUT = "choose way: virtual"
 _LEAST_ROWS = 1024

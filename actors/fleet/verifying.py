@@ -26,6 +26,7 @@ from actors.fleet.layout import (
     REFINING,
     RUNNING,
     SILENT,
+    VERIFYING,
     Books,
     Fleet,
 )
@@ -281,9 +282,12 @@ def send(
     outcome = int(fleet.session[at, col.FIRST_ROW]) + position
     body_bytes, payload_bytes = number_bytes(version), 0
     for row in range(outcome, outcome + count):
-        size = int(fleet.payload_bytes[fleet.outcome[row, col.FIRST_PAYLOAD] + round_])
+        if fleet.role == VERIFYING:
+            size = number_bytes(int(fleet.outcome[row, col.OUTCOME_TOKEN]))
+        else:
+            size = int(fleet.payload_bytes[fleet.outcome[row, col.FIRST_PAYLOAD] + round_])
+            payload_bytes += size
         body_bytes += number_bytes(2 * size) + size
-        payload_bytes += size
     number = numbered(fleet, books.narrow, device, session)
     size = frame_bytes(number, position, round_, body_bytes, fleet.down_bucket)
     send_rows(

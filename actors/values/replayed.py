@@ -113,11 +113,11 @@ class _Host:
         self._spec = spec
         self._profile = Profile(spec.path)
         self._replay: _Replay | None = None
-        self._steered = False
+        self._drafts = False
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Take the arm's part of the profile; return the vocabulary's size."""
-        self._steered = arm.method.steered
+        self._drafts = arm.method.steered or arm.method.verified
         part = self._profile.parts[self._spec.part_of(arm)]
         self._replay = _Replay(self._profile, self._spec.order, part, arm.seed)
         return self._profile.origin.vocab_size
@@ -185,7 +185,7 @@ class ReplayEdgeHost(_Host):
     def _execute(self, op: EdgeOp | Release) -> object:
         if isinstance(op, EdgeSteer):
             return self.replay.choice(op.session, op.position, op.round)
-        if isinstance(op, EdgeChoose) and self._steered:
+        if isinstance(op, EdgeChoose) and self._drafts:
             return self.replay.draft(op.session, op.position)
         if isinstance(op, EdgeChoose):
             return self.replay.choice(op.session, op.position, 0)

@@ -95,7 +95,7 @@ def record_profile(
         [
             _drafted(
                 _session(key, rows[plain, *key], requests[key], limit, scenario.arms[arm]),
-                rows[arm, *key] if plain != arm else None,
+                None if scenario.arms[arm].speculation is None else rows[arm, *key],
             )
             for key in whole
         ]
@@ -129,6 +129,8 @@ def _said_by(scenario: Scenario, index: int) -> int:
             f"{where}: one draft after the other leaves tokens without any; record"
             " {drafts: 1, ahead: 24}, whose profile serves every way of drafting"
         )
+    if arm.settings.verified:
+        return index  # what comes down is the token itself
     for other, plain in enumerate(scenario.arms):
         if plain.speculation is None and outcome_key(plain) == outcome_key(arm):
             return other

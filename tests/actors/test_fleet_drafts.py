@@ -14,7 +14,7 @@ from actors.plan import ArmPlan
 from actors.records import ArmRun
 from actors.values.null import NullConfig
 from costeer.errors import ConfigError
-from costeer.methods import METHODS
+from costeer.methods import METHODS, method_named
 from costeer.speculation import SpeculationConfig
 from netsim.transport import Transport
 from netsim.wire import QUIC
@@ -64,11 +64,23 @@ ways = st.just(SpeculationConfig(drafts="adaptive")) | st.builds(
 )
 
 
+def verified(plan: ArmPlan) -> ArmPlan:
+    """The plan with drafts that the cloud judges by its own choice."""
+    told = plan.speculation or SpeculationConfig()
+    return replace(
+        plan,
+        arm=replace(plan.arm, method=method_named("token_speculation")),
+        speculation=told.model_copy(update={"draft": "generic"}),
+    )
+
+
 @st.composite
 def drafting_fleets(draw: st.DrawFn) -> tuple[ArmPlan, float]:
     """Any small fleet that drafts, and how often its drafts are right."""
     speculation = draw(ways)
     plan = drafting(draw(fleets(methods=STEERED)), speculation, draw(st.integers(0, 12)))
+    if draw(st.booleans()):
+        plan = verified(plan)
     eos = draw(st.sampled_from((frozenset[int](), frozenset({14}), frozenset({11, 15}))))
     return replace(plan, eos=eos), draw(st.sampled_from((0.0, 0.4, 0.8, 0.95, 1.0)))
 

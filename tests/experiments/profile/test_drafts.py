@@ -80,6 +80,30 @@ def test_both_simulated_ways_replay_drafts_alike(
     assert all(0 < row["draft_acceptance"] < 1 for row in rows if row["speculation"])
 
 
+def test_drafts_that_the_cloud_judges_are_replayed(tmp_path: Path) -> None:
+    arms = [
+        {"method": "token_speculation", "speculation": {"drafts": 1, "ahead": 6}},
+        {"method": "llm_without"},
+    ]
+    run(scenario(arms=arms, workload=TOKENS), tmp_path / "run")
+    profile = record_profile(tmp_path / "run", tmp_path / "profile.parquet")
+    right = profile.parts[0].right_R
+    assert right is not None
+    assert 0.5 < right.mean() < 1
+    again = [{"method": "token_speculation"}, arms[0], arms[1]]
+    given: dict[str, Any] = {"path": str(tmp_path / "profile.parquet"), "order": "own"}
+    outcomes = [
+        run(
+            scenario(values="profile", profile=given, arms=again, way=way, workload=TOKENS),
+            tmp_path / way,
+        )
+        for way in ("virtual", "fleet")
+    ]
+    assert digests(outcomes[0]) == digests(outcomes[1])
+    source = run(scenario(arms=arms, workload=TOKENS), tmp_path / "source")
+    assert digests(outcomes[0])[1:] == digests(source)
+
+
 def test_runs_of_right_drafts_survive(tmp_path: Path) -> None:
     """Lag 1 and p99 of runs of right drafts in what a fleet replays, against the source."""
     rng = np.random.default_rng(3)
