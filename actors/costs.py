@@ -39,7 +39,7 @@ class Costs:
         ladder: Ladder,
         *,
         changed: bool = False,
-        draft_ns: int = 0,
+        beside: CostModel | None = None,
         ahead: tuple[int, int] = (0, 0),
     ) -> None:
         """Take one cost model for the cloud and one per device class.
@@ -49,14 +49,14 @@ class Costs:
             edges: by name of the device class.
             ladder: says how many logits each round carries.
             changed: whether declared factors changed what the models say; told as their origin.
-            draft_ns: what it costs the cloud to draft a token for itself; nothing, where it looks
-                it up.
+            beside: the small model that drafts at the cloud; None: drafts are looked up, and cost
+                nothing.
             ahead: how many tokens a device of another vocabulary looks ahead, and rows of each
                 branch that it reads for it: as if every look were worth it.
         """
         self._ahead = ahead
         self._changed = changed
-        self._draft_ns = draft_ns
+        self._beside = beside
         self._cloud = cloud
         self._edges = dict(edges)
         self._vocab_size = ladder.vocab_size
@@ -80,7 +80,7 @@ class Costs:
         """Return what an operation costs the replica."""
         model = self._cloud
         if isinstance(op, CloudDraft):
-            return self._draft_ns * max(item.count for item in op.items)
+            return self._drafting_ns(op)
         if isinstance(op, CloudForward):
             guided = [row for row in op.rows if row.guide]
             return model.forward_ns(
@@ -95,6 +95,19 @@ class Costs:
             (item.first_rank, item.last_rank) for item in op.encode
         ).items():
             cost_ns += self._send_ns(rows, first, last)
+        return cost_ns
+
+    def _drafting_ns(self, op: CloudDraft) -> int:
+        """Return what drafting costs: a forward for each draft, of all items that want so many."""
+        model, cost_ns = self._beside, 0
+        if model is None:
+            return 0
+        for depth in range(max(item.count for item in op.items)):
+            items = [item for item in op.items if item.count > depth]
+            starts = [len(item.tokens) + depth - 1 if depth else item.read for item in items]
+            new = [1 if depth else len(item.tokens) - item.read for item in items]
+            cost_ns += model.forward_ns(new, starts)
+            cost_ns += model.choose_ns(self._vocab_size, len(items))
         return cost_ns
 
     def cloud_round_ns(self, round_: int, rows: int) -> int:

@@ -14,12 +14,14 @@ class DraftItem:
         position: of the first draft.
         tokens: its text, prompt and chosen tokens.
         count: drafts at most.
+        read: tokens of the text that a small model which drafts has in its cache.
     """
 
     session: int
     position: int
     tokens: tuple[int, ...]
     count: int
+    read: int = 0
 
 
 @dataclass(frozen=True, slots=True)

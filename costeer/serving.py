@@ -174,6 +174,8 @@ class Session:
         gate: of a session whose steering may pause.
         guessing: whether the cloud drafts for it.
         guesses: drafts at the end of its text then; None: they have not been asked for.
+        read: tokens that a small model which drafts them has in its cache, as far as they are the
+            text's.
         guide: the second prompt of a guided one.
         guide_cached: tokens of its second sequence in the cache: that prompt and the chosen ones.
         again: tokens that an earlier epoch chose, of a session whose gate has to see them again.
@@ -202,6 +204,7 @@ class Session:
     gate: Gate | None = None
     guessing: bool = False
     guesses: int | None = None
+    read: int = 0
     again: tuple[int, ...] = ()
     guide: tuple[int, ...] = ()
     guide_cached: int = 0
@@ -229,8 +232,9 @@ class Session:
         return self.cached - self.prompt_tokens
 
     def guess(self, tokens: Sequence[int]) -> None:
-        """Put drafts behind the text."""
+        """Put drafts behind the text; whoever made them has read all but the last."""
         self.guesses = len(tokens)
+        self.read = len(self.tokens) + max(0, len(tokens) - 1)
         self.tokens.extend(tokens)
 
     def verified(self, chosen: Sequence[int]) -> list[int]:
@@ -258,4 +262,5 @@ class Session:
         self.tokens[first:] = tokens
         self.cached = min(self.cached, agreed)
         self.running_to = min(self.running_to, agreed)
+        self.read = min(self.read, agreed)
         return agreed - self.prompt_tokens

@@ -45,7 +45,7 @@ class Steps:
             most: drafts for each.
         """
         return [
-            DraftItem(session.session, session.position, tuple(session.tokens), count)
+            DraftItem(session.session, session.position, tuple(session.tokens), count, session.read)
             for session in self.ready
             if session.guessing and session.pending == 1 and session.guesses is None
             for count in (min(most, session.max_new_tokens - session.position - 1),)

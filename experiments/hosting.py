@@ -219,8 +219,9 @@ def host_makers(
     if scenario.values == "models":
         models = scenario.models
         sizes = vocab_sizes(models)
+        beside = any(each.cloud_drafts and each.cloud_drafts.by_model for each in scenario.arms)
         return (
-            _cloud_maker(models, sizes[0], shadow, deliver),
+            _cloud_maker(models, sizes[0], shadow, deliver, beside=beside),
             _edge_maker(models, sizes, shadow, deliver),
             (models.cloud.title, models.edge.title),
         )
@@ -262,14 +263,21 @@ def _cloud_maker(
     vocab_size: int,
     shadow: Shadow | None,
     deliver: Callable[[str], Folder],
+    *,
+    beside: bool,
 ) -> Callable[[], CloudHost]:
     cloud = models.cloud
     if isinstance(cloud, HfModel):
-        from actors.values.models import ModelCloudHost  # noqa: PLC0415 - takes seconds
+        from actors.values.beside import BesideSpec  # noqa: PLC0415 - takes seconds
+        from actors.values.models import ModelCloudHost  # noqa: PLC0415 - likewise
 
+        make: Callable[..., CloudHost] = ModelCloudHost
+        if beside:
+            # Of the devices' model, but where the large one is.
+            held = replace(models.edge.options, device=cloud.options.device)
+            make = partial(ModelCloudHost, beside=BesideSpec(_folder(models.edge, deliver), held))
         settings = (models.numerics, vocab_size, shadow)
-        folder = _folder(cloud, deliver)
-        return partial(_model_host, ModelCloudHost, folder, cloud.options, *settings)
+        return partial(_model_host, make, _folder(cloud, deliver), cloud.options, *settings)
     from actors.completions.client import Endpoint  # noqa: PLC0415 - brings requests in
     from actors.completions.host import CompletionsCloudHost  # noqa: PLC0415 - and transformers
 

@@ -24,13 +24,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from actors.models.forward import HostedModel
 from actors.models.loading import load
 from actors.models.numerics import Numerics
 from actors.models.options import HostOptions
 from actors.values.aligned import Aligner, AlignmentSpec
+from actors.values.beside import Beside, BesideSpec
 from actors.values.port import ArmSpec
 from actors.values.ranking import DeviceRanker
+from actors.values.sequences import Sequences
 from actors.values.shadow import Shadow
 from actors.values.steering_host import Selector, Steerer
 from actors.values.waves import waves_of
@@ -59,36 +60,6 @@ F64 = npt.NDArray[np.float64]
 _Row = TypeVar("_Row")
 
 _PLAIN = HostOptions()
-
-
-class _Sequences:
-    """A model whose slots are kept by session, one slot per branch."""
-
-    def __init__(self, model: HostedModel) -> None:
-        self.model = model
-        self._slots: dict[int, list[int]] = {}
-
-    def slots(self, session: int, branches: int) -> list[int]:
-        """Return a session's slots, taken now if it has none."""
-        slots = self._slots.get(session)
-        if slots is None:
-            slots = [self.model.cache.take() for _ in range(branches)]
-            self._slots[session] = slots
-        if len(slots) != branches:
-            raise LocalProtocolError(
-                f"session {session}: has {len(slots)} branches, a forward names {branches}"
-            )
-        return slots
-
-    def release(self, session: int) -> None:
-        """Free a session's slots; one that never ran has none."""
-        for slot in self._slots.pop(session, []):
-            self.model.cache.free(slot)
-
-    def release_all(self) -> None:
-        """Free every slot."""
-        for session in list(self._slots):
-            self.release(session)
 
 
 class _ModelHost(ABC):
@@ -124,7 +95,7 @@ class _ModelHost(ABC):
         model = load(
             path, numerics, vocab_size=vocab_size, max_context=max_context, options=options
         )
-        self._sequences = _Sequences(model)
+        self._sequences = Sequences(model)
         self._forget()
 
     @abstractmethod
@@ -133,19 +104,64 @@ class _ModelHost(ABC):
 
 
 class ModelCloudHost(_ModelHost):
-    """The large model of one replica."""
+    """The large model of one replica, and where an arm asks for it a small one that drafts."""
+
+    def __init__(
+        self,
+        path: str,
+        numerics: Numerics,
+        *,
+        vocab_size: int | None = None,
+        max_context: int | None = None,
+        options: HostOptions = _PLAIN,
+        shadow: Shadow | None = None,
+        rank_on_device: bool = False,
+        beside: BesideSpec | None = None,
+    ) -> None:
+        """Host a model as ``_ModelHost`` does.
+
+        Args:
+            path: as there.
+            numerics: as there.
+            vocab_size: as there.
+            max_context: as there.
+            options: as there.
+            shadow: as there.
+            rank_on_device: as there.
+            beside: the small model that drafts; None where no arm asks for one.
+
+        Raises:
+            ConfigError: a model cannot be hosted.
+        """
+        super().__init__(
+            path,
+            numerics,
+            vocab_size=vocab_size,
+            max_context=max_context,
+            options=options,
+            shadow=shadow,
+            rank_on_device=rank_on_device,
+        )
+        self._beside: Beside | None = None
+        if beside is not None:
+            self._beside = Beside(beside, numerics, self._sequences.model.vocab_size)
 
     def _forget(self) -> None:
         self._rows: dict[int, dict[int, torch.Tensor]] = {}
         self._selector: Selector | None = None
         self._ranker: DeviceRanker | None = None
         self._guided: float | None = None
+        self._drafter: Beside | None = None
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Forget every session, take the arm's codec; return the vocabulary's size."""
         self._sequences.release_all()
         self._forget()
         self._guided = arm.strength if arm.method.guided else None
+        if self._beside is not None:
+            self._beside.begin_arm(arm)
+        if arm.beside:
+            self._drafter = self._beside
         model = self._sequences.model
         self._selector = Selector(arm, model.vocab_size, self._shadow)
         codec = self._selector.codec
@@ -164,7 +180,7 @@ class ModelCloudHost(_ModelHost):
             self._forward(op)
             return None
         if isinstance(op, CloudDraft):
-            return tuple(looked_up(item.tokens, item.count) for item in op.items)
+            return self._proposed(op)
         if isinstance(op, CloudSelect):
             if self._selector is None:
                 raise LocalProtocolError("cloud host: an operation before begin_arm")
@@ -178,7 +194,14 @@ class ModelCloudHost(_ModelHost):
             return Selected(tuple(self._ranker.encode(logits_BV, ranges)), chosen.tokens, drafts)
         self._sequences.release(op.session)
         self._rows.pop(op.session, None)
+        if self._drafter is not None:
+            self._drafter.release(op.session)
         return None
+
+    def _proposed(self, op: CloudDraft) -> tuple[tuple[int, ...], ...]:
+        if self._drafter is not None:
+            return self._drafter.propose(op.items)
+        return tuple(looked_up(item.tokens, item.count) for item in op.items)
 
     def _forward(self, op: CloudForward) -> None:
         if self._guided is not None:

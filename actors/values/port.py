@@ -32,6 +32,7 @@ class ArmSpec:
         seed: of the run; noise is a pure function of it.
         witnessed: sessions whose steps a steered arm's devices keep for people to look at.
         overlap: what devices do while they wait; None: Δ is there with the forward.
+        beside: whether a small model drafts at the cloud for what that streams.
     """
 
     method: Method
@@ -41,6 +42,7 @@ class ArmSpec:
     seed: int
     witnessed: frozenset[int] = frozenset()
     overlap: OverlapConfig | None = None
+    beside: bool = False
 
 
 class CloudHost(Protocol):

@@ -53,6 +53,7 @@ def arm_spec(scenario: Scenario, config: ArmConfig) -> ArmSpec:
         sampling=Sampling(sampling.temperature, sampling.top_p, sampling.tail),
         seed=scenario.seed,
         overlap=config.overlap,
+        beside=config.cloud_drafts is not None and config.cloud_drafts.by_model,
     )
 
 
@@ -206,7 +207,11 @@ def _kv_tokens(scenario: Scenario, workload: Workload, method: Method) -> int:
 
 
 def plan_costs(
-    scenario: Scenario, terms: CodecTerms, calibration: PairCalibration | None = None
+    scenario: Scenario,
+    terms: CodecTerms,
+    calibration: PairCalibration | None = None,
+    *,
+    beside: bool = False,
 ) -> Costs:
     """Return what operations are charged.
 
@@ -214,6 +219,7 @@ def plan_costs(
         scenario: names hardware and models.
         terms: the arm's codec.
         calibration: measured costs, instead of the scenario's file or the roofline.
+        beside: whether a small model drafts at the cloud.
 
     Raises:
         ConfigError: the calibration file cannot be read.
@@ -225,12 +231,15 @@ def plan_costs(
     cloud_by = {"forward": factors.cloud_forward, "logits": factors.cloud_logits}
     classes = {each.device_class: each for each in scenario.fleet.classes}
     cloud: CostModel
+    small: CostModel
     edges: dict[str, CostModel] = {}
     if calibration is not None:
         cloud = calibration.cloud.scaled(**cloud_by)
+        small = calibration.edge.scaled(**cloud_by)
     else:
-        shape = shape_named(timing.cloud_model)
-        cloud = Roofline(hardware_named(scenario.cloud.hardware), shape, **cloud_by)
+        hardware = hardware_named(scenario.cloud.hardware)
+        cloud = Roofline(hardware, shape_named(timing.cloud_model), **cloud_by)
+        small = Roofline(hardware, shape_named(timing.edge_model), **cloud_by)
     for name, each in classes.items():
         hardware = hardware_named(each.hardware)
         slower = 1 / hardware.sustained_speed if each.throttled else 1.0
@@ -245,7 +254,14 @@ def plan_costs(
     if scenario.values == "models" and isinstance(alignment, AlignedBytes):
         ahead = (alignment.depth, alignment.width)
     changed = throttled or factors != CostFactors()
-    return Costs(cloud, edges, terms.ladder, changed=changed, ahead=ahead)
+    return Costs(
+        cloud,
+        edges,
+        terms.ladder,
+        changed=changed,
+        ahead=ahead,
+        beside=small if beside else None,
+    )
 
 
 def read_calibration(path: Path) -> PairCalibration:
@@ -277,7 +293,7 @@ def check_plan(scenario: Scenario) -> Workload:
         terms = codec_terms(plan, workload.vocab_size)
         if scenario.way == "live":
             continue
-        costs = plan_costs(scenario, terms)
+        costs = plan_costs(scenario, terms, beside=plan.arm.beside)
         if scenario.way == "fleet" and not in_cells:
             from actors.fleet.tables import check_expressible  # noqa: PLC0415 - brings numpy in
 

@@ -36,6 +36,13 @@ def misfits(scenario: Scenario, plan: ArmPlan) -> Iterator[tuple[bool, str]]:
         ),
     )
     yield (
+        aligned and plan.arm.beside,
+        (
+            "arms: cloud_drafts of kind: model are the small model's tokens, which models.alignment"
+            " says are not the large one's; choose kind: lookup, or a pair with one vocabulary"
+        ),
+    )
+    yield (
         aligned and plan.retry is not None and plan.retry.falls_back,
         (
             "cloud.retry.fallback: a small model of another tokenizer cannot go on with a text in"

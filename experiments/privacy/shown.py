@@ -25,6 +25,8 @@ from experiments.report.style import BLUE, GREEN, GREY, ORANGE, SKY, VERMILLION
 from experiments.results.grid import Column, number, text_table
 
 _HEIGHT_IN = 2.7
+_ASIDE = 0.09
+"""Steps of strength between observers."""
 _LOOKS = (
     (CLOUD, VERMILLION, "s"),
     (PERSONAL, ORANGE, "^"),
@@ -89,23 +91,31 @@ def _on_drafts(found: PrivacyStudy, by: Mapping[str, Sequence[Sighting]]) -> str
 
 
 def figure(found: PrivacyStudy) -> str:
-    """Return accuracy over strength as SVG, chance as a line."""
+    """Return accuracy over strength as SVG, chance as a line.
+
+    Strengths stand at equal distances, since what happens does so among the smallest; observers
+    side by side, since several are always right.
+    """
+    strengths = sorted({one.strength for one in found.sightings})
+    middle = (len(_LOOKS) - 1) / 2
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for name, colour, marker in _LOOKS:
+        for at, (name, colour, marker) in enumerate(_LOOKS):
             line = _of(found, name)
-            x = [one.strength for one in line]
+            aside = _ASIDE * (at - middle)
+            x = [strengths.index(one.strength) + aside for one in line]
             mean = np.array([100 * one.accuracy.mean for one in line])
             low = np.array([100 * one.accuracy.low for one in line])
             high = np.array([100 * one.accuracy.high for one in line])
             axes.errorbar(
                 x, mean, yerr=(mean - low, high - mean), color=colour, marker=marker, ms=4.5,
-                capsize=2.5, elinewidth=0.9, label=name,
+                capsize=2.5, elinewidth=0.9, lw=0.9, label=name,
             )  # fmt: skip
         chance = 100 / found.candidates
         axes.axhline(chance, color=GREY, ls=(0, (4, 1.5)), lw=1.0, label="chance")
-        axes.set_ylim(0, 103)
+        axes.set_ylim(0, 105)
+        axes.set_xticks(range(len(strengths)), [f"{each:g}" for each in strengths])
         axes.set_xlabel("strength c of Δ")
         axes.set_ylabel(f"right one of {found.candidates} named, %")
         figure.legend(loc="outside right upper")

@@ -69,16 +69,14 @@ class Way:
     Args:
         method: its name.
         speculation: how devices draft.
-        cloud_drafts: tokens that the cloud drafts for itself.
-        draft_s: what each of these costs it.
+        cloud_drafts: how the cloud drafts for itself.
         acceptance: how often a draft is right; None: as often as a steered one.
         note: what to say in tables beside that.
     """
 
     method: str
     speculation: SpeculationConfig | None = None
-    cloud_drafts: int = 0
-    draft_s: float = 0.0
+    cloud_drafts: CloudDraftsConfig | None = None
     acceptance: float | None = None
     note: str = ""
 
@@ -97,8 +95,8 @@ class Way:
 WAYS = (
     Way("slm_with"),
     Way("llm_without"),
-    Way("llm_without", None, 4, 0.0, LOOKED_UP, "4 looked up"),
-    Way("llm_without", None, 4, BESIDE_S, GENERIC, "4 by a small model"),
+    Way("llm_without", None, CloudDraftsConfig(), LOOKED_UP, "4 looked up"),
+    Way("llm_without", None, CloudDraftsConfig(kind="model"), GENERIC, "4 by a small model"),
     Way("token_speculation", _TOKENS_ALONE, acceptance=GENERIC),
     Way("costeer"),
     *(Way("costeer", each) for each in (*_SEQUENTIAL, _PIPELINED, _ADAPTIVE)),
@@ -186,8 +184,8 @@ def measured(way: Way, rtt_s: float, mbps: float, acceptance: float, seeds: Sequ
 def _expected(way: Way, rtt_s: float, acceptance: float) -> float | None:
     pace = Pace(DRAFT_S, FORWARD_S, rtt_s)
     if way.cloud_drafts:
-        alone = Pace(way.draft_s, FORWARD_S, 0.0)
-        return 1 / sequential_s(alone, acceptance, way.cloud_drafts)
+        alone = Pace(BESIDE_S if way.cloud_drafts.by_model else 0.0, FORWARD_S, 0.0)
+        return 1 / sequential_s(alone, acceptance, way.cloud_drafts.drafts)
     if way.speculation is None:
         return {"llm_without": 1 / FORWARD_S, "slm_with": 1 / DRAFT_S}.get(way.method)
     # While the cloud runs a step, the device makes so many drafts for the next one.
@@ -209,11 +207,12 @@ def _run(way: Way, link: LinkProfile, acceptance: float, seed: int) -> ArmRun:
         host.call("begin_arm", plan.arm)
     terms = codec_terms(plan, constants.vocab_size)
     large, small = declared()
+    beside = Fixed(forward=_ns(BESIDE_S)) if plan.arm.beside else None
     method = plan.arm.method
     driver = VirtualDriver(
         plan,
         terms,
-        Costs(large, {"device": small}, terms.ladder, draft_ns=_ns(way.draft_s)),
+        Costs(large, {"device": small}, terms.ladder, beside=beside),
         (cloud,) if method.cloud is not CloudRole.ABSENT else (),
         [edge] if method.edge_branches else [],
         Recorder(1, lambda *_: None),
@@ -241,6 +240,7 @@ def plan_of(
             CodecConfig.model_validate(codec),
             Sampling(),
             seed,
+            beside=way.cloud_drafts is not None and way.cloud_drafts.by_model,
         ),
         devices=(device,),
         max_new_tokens=tokens,
@@ -249,7 +249,7 @@ def plan_of(
         limits=EngineLimits(64, 2_048, 100_000, 4_096, 64, 64, 10**12),
         egress_bps=0,
         speculation=way.speculation,
-        cloud_drafts=CloudDraftsConfig(drafts=way.cloud_drafts) if way.cloud_drafts else None,
+        cloud_drafts=way.cloud_drafts,
     )
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.cloud import CloudActor
 from actors.costs import Costs
 from actors.fleet.tables import check_expressible
+from actors.models.numerics import Numerics
+from actors.models.options import HostOptions
 from actors.plan import ArmPlan, codec_terms
+from actors.port import LocalHandle, here
 from actors.records import ArmRun
+from actors.values.beside import Beside, BesideSpec
+from actors.values.models import ModelCloudHost
 from costeer.errors import ConfigError
 from costeer.lookup import CloudDraftsConfig, looked_up
 from costeer.methods import method_named
@@ -26,6 +33,8 @@ from tests.actors.fleets import run_virtual as run
 from tests.actors.test_live import live
 from tests.actors.test_speculation import tiny_hosts, tiny_plan
 from tests.actors.test_virtual import check_books
+from tests.actors.tiny_pair import VOCAB as TINY_VOCAB
+from tests.actors.tiny_pair import tiny_folder
 
 DRAFTS = SpeculationConfig(drafts=3, draft="generic")
 
@@ -59,6 +68,63 @@ def test_models_stream_the_same_text_whoever_drafts(sampling: Sampling) -> None:
         found = run(drafting, tiny_hosts())
         assert output_digest(found.tokens) == wanted
         assert found.engine.drafts > 0
+
+
+def hosts_beside(small: int) -> Hosts:
+    """A tiny pair whose cloud has the small model of this number as well; 0 is the large one."""
+    large = str(tiny_folder("qwen2", 0))
+    beside = BesideSpec(here(str(tiny_folder("qwen2", small))), HostOptions())
+    cloud = partial(
+        ModelCloudHost, large, Numerics.BATCH_INVARIANT, vocab_size=TINY_VOCAB, beside=beside
+    )
+    return LocalHandle(CloudActor(cloud)), tiny_hosts()[1]
+
+
+def beside_plan(sampling: Sampling) -> ArmPlan:
+    plan = under(tiny_plan(sampling), "llm_without")
+    drafts = CloudDraftsConfig(kind="model", drafts=3)
+    return replace(plan, arm=replace(plan.arm, beside=True), cloud_drafts=drafts)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.8)], ids=str)
+def test_a_small_model_beside_the_large_one_changes_no_token(sampling: Sampling) -> None:
+    plan = beside_plan(sampling)
+    plain = run(replace(plan, cloud_drafts=None), hosts_beside(0))
+    found = {small: run(plan, hosts_beside(small)) for small in (0, 1)}
+    for each in found.values():
+        assert output_digest(each.tokens) == output_digest(plain.tokens)
+        assert each.engine.drafts > 0
+    # Its own double foresees all that it will choose, by the same noise; another model does not.
+    assert found[0].engine.refuted_drafts == 0
+    assert found[1].engine.refuted_drafts > 0
+    assert len(found[0].engine.batches) < len(plain.engine.batches)
+
+
+def test_live_streams_with_a_small_model_too() -> None:
+    plan = beside_plan(Sampling())
+    found = live(plan, hosts_beside(0))
+    assert found.complete
+    assert found.engine.refuted_drafts == 0
+    assert output_digest(found.tokens) == output_digest(run(plan, hosts_beside(0)).tokens)
+
+
+def test_what_is_proposed_does_not_hang_on_what_was_read_before() -> None:
+    def drafter() -> Beside:
+        spec = BesideSpec(here(str(tiny_folder("qwen2", 1))), HostOptions())
+        made = Beside(spec, Numerics.BATCH_INVARIANT, TINY_VOCAB)
+        made.begin_arm(beside_plan(Sampling()).arm)
+        return made
+
+    text: tuple[int, ...] = (5, 9, 2, 7)
+    kept, read = drafter(), 0
+    for following in (3, 8, 1):
+        item = DraftItem(1, len(text) - 4, text, 3, read)
+        (proposed,) = kept.propose((item,))
+        assert len(proposed) == item.count
+        # One that was made anew, and has read nothing, proposes the same.
+        assert drafter().propose((item,)) == (proposed,)
+        # The first draft is right, the second is not.
+        text, read = (*text, proposed[0], following), len(text) + 1
 
 
 @pytest.mark.parametrize("make", [generated_hosts, null_hosts])
@@ -124,9 +190,13 @@ def test_a_compiled_fleet_refuses_drafts_of_the_cloud_by_name() -> None:
 
 def test_what_the_cloud_drafts_costs_what_it_is_said_to() -> None:
     terms = codec_terms(three_devices(), 400)
-    items = (DraftItem(1, 0, (1, 2), 3), DraftItem(2, 0, (1,), 2))
+    items = (DraftItem(1, 0, (1, 2, 3, 4), 3, read=1), DraftItem(2, 0, (1,), 2))
     assert Costs(Fixed(), {}, terms.ladder).cloud_ns(CloudDraft(items)) == 0
-    assert Costs(Fixed(), {}, terms.ladder, draft_ns=7).cloud_ns(CloudDraft(items)) == 21
+    small = Fixed(forward=100, forward_per_row=10, forward_per_token=1, choose=1000)
+    # Three tokens of one text and one of the other; then a draft of each; then one of the first.
+    taken = (100 + 20 + 4 + 2000) + (100 + 20 + 2 + 2000) + (100 + 10 + 1 + 1000)
+    beside = Costs(Fixed(), {}, terms.ladder, beside=small)
+    assert beside.cloud_ns(CloudDraft(items)) == taken
 
 
 def test_the_longest_end_that_occurred_before_is_followed() -> None:
