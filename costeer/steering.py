@@ -89,8 +89,9 @@ class StrengthConfig(BaseModel):
     """Pull back to the cloud's distribution (no unit)."""
     eta: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Step size (no unit)."""
-    c: float = Field(default=math.nan, ge=0, allow_inf_nan=False)
-    """Nats of steering per nat of Δ; computed from the five unless given."""
+    c: float = Field(default=math.nan, allow_inf_nan=False)
+    """Nats of steering per nat of Δ; computed from the five unless given. Below 0 of
+    `context_steering` alone: of the others a certificate needs c ≥ 0."""
 
     @model_validator(mode="before")
     @classmethod

@@ -62,8 +62,7 @@ def _arm(standing: Standing) -> dict[str, Any]:
     method = method_named(standing.key)
     arm: dict[str, Any] = {"method": method.name}
     if standing.strength is not None:
-        # Bytes hardly depend on it, and an arm's strength is none below 0.
-        arm["strength"] = max(0.0, standing.strength)
+        arm["strength"] = standing.strength
     if method.steered:
         arm["codec"] = _TOP if method.floor is None else _PLAUSIBLE
     return arm

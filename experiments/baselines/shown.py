@@ -34,8 +34,7 @@ def comparison_text(found: Comparison, width: int | None = None) -> str:
     if any(row.crossing for row in rows):
         reading += (
             " What crosses, and speed: of one run of all as arms over the pair's links, simulated;"
-            " frames; top-64 for steered methods, the plausible tokens for those with a floor; a"
-            " strength below 0 as 0."
+            " frames; top-64 for steered methods, the plausible tokens for those with a floor."
         )
     return "\n".join([text_table(columns, width), how, reading])
 

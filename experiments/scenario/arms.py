@@ -30,7 +30,8 @@ class ArmConfig(Section):
     """Name of the method."""
     strength: StrengthConfig | None = None
     """How strongly Δ steers (a bare number is c); steered methods have the paper's by default. Of
-    `contrastive` it is its paper's β, of `context_steering` its paper's λ."""
+    `contrastive` it is its paper's β, of `context_steering` its paper's λ, which may be negative
+    (−1: as if there were no context)."""
     codec: AnyCodecConfig | None = None
     """How logits go down; dense fp16 by default. Steered methods alone."""
     refine: RefineConfig | None = None
@@ -121,6 +122,11 @@ class ArmConfig(Section):
     @model_validator(mode="after")
     def _neighbour_fits(self) -> Self:
         method = self.settings
+        if self.strength is not None and self.strength.c < 0 and not method.guided:
+            raise ValueError(
+                f"strength: {self.strength.c:g} is below 0, where no choice of {self.method} could"
+                " be certified; give 0 or more"
+            )
         if method.floor is not None:
             if isinstance(self.codec, CodecConfig) and self.codec.reference == "exact":
                 raise ValueError(

@@ -157,7 +157,6 @@ def test_strength_config_takes_the_five_or_c() -> None:
     ("given_", "match"),
     [
         ({"c": 1.0, "T": 20}, "contradicts"),
-        ({"c": -0.5}, "greater than or equal to 0"),
         ({"c": float("nan")}, "c"),
         ({"C": 1.0}, "C"),
         ({"T": 2.5}, "T"),

@@ -100,12 +100,19 @@ def test_digests_do_not_depend_on_shards_nor_texts_on_the_way(tmp_path: Path) ->
     assert [each[0] for each in digests(first)] == [each[0] for each in digests(live)]
 
 
-def test_context_steering_of_strength_zero_is_the_large_model_with_the_context(
+def test_context_steering_goes_from_the_large_model_without_the_context_to_that_with_it(
     tmp_path: Path,
 ) -> None:
-    arms = [{"method": "context_steering", "strength": 0}, {"method": "llm_with"}]
-    guided, plain = digests(run(on_pair(random_pair(), arms=arms), tmp_path / "run"))
-    assert guided[0] == plain[0]
+    """λ = 0 and λ = −1 are its paper's two ends, whatever lies between them."""
+    arms = [
+        {"method": "context_steering", "strength": 0},
+        {"method": "context_steering", "strength": -1},
+        {"method": "llm_with"},
+        {"method": "llm_without"},
+    ]
+    whole, none, with_it, without = digests(run(on_pair({}, arms=arms), tmp_path / "run"))
+    assert whole[0] == with_it[0] != without[0]
+    assert none[0] == without[0]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +122,7 @@ def test_context_steering_of_strength_zero_is_the_large_model_with_the_context(
         ({"method": "contrastive", "sampling": {"temperature": 1.0}}, "temperature: 0"),
         ({"method": "contrastive", "speculation": {}}, "drafts nothing"),
         ({"method": "context_steering", "codec": TOP}, "codec has no effect"),
+        ({"method": "proxy_tuning", "strength": -0.5, "codec": TOP}, "is below 0"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(arm: dict[str, Any], says: str) -> None:

@@ -210,7 +210,7 @@ WRONG = {
     "arms=[]": "--set arms=[]: needs at least 1 entry",
     "arms.0.method=costear": "'costear' is not known; choose one of slm_without",
     "arms.0.strength.T=0": "--set arms.0.strength.T=0: must be at least 1, not 0",
-    "arms.0.strength=-1": "must be at least 0, not -1",
+    "arms.0.strength=-1": "strength: -1 is below 0",
     "arms.0.codec.valeus=bf16": "unknown key; did you mean 'values'?",
     "arms.0.codec.values=bf61": "did you mean 'bf16'?",
     "arms.0.codec.select={kind: top_k, k: 0}": "arms.0.codec.select.k: must be at least 1, not 0",
