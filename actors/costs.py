@@ -180,10 +180,9 @@ class Costs:
         rows = [(len(run), start) for run, start in zip(op.tokens, op.starts, strict=True) if run]
         cost_ns = model.forward_ns([new for new, _ in rows], [start for _, start in rows])
         deepest, width = self._ahead
-        if len(op.tokens) > 1:
-            ends = [start + len(run) for run, start in zip(op.tokens, op.starts, strict=True)]
-            for depth in range(1, deepest + 1):
-                cost_ns += model.forward_ns([depth] * (width * len(ends)), ends * width)
+        ends = [start + new for new, start in rows]
+        for depth in range(1, deepest + 1):
+            cost_ns += model.forward_ns([depth] * (width * len(ends)), ends * width)
         return cost_ns
 
 

@@ -23,6 +23,16 @@ but that it is finite and known for every id. So law 3 holds for any alignment.
 
 In both, the ids that end a text share one Δ: that of all the small model's end tokens together.
 
+*Choices.* Where the small model itself proposes or chooses a cloud token (drafts, an answer that it
+finishes alone), the question is not whether its text goes on with a's bytes, as it does for every
+prefix of a word, but whether a is what the large model's tokenizer would cut from it. Taken as the
+longest token that fits:
+
+      q(a) = k(a) − Σ k(b), over the cloud tokens b that continue a, with none between,
+
+  where k is m with what was not looked at counted as 0: a word whose rest is not known is cut
+  where knowledge ends. By intersection q is p itself, of what both have.
+
 Limits. Only a token's own tokenisation counts, not every way to cut its bytes; a byte-exact
 measure (arXiv 2410.09303, 2506.14123) sums over those too. The text so far is cut as the small
 model's tokenizer cuts it, so where a cloud token begins inside one of the small model's words, the
@@ -48,8 +58,14 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 Bytes: TypeAlias = Sequence[bytes | None]
 """Byte strings of tokens, by id; None for a special token."""
 
+Rows: TypeAlias = Mapping[int, F64]
+"""One branch's rows by prefix."""
+
 ROOT = 0
 """The prefix of no token: the text so far."""
+
+ALONE, REPEATED = -1, -2
+"""Stems of tokens that continue no other, and of tokens whose bytes a lower id has."""
 
 _LEAST = np.finfo(np.float64).tiny
 
@@ -94,7 +110,7 @@ class Vocabularies:
 
 
 class Intersection:
-    """Δ of the tokens that both vocabularies have; 0 for the cloud's others."""
+    """Δ of the tokens that both vocabularies have; 0 for the cloud's others. Choices among them."""
 
     def __init__(self, tokens: Vocabularies) -> None:
         """Find the shared tokens.
@@ -112,9 +128,20 @@ class Intersection:
         delta_V[self._cloud_N] = pers_W[self._own_N] - base_W[self._own_N]
         return _with_ends(delta_V, self._tokens, np.exp(base_W), np.exp(pers_W))
 
+    def choices(self, own_W: F64) -> F64:
+        """Return log q over the cloud's vocabulary from one row of the small model's logits."""
+        p_W = np.exp(log_softmax(own_W))
+        q_V = np.zeros(len(self._tokens.cloud))
+        q_V[self._cloud_N] = p_W[self._own_N]
+        return _scores(q_V, self._tokens, p_W)
+
 
 class ByBytes:
-    """Δ of every token of the cloud, by the bytes that it stands for."""
+    """Δ and choices of every token of the cloud, by the bytes that it stands for.
+
+    ``rows`` are the small model's logits behind each expanded prefix; ``ROOT`` is one of them, and
+    no prefix is without the one before it.
+    """
 
     def __init__(self, tokens: Vocabularies, paths: Sequence[tuple[int, ...]]) -> None:
         """Prepare the sums.
@@ -130,37 +157,50 @@ class ByBytes:
         self._tree = _Tree(paths)
         self._longer_V = _Covers(tokens.cloud, tokens.own, strict=True)
         self._longer_W = _Covers(tokens.own, tokens.own, strict=False)
+        self._stem_V = stems(tokens.cloud)
 
-    def delta(self, rows: Mapping[int, tuple[F64, F64]]) -> F64:
+    def delta(self, base: Rows, pers: Rows) -> F64:
         """Return Δ over the cloud's vocabulary.
 
         Args:
-            rows: the small model's logits without and with the context behind each expanded prefix;
-                ``ROOT`` is one of them, and no prefix is without the one before it.
+            base: rows without the context.
+            pers: rows with it, behind the same prefixes.
         """
-        base, pers = (
-            {node: np.exp(log_softmax(pair[side])) for node, pair in rows.items()}
-            for side in (0, 1)
-        )
-        base_V, pers_V = self._mass(base), self._mass(pers)
-        delta_V: F64 = np.log(np.maximum(pers_V, _LEAST)) - np.log(np.maximum(base_V, _LEAST))
-        return _with_ends(delta_V, self._tokens, base[ROOT], pers[ROOT])
+        delta_V = self.log_mass(pers) - self.log_mass(base)
+        ends = (np.exp(log_softmax(rows[ROOT])) for rows in (base, pers))
+        return _with_ends(delta_V, self._tokens, *ends)
 
-    def frontier(self, rows: Mapping[int, tuple[F64, F64]], count: int, least: float) -> list[int]:
+    def log_mass(self, rows: Rows) -> F64:
+        """Return log m over the cloud's vocabulary; of special tokens the least there is."""
+        mass_V = np.maximum(self._mass(_probabilities(rows)), _LEAST)
+        log_mass_V: F64 = np.log(mass_V)
+        return log_mass_V
+
+    def choices(self, rows: Rows) -> F64:
+        """Return log q over the cloud's vocabulary."""
+        p = _probabilities(rows)
+        known_V = self._mass(p, known=True)
+        continues_V = self._stem_V >= 0
+        taken_V = np.bincount(
+            self._stem_V[continues_V], known_V[continues_V], minlength=len(known_V)
+        )
+        # Of two tokens with the same bytes a tokenizer writes one: the lower id counts.
+        q_V = np.where(self._stem_V == REPEATED, 0.0, np.maximum(known_V - taken_V, 0.0))
+        return _scores(q_V, self._tokens, p[ROOT])
+
+    def frontier(self, branches: Sequence[Rows], count: int, least: float) -> list[int]:
         """Return the prefixes that are worth a look ahead: the likeliest that is not expanded yet.
 
         Args:
-            rows: as for ``delta``.
+            branches: rows behind the same prefixes, of each branch.
             count: at most so many.
-            least: probability, with or without the context, below which it is not worth it.
+            least: probability, in every branch, below which it is not worth it.
         """
-        base, pers = (
-            self._tree.reached({n: np.exp(log_softmax(pair[side])) for n, pair in rows.items()})
-            for side in (0, 1)
-        )
-        open_M = np.isin(self._tree.parent_M, list(rows))
-        open_M[list(rows)] = False
-        worth_M = np.where(open_M, np.maximum(base, pers), 0.0)
+        expanded = list(branches[0])
+        reached = [self._tree.reached(_probabilities(rows)) for rows in branches]
+        open_M = np.isin(self._tree.parent_M, expanded)
+        open_M[expanded] = False
+        worth_M = np.where(open_M, np.max(reached, axis=0), 0.0)
         order = np.argsort(-worth_M, kind="stable")[:count]
         return [int(node) for node in order if open_M[node] and worth_M[node] >= least]
 
@@ -168,10 +208,12 @@ class ByBytes:
         """Return a prefix in the small model's ids."""
         return self._tree.path(node)
 
-    def _mass(self, rows: Mapping[int, F64]) -> F64:
-        """m(a) of every cloud token."""
+    def _mass(self, rows: Rows, *, known: bool = False) -> F64:
+        """m(a) of every cloud token, or k(a), from probabilities."""
         tree = self._tree
         mass_V = tree.reached(rows)[tree.before_V]
+        if known:
+            mass_V[~np.isin(tree.before_V, list(rows))] = 0.0
         for node, p_W in rows.items():
             ends = tree.tokens_behind(node)
             covered_W = self._longer_W.sums(p_W)
@@ -276,6 +318,34 @@ def places(tokens: Bytes) -> dict[bytes, int]:
         if data:
             place.setdefault(data, token)
     return place
+
+
+def stems(tokens: Bytes) -> Ints:
+    """Return, for each token, the longest other token that its bytes begin with, or what it is."""
+    place = places(tokens)
+    stem_V = np.full(len(tokens), ALONE, dtype=np.int64)
+    for token, data in enumerate(tokens):
+        if not data:
+            continue
+        if place[data] != token:
+            stem_V[token] = REPEATED
+            continue
+        beginnings = (data[:length] for length in range(len(data) - 1, 0, -1))
+        stem_V[token] = next((place[each] for each in beginnings if each in place), ALONE)
+    return stem_V
+
+
+def _probabilities(rows: Rows) -> dict[int, F64]:
+    return {node: np.exp(log_softmax(row)) for node, row in rows.items()}
+
+
+def _scores(q_V: F64, tokens: Vocabularies, p_W: F64) -> F64:
+    """Log q, with all own ends at the first of the cloud's and no other special token."""
+    q_V[[token for token, data in enumerate(tokens.cloud) if not data]] = 0.0
+    if tokens.own_ends and tokens.cloud_ends:
+        q_V[min(tokens.cloud_ends)] = p_W[list(tokens.own_ends)].sum()
+    scores_V: F64 = np.log(np.maximum(q_V, _LEAST))
+    return scores_V
 
 
 def _with_ends(delta_V: F64, tokens: Vocabularies, base_W: F64, pers_W: F64) -> F64:

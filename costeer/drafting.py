@@ -61,6 +61,7 @@ from costeer.machine import (
 from costeer.messages import Frame, FrameKind
 from costeer.methods import Prompt
 from costeer.pacing import Pacer, most_drafts
+from costeer.session import own_prompts
 from costeer.token_record import STAGES, TokenRecord
 
 if TYPE_CHECKING:
@@ -290,14 +291,14 @@ class DraftingSession(Endpoint):
     def _cached(self) -> tuple[list[int], tuple[int, ...]]:
         spec, state, position = self._spec, self._state, self._position
         read = min(state[text.READ], position)
-        starts = [len(spec.prompt(branch)) + read for branch in spec.method.edge_branches]
+        starts = [len(spec.branch_prompt(branch)) + read for branch in spec.method.edge_branches]
         if state[text.READ] == position and not state[text.STALE]:
             return starts, ()
         # At most the newest token was not run. Where drafts were, it is run once more.
-        before = (*spec.personal, *spec.chosen)
+        before = (*spec.branch_prompt(Prompt.PERSONAL), *spec.chosen)
         newest = before[-1] if position == len(spec.chosen) else self._token(position - 1)
         personal = spec.method.edge_branches.index(Prompt.PERSONAL)
-        starts[personal] = len(spec.personal) + position - 1
+        starts[personal] = len(spec.branch_prompt(Prompt.PERSONAL)) + position - 1
         return starts, (newest,)
 
     # ------------------------------------------------------------------ drafting
@@ -326,12 +327,14 @@ class DraftingSession(Endpoint):
 
     def _forward(self, tokens: tuple[tuple[int, ...], ...]) -> Command:
         read = self._state[text.READ]
-        prompts = [len(self._spec.prompt(branch)) for branch in self._spec.method.edge_branches]
+        spec = self._spec
+        lengths = [len(spec.branch_prompt(branch)) for branch in spec.method.edge_branches]
         starts = tuple(
-            prompt + read - len(run) for prompt, run in zip(prompts, tokens, strict=True)
+            length + read - len(run) for length, run in zip(lengths, tokens, strict=True)
         )
+        prompts = () if any(starts) else own_prompts(self._spec)
         span = Span(read, 1, self._position)
-        return self._ask(EdgeForward(self._spec.session, tokens, starts, span))
+        return self._ask(EdgeForward(spec.session, tokens, starts, span, prompts))
 
     # ------------------------------------------------------------------ telling
 

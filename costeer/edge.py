@@ -48,6 +48,7 @@ from costeer.machine import (
 from costeer.messages import Frame, FrameKind, decode_token, encode_token
 from costeer.methods import Prompt
 from costeer.overlap import OverlapConfig
+from costeer.session import own_prompts
 from costeer.token_record import TokenRecord
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class EdgeSession(Endpoint):
 
     def _forward(self, tokens: tuple[tuple[int, ...], ...]) -> Command:
         starts = tuple(self._branch_lengths)
-        prompts = () if any(starts) else self._own_prompts()
+        prompts = () if any(starts) else own_prompts(self._spec)
         for branch, run in enumerate(tokens):
             self._branch_lengths[branch] += len(run)
         return self._ask(EdgeForward(self._spec.session, tokens, starts, prompts=prompts))

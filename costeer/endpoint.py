@@ -295,13 +295,6 @@ class Endpoint(ABC):
 
     # ------------------------------------------------------------------ helpers
 
-    def _own_prompts(self) -> tuple[int, ...]:
-        """Return how long the prompts of the branches are, where their ids are not the cloud's."""
-        spec = self._spec
-        if spec.own is None:
-            return ()
-        return tuple(len(spec.branch_prompt(branch)) for branch in spec.method.edge_branches)
-
     def _ask(self, op: EdgeOp) -> Compute:
         self._outstanding.append(op)
         return Compute(op)

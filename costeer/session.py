@@ -81,6 +81,16 @@ class SessionSpec:
         return self.own[0] if which is Prompt.PUBLIC else self.own[1]
 
 
+def own_prompts(spec: SessionSpec) -> tuple[int, ...]:
+    """Return how long the prompts of a device's branches are, where their ids are its model's own.
+
+    Nothing where they are the cloud's; see ``EdgeForward``.
+    """
+    if spec.own is None:
+        return ()
+    return tuple(len(spec.branch_prompt(branch)) for branch in spec.method.edge_branches)
+
+
 def open_body(spec: SessionSpec) -> Open:
     """Return what a session asks of the cloud.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from costeer.machine import EdgeChoose, EdgeForward, Span
 from costeer.methods import Prompt
+from costeer.session import own_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +57,10 @@ class Solo:
         starts = tuple(self._held)
         self._held[self._branch] += len(self._run)
         self._run = ()
-        span = Span(position, 1, position) if self._spec.speculation is not None else None
-        return EdgeForward(self._spec.session, tuple(tokens), starts, span)
+        spec = self._spec
+        span = Span(position, 1, position) if spec.speculation is not None else None
+        prompts = own_prompts(spec) if not starts[self._branch] else ()
+        return EdgeForward(spec.session, tuple(tokens), starts, span, prompts)
 
     def chose(self, token: int) -> None:
         """Go on behind a token."""

@@ -105,7 +105,7 @@ def _begin(
             time.sleep,
         )
         return live, {"compute": "measured"}
-    costs = plan_costs(scenario, terms, calibration, beside=plan.arm.beside)
+    costs = plan_costs(scenario, terms, calibration, method, beside=plan.arm.beside)
     if scenario.way == "fleet":
         return _fleet(scenario, costs, plan, terms, recorder), {"compute": costs.origin}
     shards: Sequence[Handle] = laboratory.shards if method.edge_branches else ()

@@ -6,15 +6,19 @@ Rules
   in the small model's tokens, and its sequences keep what stays the same: the cache is cut to it
   and reads the rest. The prompt, in the small model's ids from the start, is never cut.
 * The logits of a session's last forward stand for its text until the text changes.
+* A forward that starts earlier takes chosen tokens back: drafts that were refuted. Each branch has
+  its own text: the public one stands still where an answer is finished alone.
 * Looking ahead reads likely prefixes in copies of a session's sequences, which are then given back;
-  the sequences themselves never hold what was not chosen.
+  the sequences themselves hold what was chosen or drafted, and nothing else.
 
-Legend: V the cloud's vocabulary, W the small model's own, B rows.
+Legend: V the cloud's vocabulary, W the small model's own, B branches, N prefixes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +32,8 @@ from costeer.machine import EdgeForward
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+Looked: TypeAlias = dict[int, F64]
+"""One branch's rows by prefix (``costeer.alignment``): behind its text, and looked ahead at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,19 @@ class AlignmentSpec:
 
 
 @dataclass(slots=True)
-class _Text:
-    """A session's text: its prompts' lengths, its bytes, and its tokens in the model's own ids."""
+class _Branch:
+    """One sequence of a session: its prompt, and the text behind it in both vocabularies.
 
-    prompts: tuple[int, ...]
-    data: bytearray = field(default_factory=bytearray)
+    Args:
+        prompt: tokens of the prompt, in the model's own ids.
+        last: the last of them.
+        chosen: tokens behind it, in the cloud's ids.
+        own: the same text in the model's own.
+    """
+
+    prompt: int
+    last: int
+    chosen: list[int] = field(default_factory=list)
     own: tuple[int, ...] = ()
 
 
@@ -87,7 +101,7 @@ class Aligner:
             self._by_bytes = ByBytes(tokens, self._edge.all_written(self._cloud))
         else:
             self._intersection = Intersection(tokens)
-        self._texts: dict[int, _Text] = {}
+        self._texts: dict[int, list[_Branch]] = {}
 
     @property
     def vocab_size(self) -> int:
@@ -102,67 +116,107 @@ class Aligner:
         """Drop all texts."""
         self._texts.clear()
 
-    def own_forward(self, op: EdgeForward) -> EdgeForward | None:
-        """Return a forward in the small model's ids; None where its sequences stay as they are.
+    def own_forward(self, op: EdgeForward) -> EdgeForward:
+        """Return a forward in the small model's ids, of no tokens where a sequence stays as it is.
 
         Raises:
             LocalProtocolError: the session has had no prompt.
         """
         if op.prompts:
-            self._texts[op.session] = _Text(op.prompts)
-        text = self._texts.get(op.session)
-        if text is None:
+            self._texts[op.session] = [
+                _Branch(length, run[length - 1] if run else 0)
+                for run, length in zip(op.tokens, op.prompts, strict=True)
+            ]
+        branches = self._texts.get(op.session)
+        if branches is None:
             raise LocalProtocolError(f"session {op.session}: chosen tokens before a prompt")
-        skipped = op.prompts or (0,) * len(op.tokens)
-        for token in op.tokens[0][skipped[0] :]:
-            text.data += self._cloud[token] or b""
-        before, text.own = text.own, self._edge.written(bytes(text.data))
-        kept = rewritten(before, text.own)
-        new = text.own[kept:]
-        if op.prompts:
-            runs = tuple(
-                run[:length] + text.own for run, length in zip(op.tokens, op.prompts, strict=True)
-            )
-            return EdgeForward(op.session, runs, (0,) * len(runs))
-        if not new:
-            return None
-        starts = tuple(length + kept for length in text.prompts)
-        return EdgeForward(op.session, (new,) * len(starts), starts)
+        runs, starts = [], []
+        for branch, run, start in zip(branches, op.tokens, op.starts, strict=True):
+            own_run, own_start = self._rewrite(branch, run, start, opens=bool(op.prompts))
+            runs.append(own_run)
+            starts.append(own_start)
+        return EdgeForward(op.session, tuple(runs), tuple(starts), op.span)
 
-    def delta(self, model: HostedModel, slots: list[int], base_W: F32, pers_W: F32) -> F64:
-        """Return Δ over the cloud's vocabulary from a session's rows, looking ahead as asked.
+    def _rewrite(
+        self, branch: _Branch, run: tuple[int, ...], start: int, *, opens: bool
+    ) -> tuple[tuple[int, ...], int]:
+        """Bring one sequence's text to where a run leaves it; return what to read, and where."""
+        if not run:
+            return (), start
+        chosen = run[branch.prompt :] if opens else run
+        if not opens:
+            del branch.chosen[start - branch.prompt :]
+        branch.chosen.extend(chosen)
+        data = b"".join(self._cloud[token] or b"" for token in branch.chosen)
+        before, branch.own = branch.own, self._edge.written(data)
+        if opens:
+            return run[: branch.prompt] + branch.own, 0
+        kept = rewritten(before, branch.own)
+        new = branch.own[kept:]
+        if before and not branch.own:
+            # Nothing is left of the text: the logits wanted are those of the prompt.
+            return (branch.last,), branch.prompt - 1
+        return new, branch.prompt + kept
+
+    def look(self, model: HostedModel, slots: Sequence[int], rows: Sequence[F32]) -> list[Looked]:
+        """Return the rows of some of a session's branches, and those of a look ahead as asked.
 
         Args:
             model: the small one.
-            slots: of the session's two sequences.
-            base_W: logits without the context.
-            pers_W: logits with it.
+            slots: of the branches' sequences.
+            rows: their newest logits.
         """
-        root = (base_W.astype(np.float64), pers_W.astype(np.float64))
-        if self._intersection is not None:
-            return self._intersection.delta(*root)
-        by_bytes = self._by_bytes
-        if by_bytes is None:
-            raise LocalProtocolError("aligner: no alignment was made")
-        rows = {ROOT: root}
+        branches: list[Looked] = [{ROOT: row_W.astype(np.float64)} for row_W in rows]
+        if self._by_bytes is None:
+            return branches
         for _ in range(self._spec.depth):
-            nodes = by_bytes.frontier(rows, self._spec.width, self._spec.least)
+            nodes = self._by_bytes.frontier(branches, self._spec.width, self._spec.least)
             if not nodes:
                 break
-            rows |= _ahead(model, slots, by_bytes, nodes)
-        return by_bytes.delta(rows)
+            ahead = _ahead(model, slots, [self._by_bytes.path(node) for node in nodes])
+            for branch, found_NW in zip(branches, ahead, strict=True):
+                branch.update(zip(nodes, found_NW, strict=True))
+        return branches
+
+    def delta(self, base: Looked, pers: Looked) -> F64:
+        """Return Δ over the cloud's vocabulary from a session's rows without and with context."""
+        if self._by_bytes is not None:
+            return self._by_bytes.delta(base, pers)
+        return self._shared.delta(base[ROOT], pers[ROOT])
+
+    def choices(self, rows: Looked) -> F64:
+        """Return the logits of the small model's own choice, over the cloud's vocabulary."""
+        if self._by_bytes is not None:
+            return self._by_bytes.choices(rows)
+        return self._shared.choices(rows[ROOT])
+
+    def against(self, rows: Looked) -> F64:
+        """Return −log of the small model's probability of every cloud token's bytes.
+
+        Raises:
+            LocalProtocolError: the vocabularies are not aligned by bytes: of what they do not share
+                the small model says nothing.
+        """
+        if self._by_bytes is None:
+            raise LocalProtocolError("a contrast is with every token: align the pair by bytes")
+        against_V: F64 = -self._by_bytes.log_mass(rows)
+        return against_V
+
+    @property
+    def _shared(self) -> Intersection:
+        if self._intersection is None:
+            raise LocalProtocolError("aligner: no alignment was made")
+        return self._intersection
 
 
 def _ahead(
-    model: HostedModel, slots: list[int], by_bytes: ByBytes, nodes: list[int]
-) -> dict[int, tuple[F64, F64]]:
-    """Logits behind some prefixes, in copies of a session's two sequences."""
-    runs = [by_bytes.path(node) for node in nodes]
+    model: HostedModel, slots: Sequence[int], paths: Sequence[tuple[int, ...]]
+) -> npt.NDArray[np.float64]:
+    """Logits_BNW behind some prefixes, in copies of a session's sequences."""
     cache = model.cache
-    copies = [cache.fork(slot) for _ in runs for slot in slots]
-    starts = [cache.length(slot) for _ in runs for slot in slots]
-    logits_BW = model.forward(copies, starts, [run for run in runs for _ in slots])
+    copies = [cache.fork(slot) for slot in slots for _ in paths]
+    starts = [cache.length(slot) for slot in slots for _ in paths]
+    logits = model.forward(copies, starts, [path for _ in slots for path in paths])
     for copy in copies:
         cache.free(copy)
-    pairs = logits_BW.astype(np.float64).reshape(len(nodes), len(slots), -1)
-    return {node: (pair[0], pair[1]) for node, pair in zip(nodes, pairs, strict=True)}
+    return logits.astype(np.float64).reshape(len(slots), len(paths), -1)

@@ -27,7 +27,7 @@ import torch
 from actors.models.loading import load
 from actors.models.numerics import Numerics
 from actors.models.options import HostOptions
-from actors.values.aligned import Aligner, AlignmentSpec
+from actors.values.aligned import Aligner, AlignmentSpec, Looked
 from actors.values.beside import Beside, BesideSpec
 from actors.values.port import ArmSpec
 from actors.values.ranking import DeviceRanker
@@ -52,6 +52,7 @@ from costeer.machine import (
     Selected,
     Span,
 )
+from costeer.methods import CloudRole
 from costeer.proposal import CloudDraft
 from costeer.steering import delta, log_softmax
 
@@ -256,8 +257,8 @@ class ModelCloudHost(_ModelHost):
 class ModelEdgeHost(_ModelHost):
     """The small model of one shard, for all its devices: a sequence is one branch of one device.
 
-    Where its vocabulary is not the cloud's, steered arms are in the cloud's ids all the same, and
-    an ``Aligner`` stands between; other arms do without the cloud and are in its own ids.
+    Where its vocabulary is not the cloud's, arms that have a cloud are in the cloud's ids all the
+    same, and an ``Aligner`` stands between; other arms are in its own ids.
     """
 
     def __init__(
@@ -301,7 +302,8 @@ class ModelEdgeHost(_ModelHost):
         self._rows: dict[int, list[F32]] = {}
         self._deltas: dict[int, dict[int, F64]] = {}
         self._bases: dict[int, dict[int, F32]] = {}
-        self._steered = self._contrasts = False
+        self._looked: dict[int, dict[int, Looked]] = {}
+        self._steered = self._contrasts = self._translates = False
         self._at_once = True
         self._steerer: Steerer | None = None
 
@@ -313,10 +315,12 @@ class ModelEdgeHost(_ModelHost):
         self._contrasts = arm.method.contrasts
         self._at_once = arm.overlap is None
         size = own_size = self._sequences.model.vocab_size
+        self._translates = False
         if self._aligner is not None:
             self._aligner.forget_all()
+            self._translates = arm.method.cloud is not CloudRole.ABSENT
             size = self._aligner.vocab_size
-        self._steerer = Steerer(arm, size if self._steered else own_size, self._shadow)
+        self._steerer = Steerer(arm, size if self._translates else own_size, self._shadow)
         return size
 
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
@@ -351,15 +355,34 @@ class ModelEdgeHost(_ModelHost):
         self._rows.pop(op.session, None)
         self._deltas.pop(op.session, None)
         self._bases.pop(op.session, None)
+        self._looked.pop(op.session, None)
         if self._aligner is not None:
             self._aligner.forget(op.session)
         steerer.forget(op.session)
         return None
 
     def _forward(self, ops: list[EdgeForward]) -> None:
-        if self._aligner is not None and self._steered:
+        own = ops
+        if self._aligner is not None and self._translates:
             own = [self._aligner.own_forward(op) for op in ops]
-            ops = [op for op in own if op is not None]
+        self._run(own)
+        for op in ops:
+            self._looked.pop(op.session, None)
+        if self._steered:
+            # Not where an answer is finished alone: its public branch is of another text by then,
+            # and looking ahead would read it in vain.
+            ready = [
+                op
+                for op in ops
+                if self._complete(op.session) and (all(op.tokens) or not self._translates)
+            ]
+            if self._at_once and ready:
+                self._steer_from(ready)
+            for op in ops if not self._at_once else ():
+                self._deltas.pop(op.session, None)
+
+    def _run(self, ops: list[EdgeForward]) -> None:
+        """Run forwards that are in the model's own ids; keep the newest row of each branch."""
         slots: list[int] = []
         starts: list[int] = []
         runs: list[tuple[int, ...]] = []
@@ -381,28 +404,27 @@ class ModelEdgeHost(_ModelHost):
         for (session, branch), logits_V in zip(owners, logits_BV, strict=True):
             # A copy, so that a silent session does not keep its whole batch alive.
             self._rows[session][branch] = logits_V.copy()
-        if self._steered:
-            ready = [op for op in ops if self._complete(op.session)]
-            if self._at_once and ready:
-                self._steer_from(ready)
-            for op in ops if not self._at_once else ():
-                self._deltas.pop(op.session, None)
 
     def _steer_from(self, ops: list[EdgeForward]) -> None:
         """Compute Δ of every session's newest rows, in float64 on the values of the grid."""
         if self._aligner is not None or self._contrasts:
             for op in ops:
-                self._deltas[op.session] = {_NEWEST: self._newest_delta(op.session)}
+                self._keep(op, self._newest_delta(op.session))
             return
         base_BV = np.stack([self._rows[op.session][0] for op in ops])
         pers_BV = np.stack([self._rows[op.session][1] for op in ops])
         delta_BV = delta(pers_BV.astype(np.float64), base_BV.astype(np.float64))
         for op, delta_V in zip(ops, delta_BV, strict=True):
-            earlier = self._deltas.get(op.session, {})
-            self._deltas[op.session] = _kept(earlier, op.span, [delta_V.copy()])
-            if op.span is not None:
-                bases = self._bases.get(op.session, {})
-                self._bases[op.session] = _kept(bases, op.span, [self._rows[op.session][0]])
+            self._keep(op, delta_V.copy())
+
+    def _keep(self, op: EdgeForward, delta_V: F64) -> None:
+        """Keep Δ of the position behind a forward and, of a drafting session, the public row."""
+        earlier = self._deltas.get(op.session, {})
+        self._deltas[op.session] = _kept(earlier, op.span, [delta_V])
+        if op.span is not None:
+            bases = self._bases.get(op.session, {})
+            row_V = self._newest(op.session, 0)
+            self._bases[op.session] = _kept(bases, op.span, [row_V])
 
     def delta(self, session: int, position: int) -> F64:
         """Return Δ at a position, over the cloud's vocabulary.
@@ -420,14 +442,16 @@ class ModelEdgeHost(_ModelHost):
 
     def _newest_delta(self, session: int) -> F64:
         """Compute Δ from a session's newest rows, over the cloud's vocabulary."""
+        if self._aligner is not None:
+            looked = self._look(session, range(len(self._rows[session])))
+            return (
+                self._aligner.against(*looked) if self._contrasts else self._aligner.delta(*looked)
+            )
         if self._contrasts:
             (row_V,) = self._rows[session]
             against_V: F64 = -log_softmax(row_V.astype(np.float64))
             return against_V
         base_V, pers_V = self._rows[session]
-        if self._aligner is not None:
-            slots = self._sequences.slots(session, _BRANCHES)
-            return self._aligner.delta(self._sequences.model, slots, base_V, pers_V)
         delta_V: F64 = delta(pers_V.astype(np.float64), base_V.astype(np.float64))
         return delta_V
 
@@ -438,7 +462,24 @@ class ModelEdgeHost(_ModelHost):
         rows = self._rows.get(session)
         if rows is None or rows[branch] is _NO_ROW:
             raise LocalProtocolError(f"session {session}: a choice before its branch's forward")
+        if self._aligner is not None and self._translates:
+            (looked,) = self._look(session, (branch,))
+            return self._aligner.choices(looked).astype(np.float32)
         return rows[branch]
+
+    def _look(self, session: int, branches: Sequence[int]) -> list[Looked]:
+        """Return rows of a session's newest text, looked ahead from once for whoever asks."""
+        known = self._looked.setdefault(session, {})
+        if self._aligner is not None and not all(branch in known for branch in branches):
+            rows = self._rows[session]
+            slots = self._sequences.slots(session, len(rows))
+            found = self._aligner.look(
+                self._sequences.model,
+                [slots[branch] for branch in branches],
+                [rows[branch] for branch in branches],
+            )
+            known.update(zip(branches, found, strict=True))
+        return [known[branch] for branch in branches]
 
 
 def _kept(rows: dict[int, _Row], span: Span | None, found: list[_Row]) -> dict[int, _Row]:

@@ -14,7 +14,7 @@ from actors.values.port import ArmSpec
 from costeer.cloud import EngineLimits
 from costeer.codec.config import CodecConfig
 from costeer.errors import ConfigError
-from costeer.methods import Method
+from costeer.methods import CloudRole, Method
 from costeer.padding import NO_PADDING
 from costeer.refinement import RefineConfig
 from costeer.sampling import Sampling
@@ -210,6 +210,7 @@ def plan_costs(
     scenario: Scenario,
     terms: CodecTerms,
     calibration: PairCalibration | None = None,
+    method: Method | None = None,
     *,
     beside: bool = False,
 ) -> Costs:
@@ -220,6 +221,8 @@ def plan_costs(
         terms: the arm's codec.
         calibration: measured costs, instead of the scenario's file or the roofline.
         beside: whether a small model drafts at the cloud.
+        method: the arm's, where it matters: devices look ahead in another vocabulary unless it has
+            no cloud.
 
     Raises:
         ConfigError: the calibration file cannot be read.
@@ -251,7 +254,8 @@ def plan_costs(
     throttled = any(each.throttled for each in classes.values())
     alignment = scenario.models.alignment
     ahead = (0, 0)
-    if scenario.values == "models" and isinstance(alignment, AlignedBytes):
+    translates = method is None or method.cloud is not CloudRole.ABSENT
+    if translates and scenario.values == "models" and isinstance(alignment, AlignedBytes):
         ahead = (alignment.depth, alignment.width)
     changed = throttled or factors != CostFactors()
     return Costs(

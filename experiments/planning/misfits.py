@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actors.plan import ArmPlan
-from experiments.scenario import OpenAiModel, Scenario
+from experiments.scenario import AlignedBytes, OpenAiModel, Scenario
 
 
 def misfits(scenario: Scenario, plan: ArmPlan) -> Iterator[tuple[bool, str]]:
@@ -29,24 +29,10 @@ def misfits(scenario: Scenario, plan: ArmPlan) -> Iterator[tuple[bool, str]]:
         ),
     )
     yield (
-        aligned and drafts is not None,
-        (
-            "arms: speculation drafts in the small model's tokens, which models.alignment says are"
-            " not the large one's; leave it out, or choose a pair with one vocabulary"
-        ),
-    )
-    yield (
         aligned and plan.arm.beside,
         (
             "arms: cloud_drafts of kind: model are the small model's tokens, which models.alignment"
             " says are not the large one's; choose kind: lookup, or a pair with one vocabulary"
-        ),
-    )
-    yield (
-        aligned and plan.retry is not None and plan.retry.falls_back,
-        (
-            "cloud.retry.fallback: a small model of another tokenizer cannot go on with a text in"
-            " the large one's tokens; choose fallback: none, or models of one tokenizer"
         ),
     )
     yield (
@@ -64,10 +50,17 @@ def misfits(scenario: Scenario, plan: ArmPlan) -> Iterator[tuple[bool, str]]:
         ),
     )
     yield (
-        method.contrasts and (not of_models or aligned),
+        method.contrasts and not of_models,
         (
-            f"arms: {method.name} needs the small model's own log-probabilities over the large"
-            " one's tokens: choose values: models, and a pair of one vocabulary"
+            f"arms: {method.name} needs the small model's own log-probabilities; choose values:"
+            " models"
+        ),
+    )
+    yield (
+        method.contrasts and aligned and not isinstance(scenario.models.alignment, AlignedBytes),
+        (
+            f"arms: {method.name} weighs every token by the small model's own probability, and of"
+            " tokens outside an intersection there is none; choose models.alignment: {kind: bytes}"
         ),
     )
     yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,14 +13,16 @@ from actors.models.numerics import Numerics
 from actors.models.token_bytes import TokenBytes
 from actors.values.aligned import AlignmentSpec
 from actors.values.models import ModelEdgeHost
+from costeer.certificate import Choice
 from costeer.errors import LocalProtocolError
-from costeer.machine import EdgeForward, Release
+from costeer.machine import EdgeChoose, EdgeForward, Release, Span
+from costeer.steering import log_softmax
 from experiments.scenario.models import SHIPPED_MODELS
 from tests.actors.value_sessions import arm
 
 SESSION = 5
 LARGE, SMALL = SHIPPED_MODELS / "llm", SHIPPED_MODELS / "slm-other"
-CLOUD = TokenBytes(LARGE, 4456)
+CLOUD, SMALL_TOKENS = TokenBytes(LARGE, 4456), TokenBytes(SMALL, 2048)
 PROMPTS = ((2, 40, 41), (2, 50, 51, 52, 40, 41))
 """In the small model's ids."""
 TEXT = CLOUD.written(b" The") + tuple(CLOUD.written(bytes([byte]))[0] for byte in b" red rose\xc3")
@@ -72,6 +75,72 @@ def test_a_host_that_was_told_again_has_the_same_rows() -> None:
     host.begin_arm(arm())
     host.execute([op for op in ledger.again() if isinstance(op, EdgeForward)])
     np.testing.assert_array_equal(host.delta(SESSION, 4), expected)
+
+
+def _drafted(token: int, place: int) -> EdgeForward:
+    return replace(step(token, place), span=Span(place + 1, 1, 0))
+
+
+@pytest.mark.parametrize("by_bytes", [False, True])
+def test_what_was_drafted_and_taken_back_leaves_no_trace(by_bytes: bool) -> None:
+    host = edge(by_bytes)
+    host.begin_arm(arm())
+    host.execute([replace(opening(), span=Span(0, 1, 0))])
+    host.execute([_drafted(token, place) for place, token in enumerate(TEXT[:4])])
+    chosen = (*TEXT[:2], TEXT[-1])
+    host.execute([_drafted(chosen[2], 2)])
+    (proposed,) = host.execute([EdgeChoose(SESSION, 3, 1)])
+    found = host.delta(SESSION, 3)
+    base_V = host._bases[SESSION][3]
+    host.begin_arm(arm())
+    host.execute([replace(opening(chosen), span=Span(3, 1, 3))])
+    np.testing.assert_array_equal(host.delta(SESSION, 3), found)
+    np.testing.assert_array_equal(host._bases[SESSION][3], base_V)
+    assert host.execute([EdgeChoose(SESSION, 3, 1)]) == [proposed]
+
+
+def test_a_draft_that_is_no_text_is_taken_back_down_to_the_prompt() -> None:
+    host = edge(by_bytes=True)
+    host.begin_arm(arm())
+    host.execute([replace(opening(), span=Span(0, 1, 0))])
+    expected = host.delta(SESSION, 0)
+    host.execute([_drafted(TEXT[0], 0)])
+    assert (host.delta(SESSION, 1) != expected).any()
+    host.execute([_drafted(1, 0)])
+    np.testing.assert_array_equal(host.delta(SESSION, 1), expected)
+
+
+def test_an_answer_finished_alone_goes_on_in_the_clouds_ids() -> None:
+    """The personal branch alone is run: its choices are those of a text told at once."""
+    host = edge(by_bytes=True)
+    host.begin_arm(arm())
+    host.execute([opening(TEXT[:2])])
+    chosen = list(TEXT[:2])
+    lengths = [len(prompt) for prompt in PROMPTS]
+    for place in range(2, 5):
+        (choice,) = host.execute([EdgeChoose(SESSION, place, 1)])
+        assert isinstance(choice, Choice)
+        chosen.append(choice.token)
+        starts = (lengths[0] + 2, lengths[1] + place)
+        host.execute([EdgeForward(SESSION, ((), (choice.token,)), starts)])
+    (last,) = host.execute([EdgeChoose(SESSION, 5, 1)])
+    host.begin_arm(arm())
+    host.execute([opening(tuple(chosen))])
+    assert host.execute([EdgeChoose(SESSION, 5, 1)]) == [last]
+
+
+def test_a_contrast_is_with_the_small_models_probability_of_the_bytes() -> None:
+    host = edge(by_bytes=True)
+    host.begin_arm(arm("contrastive"))
+    host.execute([EdgeForward(SESSION, (PROMPTS[0],), (0,), prompts=(len(PROMPTS[0]),))])
+    against_V = host.delta(SESSION, 0)
+    row_W = host._rows[SESSION][0].astype(np.float64)
+    whole = next(v for v, data in enumerate(SMALL_TOKENS.tokens) if data == b".")
+    alike = [v for v, data in enumerate(SMALL_TOKENS.tokens) if data and data.startswith(b".")]
+    mass = np.exp(log_softmax(row_W))[alike].sum()
+    (token,) = CLOUD.written(b".")
+    assert whole in alike
+    assert against_V[token] == pytest.approx(-np.log(mass))
 
 
 def test_looking_ahead_leaves_no_sequence_behind() -> None:

@@ -19,6 +19,7 @@ from tests.experiments.small_runs import digests, run, scenario
 
 TOP = {"select": {"kind": "top_k", "k": 16}, "values": "bf16", "layout": "packed"}
 BYTES = {"kind": "bytes", "depth": 1, "width": 2}
+LLM = {"method": "llm_without"}
 
 
 def other(alignment: dict[str, Any] | None, **changes: Any) -> Scenario:
@@ -46,10 +47,52 @@ def test_different_tokenizers_without_a_choice_are_refused_with_the_choice() -> 
         plan_workload(other(None))
 
 
-def test_drafts_need_one_vocabulary() -> None:
-    arm = {"method": "costeer", "codec": TOP, "speculation": {}}
-    with pytest.raises(ConfigError, match=r"models\.alignment"):
-        check_plan(other(BYTES, arms=[arm]))
+def test_a_contrast_needs_all_tokens() -> None:
+    arm = {"method": "contrastive", "codec": TOP}
+    with pytest.raises(ConfigError, match=r"\{kind: bytes\}"):
+        check_plan(other({"kind": "intersection"}, arms=[arm]))
+
+
+@pytest.mark.parametrize("alignment", [{"kind": "intersection"}, BYTES])
+def test_drafts_change_no_text_in_another_vocabulary_either(
+    alignment: dict[str, Any], tmp_path: Path
+) -> None:
+    drafting = {"method": "light_costeer", "codec": TOP, "speculation": {"drafts": 3}}
+    plain = other(alignment).model_dump()["arms"][0]
+    given = other(alignment, arms=[plain, drafting, {"method": "token_speculation"}, LLM])
+    simulated = digests(run(given, tmp_path / "virtual"))
+    assert simulated[0][0] == simulated[1][0]
+    assert simulated[2][0] == simulated[3][0]
+    tokens = load(tmp_path / "virtual").tokens
+    assert tokens[tokens["arm"] == 1]["drafted"].any()
+    real = digests(run(other(alignment, arms=[drafting], way="live"), tmp_path / "live"))
+    assert real[0][0] == simulated[0][0]
+
+
+def test_the_lossy_rule_and_a_contrast_run_in_two_vocabularies(tmp_path: Path) -> None:
+    arms = [{"method": "specsteer", "codec": TOP}, {"method": "contrastive", "codec": TOP}]
+    virtual = digests(run(other(BYTES, arms=arms), tmp_path / "virtual"))
+    live = digests(run(other(BYTES, arms=arms[1:], way="live"), tmp_path / "live"))
+    assert virtual[1][0] == live[0][0]
+    texts = load(tmp_path / "virtual").requests["text"]
+    assert all(texts.str.len() > 0)
+
+
+def test_an_answer_is_finished_alone_in_the_clouds_tokens(tmp_path: Path) -> None:
+    """A cloud goes silent for good: the small model goes on in tokens that are not its own."""
+    silent = {"kind": "cloud_stalls", "at_s": 0.3, "for_s": 1e4, "frames": "lost"}
+    retry = {"timeout_s": 0.1, "tries": 1, "fallback": "slm_with"}
+    drafting = {"method": "light_costeer", "codec": TOP, "speculation": {"drafts": 2}}
+    plain = other(BYTES).model_dump()["arms"][0]
+    cloud = other(BYTES).model_dump()["cloud"] | {"retry": retry}
+    given = other(BYTES, arms=[plain, drafting], cloud=cloud, events=[silent])
+    run(given, tmp_path / "run")
+    found = load(tmp_path / "run")
+    for _, tokens in found.tokens.groupby("arm"):
+        assert tokens["fallback"].any()
+        assert not tokens["fallback"].all()
+    assert not found.requests["failed"].any()
+    assert all(" " in text and "<" not in text for text in found.requests["text"])
 
 
 def test_prompts_are_in_both_vocabularies_and_the_cloud_is_asked_in_its_own() -> None:
