@@ -269,7 +269,7 @@ def _cloud_maker(
     cloud = models.cloud
     if isinstance(cloud, HfModel):
         from actors.values.beside import BesideSpec  # noqa: PLC0415 - takes seconds
-        from actors.values.models import ModelCloudHost  # noqa: PLC0415 - likewise
+        from actors.values.model_cloud import ModelCloudHost  # noqa: PLC0415 - likewise
 
         make: Callable[..., CloudHost] = ModelCloudHost
         if beside:
@@ -300,7 +300,7 @@ def _edge_maker(
     shadow: Shadow | None,
     deliver: Callable[[str], Folder],
 ) -> Callable[[], EdgeHost]:
-    from actors.values.models import ModelEdgeHost  # noqa: PLC0415 - takes seconds
+    from actors.values.model_edge import ModelEdgeHost  # noqa: PLC0415 - takes seconds
 
     cloud_size, edge_size = sizes
     make: Callable[..., EdgeHost] = ModelEdgeHost
@@ -359,7 +359,7 @@ def _aligned_host(
     shadow: Shadow | None,
 ) -> EdgeHost:
     """Return a device's host that knows the large model's tokenizer."""
-    from actors.values.models import ModelEdgeHost  # noqa: PLC0415 - takes seconds
+    from actors.values.model_edge import ModelEdgeHost  # noqa: PLC0415 - takes seconds
 
     return ModelEdgeHost(
         path,

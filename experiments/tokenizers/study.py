@@ -24,7 +24,7 @@ import pandas as pd
 from actors.models.forward import HostedModel
 from actors.models.loading import load as load_model
 from actors.plan import Request
-from actors.values.models import ModelEdgeHost
+from actors.values.model_edge import ModelEdgeHost
 from costeer.errors import LocalProtocolError
 from costeer.machine import EdgeForward, Release
 from costeer.methods import Prompt

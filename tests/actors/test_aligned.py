@@ -12,7 +12,7 @@ from actors.ledger import Ledger
 from actors.models.numerics import Numerics
 from actors.models.token_bytes import TokenBytes
 from actors.values.aligned import AlignmentSpec
-from actors.values.models import ModelEdgeHost
+from actors.values.model_edge import ModelEdgeHost
 from costeer.certificate import Choice
 from costeer.errors import LocalProtocolError
 from costeer.machine import EdgeChoose, EdgeForward, Release, Span

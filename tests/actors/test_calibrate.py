@@ -14,7 +14,8 @@ from actors.cloud import CloudActor
 from actors.edge import EdgeActor
 from actors.models.numerics import Numerics
 from actors.values.generated import GeneratedConfig, RowSource
-from actors.values.models import ModelCloudHost, ModelEdgeHost
+from actors.values.model_cloud import ModelCloudHost
+from actors.values.model_edge import ModelEdgeHost
 from actors.values.null import NullCloudHost, NullEdgeHost
 from actors.values.rows import RowCloudHost, RowEdgeHost
 from costeer.machine import CloudForward, CloudSelect, EdgeDecode, EdgeForward, Release

@@ -19,7 +19,7 @@ from actors.plan import ArmPlan, codec_terms
 from actors.port import LocalHandle, here
 from actors.records import ArmRun
 from actors.values.beside import Beside, BesideSpec
-from actors.values.models import ModelCloudHost
+from actors.values.model_cloud import ModelCloudHost
 from costeer.errors import ConfigError
 from costeer.lookup import CloudDraftsConfig, looked_up
 from costeer.methods import method_named

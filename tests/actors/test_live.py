@@ -23,7 +23,8 @@ from actors.plan import ArmPlan, Request, engine_spec
 from actors.port import Handle, LocalHandle, Pending
 from actors.records import ArmRun, Earlier, Recorder
 from actors.values.generated import GeneratedConfig, RowSource
-from actors.values.models import ModelCloudHost, ModelEdgeHost
+from actors.values.model_cloud import ModelCloudHost
+from actors.values.model_edge import ModelEdgeHost
 from actors.values.rows import RowCloudHost, RowEdgeHost
 from costeer.cloud import CloudEngine, EngineSpec
 from costeer.errors import CosteerError, LocalProtocolError

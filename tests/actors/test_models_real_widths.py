@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from actors.models.numerics import Numerics
 from actors.models.tokenizer import shared_vocab_size
-from actors.values.models import ModelEdgeHost
+from actors.values.model_edge import ModelEdgeHost
 from actors.values.port import ArmSpec
 from costeer.codec.config import CodecConfig
 from costeer.machine import EdgeForward

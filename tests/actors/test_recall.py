@@ -17,7 +17,8 @@ from actors.plan import ArmPlan, Request
 from actors.port import Handle, LocalHandle, Pending
 from actors.recall import Recall, RecallingCloud, RecallingEdge
 from actors.records import ArmRun, Earlier, Recorder
-from actors.values.models import ModelCloudHost, ModelEdgeHost
+from actors.values.model_cloud import ModelCloudHost
+from actors.values.model_edge import ModelEdgeHost
 from costeer.errors import ConfigError
 from costeer.machine import CloudForward, CloudSelect, EdgeDecode, EdgeForward, EdgeSteer
 from experiments.results import digest

@@ -16,7 +16,8 @@ from actors.edge import EdgeActor
 from actors.models.numerics import Numerics
 from actors.plan import ArmPlan
 from actors.port import LocalHandle
-from actors.values.models import ModelCloudHost, ModelEdgeHost
+from actors.values.model_cloud import ModelCloudHost
+from actors.values.model_edge import ModelEdgeHost
 from actors.values.shadow import DenseShadow
 from actors.values.steering_host import Selector, Steerer, unsteered
 from costeer.certificate import Choice, decide

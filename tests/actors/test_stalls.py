@@ -21,7 +21,7 @@ from actors.records import ArmRun, Earlier, Recorder, RequestRow, TokenRow
 from actors.retry import RetryPolicy
 from actors.stalls import Stall, Stalls
 from actors.values.generated import GeneratedConfig, RowSource
-from actors.values.models import ModelEdgeHost
+from actors.values.model_edge import ModelEdgeHost
 from actors.values.rows import RowCloudHost
 from costeer.certificate import Choice
 from costeer.errors import StalledHostError

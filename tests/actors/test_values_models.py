@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from actors.models.loading import load
 from actors.models.numerics import Numerics
-from actors.values.models import ModelCloudHost, ModelEdgeHost
+from actors.values.model_cloud import ModelCloudHost
+from actors.values.model_edge import ModelEdgeHost
 from actors.values.waves import waves_of
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.machine import (

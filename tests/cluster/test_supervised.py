@@ -18,7 +18,8 @@ from actors.edge import EdgeActor
 from actors.models.numerics import Numerics
 from actors.plan import ArmPlan, Request, session_id
 from actors.port import HostDiedError, LocalHandle, Pending, Recovery, gather
-from actors.values.models import ModelCloudHost, ModelEdgeHost
+from actors.values.model_cloud import ModelCloudHost
+from actors.values.model_edge import ModelEdgeHost
 from actors.values.rows import RowCloudHost, RowEdgeHost
 from actors.values.witness import Witnessed
 from cluster.supervised import SupervisedHandle
