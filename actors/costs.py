@@ -177,12 +177,17 @@ class Costs:
 
     def _edge_forward_ns(self, model: CostModel, op: EdgeForward) -> int:
         # A branch that stands still costs nothing.
-        rows = [(len(run), start) for run, start in zip(op.tokens, op.starts, strict=True) if run]
-        cost_ns = model.forward_ns([new for new, _ in rows], [start for _, start in rows])
+        new_tokens, contexts = [], []
+        for run, start in zip(op.tokens, op.starts, strict=True):
+            if run:
+                new_tokens.append(len(run))
+                contexts.append(start)
+        cost_ns = model.forward_ns(new_tokens, contexts)
         deepest, width = self._ahead
-        ends = [start + new for new, start in rows]
-        for depth in range(1, deepest + 1):
-            cost_ns += model.forward_ns([depth] * (width * len(ends)), ends * width)
+        if deepest:
+            ends = [start + new for new, start in zip(new_tokens, contexts, strict=True)]
+            for depth in range(1, deepest + 1):
+                cost_ns += model.forward_ns([depth] * (width * len(ends)), ends * width)
         return cost_ns
 
 

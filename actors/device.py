@@ -16,7 +16,7 @@ from costeer.token_record import TokenRecord
 from netsim.egress import Egress
 from netsim.link import Delivery, Link
 from netsim.profiles import link_for
-from netsim.wire import wire_cost
+from netsim.wire import HTTP2_OVER_TLS, wire_numbers
 
 
 class Carrier(Protocol):
@@ -103,7 +103,7 @@ class CloudEgress:
 
     def depart(self, now_ns: int, frame_bytes: int) -> int:
         """Hand a frame over; return when its last byte has left."""
-        return self._egress.depart(now_ns, wire_cost(frame_bytes).bytes)
+        return self._egress.depart(now_ns, wire_numbers(frame_bytes, HTTP2_OVER_TLS.terms)[0])
 
 
 class DeviceRun:

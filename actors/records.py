@@ -44,8 +44,13 @@ class ByteMeter:
 
     def add(self, other: ByteMeter) -> None:
         """Add another meter's counts to this one."""
-        for item in fields(self):
-            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
+        self.payload_bytes_down += other.payload_bytes_down
+        self.frame_bytes_down += other.frame_bytes_down
+        self.wire_bytes_down += other.wire_bytes_down
+        self.packets_down += other.packets_down
+        self.frame_bytes_up += other.frame_bytes_up
+        self.wire_bytes_up += other.wire_bytes_up
+        self.packets_up += other.packets_up
 
     def less(self, others: Iterable[ByteMeter]) -> ByteMeter:
         """Return what is left of these counts without others'."""

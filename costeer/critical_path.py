@@ -48,7 +48,12 @@ def walk_back(latency_ns: int, stages_ns: MutableSequence[int]) -> None:
     """
     last = len(stages_ns) - 1
     for index in range(last - 1, -1, -1):
-        part_ns = max(0, min(stages_ns[index], latency_ns))
-        stages_ns[index] = part_ns
-        latency_ns -= part_ns
+        part_ns = stages_ns[index]
+        if part_ns < 0:  # no call of min or max: this is done for every stage of every token
+            stages_ns[index] = 0
+        elif part_ns > latency_ns:
+            stages_ns[index] = latency_ns
+            latency_ns = 0
+        else:
+            latency_ns -= part_ns
     stages_ns[last] = latency_ns

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from costeer.session import SessionSpec
 
 _NO_TRACE = CloudTrace(0, 0, 0, 0)
+_RUNS = (EdgeForward, EdgeDelta)
+"""What is done with the small model before anything is chosen."""
 
 
 class EdgeSession(Endpoint):
@@ -162,7 +164,7 @@ class EdgeSession(Endpoint):
     # ------------------------------------------------------------------ computations
 
     def _on_computed(self, event: ComputeDone, now_ns: int) -> list[Command]:
-        if isinstance(event.op, EdgeForward | EdgeDelta):
+        if isinstance(event.op, _RUNS):
             self._forward_ns += event.duration_ns
             if self._overlap.delta and isinstance(event.op, EdgeForward):
                 session, position = self._spec.session, self._position

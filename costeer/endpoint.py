@@ -118,7 +118,7 @@ class Endpoint(ABC):
             commands = self._on_timer(self._waiting, now_ns)
         else:
             commands = self._advance(event, now_ns)
-        return commands + self._watch(now_ns)
+        return commands if self._waiting is None else commands + self._watch(now_ns)
 
     def _advance(self, event: Event, now_ns: int) -> list[Command]:
         if isinstance(event, FrameArrived):

@@ -44,6 +44,7 @@ from zlib import crc32
 from costeer.errors import FrameError, LocalProtocolError
 from costeer.padding import fill_bytes
 from costeer.varint import (
+    SHORT,
     get_number,
     get_numbers,
     number_bytes,
@@ -142,7 +143,10 @@ def encode_frame(frame: Frame) -> bytes:
         raise LocalProtocolError(f"{frame.kind.name} frame with a body of {len(frame.body)} bytes")
     out = bytearray((VERSION << 4 | frame.kind,))
     for number in (frame.session, frame.epoch, frame.position, frame.round, len(frame.body)):
-        put_number(out, number)
+        if 0 <= number < SHORT:  # most numbers are
+            out.append(number)
+        else:
+            put_number(out, number)
     out += frame.body
     out += bytes(frame.filling)
     out += crc32(out).to_bytes(_CRC_BYTES, "little")

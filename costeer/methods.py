@@ -71,7 +71,7 @@ class Method:
     @property
     def steered(self) -> bool:
         """Whether the device shifts the cloud's logits by c·Δ."""
-        return self.cloud in {CloudRole.LOGITS, CloudRole.GATED}
+        return self.cloud is CloudRole.LOGITS or self.cloud is CloudRole.GATED
 
     @property
     def gated(self) -> bool:
@@ -81,7 +81,7 @@ class Method:
     @property
     def streamed(self) -> bool:
         """Whether the cloud chooses and the device only listens."""
-        return self.cloud in {CloudRole.STREAM, CloudRole.GUIDED}
+        return self.cloud is CloudRole.STREAM or self.cloud is CloudRole.GUIDED
 
     @property
     def guided(self) -> bool:

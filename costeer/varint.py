@@ -10,6 +10,8 @@ MAX_NUMBER = 2**32 - 1
 _MAX_BYTES = 5
 _MORE_FOLLOWS = 0x80
 _LOW_BITS = 0x7F
+SHORT = 0x80
+"""Numbers below take one byte, which is the number."""
 
 
 def number_bytes(number: int) -> int:
@@ -61,6 +63,8 @@ def one_number(number: int) -> bytes:
     Raises:
         LocalProtocolError: it is negative or too large.
     """
+    if 0 <= number < SHORT:
+        return bytes((number,))
     out = bytearray()
     put_number(out, number)
     return bytes(out)

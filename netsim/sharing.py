@@ -94,10 +94,12 @@ class SharedLinks(Generic[Message]):
 
     def next_event_ns(self) -> int | None:
         """When something begins or ends next, unless more is added; None if nothing is left."""
+        if not (self._flows or self._coming):
+            return None
         times = [self._completion_ns(flow) for flow in self._flows.values()]
         if self._coming:
             times.append(self._coming[0][0])
-        return min(times, default=None)
+        return min(times)
 
     def advance(self, now_ns: int) -> list[tuple[int, Message]]:
         """Move on to `now_ns`; return (time_ns, message) of what has ended by then, in order."""

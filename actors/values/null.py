@@ -26,6 +26,8 @@ from costeer.machine import (
 )
 from costeer.proposal import CloudDraft, DraftItem
 
+_CHOICES = (EdgeSteer, EdgeChoose)
+
 
 @dataclass(frozen=True, slots=True)
 class NullConfig:
@@ -150,7 +152,7 @@ class NullEdgeHost:
             self._draft(op)
             if self._drafting and isinstance(op, EdgeChoose)
             else choices[op.position % period]
-            if isinstance(op, EdgeSteer | EdgeChoose)
+            if isinstance(op, _CHOICES)
             else None
             for op in ops
         ]

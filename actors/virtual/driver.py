@@ -54,6 +54,9 @@ from netsim.heap import EventHeap
 
 _EPOCH = 16
 """Bits below which an event's last number says a round, and above it its session's epoch."""
+_CHOICES = (EdgeSteer, EdgeChoose)
+_EDGE_OPS = (EdgeForward, EdgeDelta, EdgeDecode, *_CHOICES)
+"""Of a device's operations those whose value decides what comes next, and all."""
 
 
 class VirtualDriver:
@@ -156,7 +159,7 @@ class VirtualDriver:
                 break
             if not heap:
                 raise LocalProtocolError("virtual: the heap ran dry before every session had ended")
-            now_ns, *_, handler = heap.pop()
+            now_ns, _, _, _, _, handler = heap.pop()
             self._now_ns = now_ns
             handler(now_ns)
 
@@ -264,7 +267,7 @@ class VirtualDriver:
             raise LocalProtocolError(f"virtual: a session has no command {command!r}")
 
     def _compute_edge(self, device: DeviceRun, op: Op, now_ns: int) -> None:
-        if not isinstance(op, EdgeForward | EdgeDelta | EdgeDecode | EdgeSteer | EdgeChoose):
+        if not isinstance(op, _EDGE_OPS):
             raise LocalProtocolError(f"virtual: device {device.plan.device} cannot do {op!r}")
         ticket = Ticket(op, self._costs.edge_ns(op, device.plan.device_class))
         self._queue_of[device].add(op, ticket)
@@ -295,7 +298,7 @@ class VirtualDriver:
         if device.machine is not asker:
             return
         # A forward's logits and a decoded payload stay with the host; a choice decides.
-        if not ticket.done and isinstance(ticket.op, EdgeSteer | EdgeChoose):
+        if not ticket.done and isinstance(ticket.op, _CHOICES):
             self._flush()
         self._tell_edge(device, ComputeDone(ticket.op, ticket.value, ticket.duration_ns), now_ns)
 
