@@ -76,6 +76,25 @@ class Costs:
         origins = {self._cloud.origin, *(model.origin for model in self._edges.values())}
         return " + ".join(sorted(origins)) + (" × declared" if self._changed else "")
 
+    def beside_terms(self, rows: int) -> tuple[ForwardTerms, tuple[int, ...], list[int]] | None:
+        """Return what rules the small model that drafts at the cloud; None where none does.
+
+        Args:
+            rows: below so many.
+
+        Returns:
+            What rules its forwards, as of ``forward_terms``; their grid, as of ``forward_grids``;
+            and what choosing costs, by rows.
+
+        Raises:
+            ConfigError: a model of another kind.
+        """
+        model = self._beside
+        if model is None:
+            return None
+        choose_ns = [model.choose_ns(self._vocab_size, each) for each in range(1, rows)]
+        return _terms(model), _grid(model), [0, *choose_ns]
+
     def cloud_ns(self, op: CloudOp) -> int:
         """Return what an operation costs the replica."""
         model = self._cloud

@@ -76,7 +76,7 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
     by_class[:, col.FIRST_ARRIVAL] = NONE_YET
     histograms = zeros(classes * len(HISTOGRAMS) + 1, col.HISTOGRAM_FIGURES)
     histograms[:, col.LEAST] = NONE_YET
-    step_rows = np.asarray(fleet.select_ns).shape[1] // max(1, fleet.window)
+    step_rows = np.asarray(fleet.select_ns).shape[1] // answers_per_row(fleet)
     held = zeros(step_rows if fleet.refines else 0, col.HELD_FIGURES)
     held[:, col.HELD_NEXT] = np.arange(1, len(held) + 1)
     engine[HELD_FREE] = len(held)
@@ -95,6 +95,7 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
         line=line,
         texts=zeros(devices * block_of(fleet.window)),
         under_way=_frames(devices + _SPARE_EVENTS) if fleet.window else zeros(1, FRAME_FIGURES),
+        guesses=zeros(devices if fleet.guesses else 0, col.GUESS_FIGURES),
         gates=zeros(devices if fleet.pauses else 0, col.GATE_FIGURES),
         air=_more_air(engine, zeros(0, col.AIR_FIGURES), _SPARE_EVENTS if fleet.shared else 0),
         hubs=hubs,
@@ -131,7 +132,7 @@ def roomier(fleet: Fleet, books: Books, costs_of: Callable[[int], Array]) -> tup
             books = books._replace(heap=_longer(books.heap, 6 * more + len(books.heap) // 4))
     if engine[COUNTS + REFINING] + fleet.max_batch >= rows:
         books = books._replace(step=_longer(books.step, rows))
-        fleet = fleet._replace(select_ns=costs_of(2 * rows * max(1, fleet.window)))
+        fleet = fleet._replace(select_ns=costs_of(2 * rows * answers_per_row(fleet)))
     if fleet.refines and running > engine[HELD_FREE]:
         held, more = len(books.held), max(len(books.held), running)
         longer = _longer(books.held, more)
@@ -159,12 +160,17 @@ def _free_line(engine: Array, line: Array, first: int) -> None:
         engine[LINE_LEFT] += len(line) - first
 
 
+def answers_per_row(fleet: Fleet) -> int:
+    """Return how many positions a row of a step may bring a select."""
+    return max(fleet.window, fleet.guesses + 1)
+
+
 def bytes_per_device(fleet: Fleet, books: Books) -> float:
     """Return what all arrays take that grow with the devices or their sessions, per device."""
     fixed = (fleet.first_session, fleet.due_ns, fleet.session, fleet.own)
     changing = (
         *(books.heap, books.wide, books.narrow, books.held, books.line),
-        *(books.texts, books.under_way, books.gates, books.air, books.hubs),
+        *(books.texts, books.under_way, books.gates, books.guesses, books.air, books.hubs),
     )
     arrays: tuple[Array, ...] = (*fixed, *changing)
     return float(sum(each.nbytes for each in arrays) / fleet.devices)

@@ -95,8 +95,13 @@ class CellRun:
         rounds = outcomes.most_rounds if plan.arm.method.steered else 0
         pausing = self._fleet.pauses > 0
         self._costs = partial(select_costs, costs, rounds, choosing=pausing)
-        drafting = self._fleet.window > 0
-        self._advance = compiler(advance_of(drafting, bool(self._fleet.shared), pausing=pausing))
+        loop = advance_of(
+            self._fleet.window > 0,
+            bool(self._fleet.shared),
+            pausing=pausing,
+            guessing=self._fleet.guesses > 0,
+        )
+        self._advance = compiler(loop)
         self.over = False
         """Whether there is nothing left to simulate."""
 

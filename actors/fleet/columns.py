@@ -118,6 +118,13 @@ GATE_FIGURES = 8
 while the small model runs, and how long this run takes in all; runs that ended since the last
 token; tokens that came meanwhile; tokens of the text that it has read or is reading."""
 
+# Of a device whose cloud drafts for it.
+GUESSED, RIGHT_GUESSES, READ_BESIDE = range(3)
+GUESS_FIGURES = 3
+"""1 more than the drafts at the end of its text, -1 while they are being made, 0 for nobody asked;
+how many of them are right, from the first; tokens that a small model which drafts has in its cache,
+as far as they are the text's."""
+
 # Of a row of the line of sessions that hold memory.
 LINE_DEVICE, LINE_SESSION, LINE_TOKENS, LINE_OLDER, LINE_YOUNGER, LINE_NEXT = range(6)
 LINE_FIGURES = 6

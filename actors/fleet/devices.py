@@ -19,6 +19,7 @@ from actors.fleet.layout import (
     EXCHANGING,
     FAULT,
     FINISHED,
+    GUESSING,
     LANE_CHOICE,
     LANE_DOWN,
     LANE_REQUEST,
@@ -95,6 +96,8 @@ def open_next(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -
         extend(fleet, books, device, begun_ns, new, 0, pairs)
     if DRAFTING and fleet.window:
         begin_text(fleet, books, device, begun_ns)
+    if GUESSING and fleet.guesses:
+        books.guesses[device, col.READ_BESIDE] = 0
     if PAUSING and fleet.pauses:
         begin_gate(books, device, begun_ns)
     if EXCHANGING and fleet.role == LOCAL:

@@ -103,6 +103,8 @@ class FleetDriver:
             drafts=run.cloud("drafts"),
             refuted_drafts=run.cloud("refuted_drafts"),
             wasted_tokens=run.cloud("wasted_tokens"),
+            right_drafts=run.cloud("right_drafts"),
+            wrong_drafts=run.cloud("wrong_drafts"),
         )
         arm.replicas = [ReplicaRun(counters, run.cloud("egress_busy_ns"))]
         return arm

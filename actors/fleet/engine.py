@@ -29,6 +29,8 @@ from actors.fleet.layout import (
     FAULT,
     FINISHED,
     FORWARD,
+    GUESS,
+    GUESSING,
     HELD_FREE,
     LANE_CHOICE,
     LANE_CLOUD,
@@ -53,7 +55,7 @@ from actors.fleet.layout import (
     Table,
 )
 from actors.fleet.sessions import length_of, sessions_begin
-from actors.fleet.steps import end_forward, end_select, start_step
+from actors.fleet.steps import end_forward, end_guess, end_select, start_step
 from actors.fleet.texts import DUE, FREE
 from actors.fleet.verifying import hear_drafting
 
@@ -130,6 +132,8 @@ def take_event(fleet: Fleet, books: Books) -> bool:
         engine[NOW] = now_ns
         if engine[STEP] == FORWARD:
             end_forward(fleet, books, now_ns)
+        elif GUESSING and engine[STEP] == GUESS:
+            end_guess(fleet, books, now_ns)
         else:
             end_select(fleet, books, now_ns)
     else:

@@ -125,11 +125,16 @@ def use_logits(
 
 def take_streamed(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int) -> bool:
     """What a device does with a STREAM frame sent at ``now_ns``; whether it is the last one."""
+    if fleet.every and device % fleet.every == 0:
+        book_accepted(fleet, books, device, int(books.narrow[device, col.POSITION]), now_ns)
+    return take_beside(fleet, books, device, now_ns, select_ns)
+
+
+def take_beside(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int) -> bool:
+    """As ``take_streamed``, of a frame that is sent at once behind another."""
     wide, length = books.wide, length_of(fleet, books, device)
     position = int(books.narrow[device, col.POSITION])
     outcome = outcome_of(fleet, books, device, position)
-    if fleet.every and device % fleet.every == 0:
-        book_accepted(fleet, books, device, position, now_ns)
     number = session_number(fleet, books, device)
     token = int(fleet.outcome[outcome, col.OUTCOME_TOKEN])
     size = frame_bytes(number, position, 0, number_bytes(token), 1)

@@ -75,7 +75,7 @@ something: a frame is sent up, a frame reaches what is shared, somebody may have
 LOGITS, STREAM, REFUSAL = range(3)
 """Kinds of frames that go down, where devices share something."""
 
-FORWARD, SELECT = 1, 2
+FORWARD, SELECT, GUESS = 1, 2, 3
 """What the cloud is doing."""
 
 LANE_REQUEST, LANE_UP, LANE_DOWN, LANE_NETWORK, LANE_CLOUD = range(5)
@@ -199,6 +199,12 @@ class Fleet(NamedTuple):
             1 if it brings steering back.
         sure: how often the cloud is sure of a token, where that is drawn.
         sure_token: of each outcome, 1 if it is sure of it; one alone where that is drawn.
+        guesses: tokens that the cloud drafts at most for each forward of a streamed session.
+        beside_terms: what rules forwards of a small model that makes them.
+        beside_grid: where in ``plain`` their grid begins; 0 for none.
+        beside_choose_ns: what its choices cost, by rows; one alone where none is there.
+        found: of each outcome, how many there are to be found; one alone where that is drawn.
+        followed: of each outcome, how many of them are right, from the first.
     """
 
     devices: int
@@ -255,6 +261,12 @@ class Fleet(NamedTuple):
     gate: tuple[int, int, int]
     sure: float
     sure_token: Column
+    guesses: int
+    beside_terms: ForwardTerms
+    beside_grid: int
+    beside_choose_ns: Column
+    found: Column
+    followed: Column
 
 
 class Books(NamedTuple):
@@ -271,6 +283,7 @@ class Books(NamedTuple):
         texts: of each device that drafts, see ``drafts``.
         under_way: frames between such devices and their cloud.
         gates: of each device whose steering pauses, see ``gates``.
+        guesses: of each device whose cloud drafts for it, see ``guessing``.
         air: frames on their way through what devices share.
         hubs: what they share, see ``air``.
         by_class: see ``names.CLASS_FIGURES`` and ``names.CLASS_EDGES``.
@@ -292,6 +305,7 @@ class Books(NamedTuple):
     texts: Column
     under_way: Table
     gates: Table
+    guesses: Table
     air: Table
     hubs: Table
     by_class: Table
@@ -302,10 +316,10 @@ class Books(NamedTuple):
     requests: Table
 
 
-DRAFTING = EXCHANGING = SHARING = PAUSING = True
-"""Whether there are rules for devices that draft, for others, for what devices share, and for
-steering that pauses. A cell needs one of the first two and seldom the others, so machine code is
-made without what it does not need: see ``netsim.compiled.specialised``."""
+DRAFTING = EXCHANGING = SHARING = PAUSING = GUESSING = True
+"""Whether there are rules for devices that draft, for others, for what devices share, for steering
+that pauses, and for clouds that draft. A cell needs one of the first two and seldom the others, so
+machine code is made without what it does not need: see ``netsim.compiled.specialised``."""
 
 NEVER = (1 << 62) - 1
 """A time that does not come."""

@@ -15,19 +15,22 @@ from netsim.compiled import specialised
 
 
 def advance_of(
-    drafting: bool, sharing: bool, *, pausing: bool = False
+    drafting: bool, sharing: bool, *, pausing: bool = False, guessing: bool = False
 ) -> Callable[[Fleet, Books, int], bool]:
     """Return the loop over events without the rules that a cell has no need of."""
     # A cached function's own arguments are not checked by types.
-    return _advance(drafting, sharing, pausing)
+    return _advance(drafting, sharing, pausing, guessing)
 
 
 @cache
-def _advance(drafting: bool, sharing: bool, pausing: bool) -> Callable[[Fleet, Books, int], bool]:
+def _advance(
+    drafting: bool, sharing: bool, pausing: bool, guessing: bool
+) -> Callable[[Fleet, Books, int], bool]:
     return specialised(
         advance,
         DRAFTING=drafting,
         EXCHANGING=not drafting,
         SHARING=sharing,
         PAUSING=pausing,
+        GUESSING=guessing,
     )

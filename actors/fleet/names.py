@@ -61,6 +61,8 @@ CLOUD_FIGURES = (
     "drafts",
     "refuted_drafts",
     "wasted_tokens",
+    "right_drafts",
+    "wrong_drafts",
     "backlog",
 )
 """Sums of the cloud, from its beginning to its end."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from actors.values.drafts import drafted_token
 from costeer.errors import LocalProtocolError
+from costeer.speculation import MOST_DRAFTS
 
 if TYPE_CHECKING:
     from actors.values.null import NullConfig
@@ -70,6 +71,22 @@ class Doubts:
 
 
 @dataclass(frozen=True, slots=True)
+class Guesses:
+    """What the cloud drafts for what it streams: right as often as somebody says, or as recorded.
+
+    Args:
+        acceptance: how often; as many are drafted as are asked for.
+        found_R: of each row, how many drafts there are to be found that begin there; None where
+            that is drawn.
+        followed_R: how many of them are right, from the first; None likewise.
+    """
+
+    acceptance: float = 0.0
+    found_R: Integers | None = None
+    followed_R: Integers | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcomes:
     """The outcomes of all sessions; sessions may share rows.
 
@@ -84,6 +101,7 @@ class Outcomes:
         drafts: what is drafted; None where nothing is. There are rows up to each session's limit
             then, for texts that run on in a draft.
         doubts: of which tokens the cloud is sure; None where nobody asks.
+        guesses: what the cloud drafts; None where it does not.
     """
 
     token_R: Integers
@@ -95,6 +113,7 @@ class Outcomes:
     lengths: Integers
     drafts: Drafts | None = None
     doubts: Doubts | None = None
+    guesses: Guesses | None = None
 
     def __getitem__(self, row: int) -> Outcome:
         """Return one row."""
@@ -159,6 +178,7 @@ class Outcomes:
         *,
         drafting: int | None = None,
         pausing: bool = False,
+        guessing: bool = False,
     ) -> Outcomes:
         """Return what `null` values say: the same in every session, up to its limit.
 
@@ -168,6 +188,7 @@ class Outcomes:
             eos: ids that end a text.
             drafting: the run's seed, where devices draft.
             pausing: whether somebody asks how sure the cloud is.
+            guessing: whether the cloud drafts for what it streams.
         """
         rows = []
         natural = most = int(limit_S.max(initial=0))
@@ -181,6 +202,8 @@ class Outcomes:
         found = cls.of_rows(rows, np.zeros(len(limit_S), np.int64), np.minimum(limit_S, natural))
         if pausing:
             found = replace(found, doubts=Doubts(config.sure))
+        if guessing:
+            found = replace(found, guesses=Guesses(config.acceptance))
         if drafting is None:
             return found
         return replace(found, drafts=Drafts(drafting, config.vocab_size, config.acceptance))
@@ -195,6 +218,8 @@ class Outcomes:
         to_the_limit: bool,
         drafting: int | None = None,
         pausing: bool = False,
+        guessing: bool = False,
+        beside: bool = False,
     ) -> Outcomes:
         """Return what sessions say that replay a profile.
 
@@ -206,17 +231,19 @@ class Outcomes:
                 there.
             drafting: V, where devices draft.
             pausing: whether somebody asks how sure the cloud is.
+            guessing: whether the cloud drafts for what it streams.
+            beside: whether by a small model, which drafts what devices would; else looked up.
 
         Raises:
-            LocalProtocolError: they draft, and the profile says nothing of drafts; or it is asked,
-                and says nothing of doubts.
+            LocalProtocolError: they, or the cloud, draft, and the profile says nothing of drafts;
+                or it is asked for doubts, and says nothing of them.
         """
         first_S = part.first_row_S1[session_S]
         natural_S = part.first_row_S1[session_S + 1] - first_S
         lengths = limit_S if to_the_limit else np.minimum(natural_S, limit_S)
         # Round and round: behind the last row come the first ones again.
         rows = len(part.token_R)
-        ends_S = first_S + (lengths if drafting is None else limit_S)
+        ends_S = first_S + (lengths if drafting is None and not guessing else limit_S)
         more = max(0, int(ends_S.max(initial=0)) - rows)
         again_R = np.arange(rows + more) % rows
         counts_R = np.diff(part.first_payload_R1)[again_R]
@@ -233,6 +260,14 @@ class Outcomes:
             if part.sure_R is None:
                 raise LocalProtocolError("profile: this part says nothing of doubts")
             doubts = Doubts(sure_R=part.sure_R[again_R])
+        guesses = None
+        if guessing and beside and part.right_R is not None:
+            followed_R = _runs(part.right_R[again_R])
+            guesses = Guesses(0.0, np.full_like(followed_R, MOST_DRAFTS), followed_R)
+        elif guessing and part.found_R is not None and part.followed_R is not None:
+            guesses = Guesses(0.0, part.found_R[again_R], part.followed_R[again_R])
+        elif guessing:
+            raise LocalProtocolError("profile: this part says nothing of the cloud's drafts")
         payloads = len(part.payload_bytes_P)
         again_P = np.arange(first_payload_R1[-1]) % payloads
         return cls(
@@ -245,4 +280,13 @@ class Outcomes:
             lengths=lengths.astype(np.int64),
             drafts=drafts,
             doubts=doubts,
+            guesses=guesses,
         )
+
+
+def _runs(right_R: npt.NDArray[np.bool_]) -> Integers:
+    """Return how many rows in a row are right, from each one on."""
+    wrong = np.append(np.flatnonzero(~right_R), len(right_R))
+    rows_R = np.arange(len(right_R))
+    found: Integers = wrong[np.searchsorted(wrong, rows_R)] - rows_R
+    return found

@@ -40,6 +40,11 @@ def hubs_of(cell: CellPlan, plan: ArmPlan) -> Array:
             "speculation: way: fleet has no drafts where devices share a radio cell, or the cloud's"
             f" way out at the same time; {_WAY_OUT}, or leave one of them out"
         )
+    if plan.cloud_drafts is not None:
+        raise ConfigError(
+            "cloud_drafts: way: fleet has none where devices share a radio cell, or the cloud's"
+            f" way out at the same time; {_WAY_OUT}, or leave one of them out"
+        )
     if plan.arm.method.gated:
         raise ConfigError(
             f"arms: way: fleet has no {plan.arm.method.name} where devices share a radio cell, or"

@@ -11,6 +11,14 @@ from actors.fleet.eviction import extend_text, make_room
 from actors.fleet.exchanges import take_logits, take_streamed
 from actors.fleet.forwards import forward_ns
 from actors.fleet.gates import choosing_ns
+from actors.fleet.guessing import (
+    answer_guessed,
+    chosen_rows,
+    guessed,
+    guessing_ns,
+    most_wanted,
+    propose,
+)
 from actors.fleet.histogram import bucket_of
 from actors.fleet.layout import (
     ADMITTED,
@@ -25,6 +33,8 @@ from actors.fleet.layout import (
     EXCHANGING,
     FORWARD,
     FREE_TOKENS,
+    GUESS,
+    GUESSING,
     HEADS,
     PAUSING,
     PROMPTS,
@@ -59,10 +69,30 @@ _BIN_FORWARDS, _BIN_ROWS, _BIN_FORWARD_NS, _BIN_WAITING, _BIN_RUNNING, _BIN_KV =
 
 def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
     """Begin a forward of what is ready, or a select where only MORE was asked for."""
-    engine, narrow, step = books.engine, books.narrow, books.step
+    engine = books.engine
     engine[ARMED] = 0
     if EXCHANGING and fleet.preempts:
         make_room(fleet, books)
+    if GUESSING and fleet.guesses:
+        most = most_wanted(fleet, books)
+        if most:
+            start_op(engine, now_ns, guessing_ns(fleet, books, most), GUESS)
+            return
+    begin_forward(fleet, books, now_ns)
+
+
+def end_guess(fleet: Fleet, books: Books, now_ns: int) -> None:
+    """Go on to the forward that runs the cloud's drafts as well."""
+    engine = books.engine
+    engine[STEP] = 0
+    books.engine[_FORWARD_NS] += engine[STEP_NS]
+    propose(fleet, books)
+    begin_forward(fleet, books, now_ns)
+
+
+def begin_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
+    """Begin a forward of what is ready, or a select where nothing is."""
+    engine, narrow, step = books.engine, books.narrow, books.step
     candidates = merge(fleet, books)
     fill_step(
         step[0:candidates, col.WANTED],
@@ -86,6 +116,8 @@ def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
             elif EXCHANGING:
                 prompt = fleet.template[template_of(fleet, books, device), col.PROMPT]
                 cached = prompt + int(narrow[device, col.POSITION]) - pending
+                if GUESSING and fleet.guesses:
+                    cached += guessed(books, device)
             new += take
             held += cached
             pairs += take * cached + take * (take + 1) // 2
@@ -195,7 +227,8 @@ def start_select(fleet: Fleet, books: Books, now_ns: int) -> None:
         return
     # Where sessions are evicted, one that was asked for MORE may come from a forward.
     known = 0 if fleet.preempts else rows - refined
-    duration_ns = fleet.select_ns[0, known]
+    choices = chosen_rows(books) if GUESSING and fleet.guesses else known
+    duration_ns = fleet.select_ns[0, choices]
     for round_ in range(1 if known else 0, len(fleet.select_ns) if known < rows else 0):
         count = 0
         for index in range(known, rows):
@@ -223,6 +256,8 @@ def end_select(fleet: Fleet, books: Books, now_ns: int) -> None:
             end_rows(fleet, books, device, now_ns, select_ns)
         elif PAUSING and fleet.pauses:
             answer_paused(fleet, books, device, now_ns, select_ns)
+        elif GUESSING and fleet.guesses:
+            answer_guessed(fleet, books, device, now_ns, select_ns)
         elif EXCHANGING:
             answer(fleet, books, device, now_ns, select_ns)
 

@@ -46,8 +46,6 @@ def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
     costs.forward_terms()
     if plan.arm.method.cloud not in _ROLES:
         raise ConfigError(f"arms: way: fleet does not know {plan.arm.method.name} yet; {_WAY_OUT}")
-    if plan.cloud_drafts is not None:
-        raise ConfigError(f"cloud_drafts: way: fleet has none yet; {_WAY_OUT}, or leave it out")
     if plan.arm.overlap not in {None, OverlapConfig()}:
         raise ConfigError(
             "overlap: way: fleet knows the small model's forward during the exchange alone;"
@@ -92,6 +90,10 @@ def fleet_of(
     even = len(counts) > 0 and bool((counts == counts[0]).all()) and counts[0] > 0
     rounds = outcomes.most_rounds
     rows = min(cell.devices, max(_LEAST_ROWS, limits.max_batch)) + limits.max_batch + 1
+    guesses = _guesses(plan, outcomes)
+    beside = costs.beside_terms(cell.devices + 1) if guesses else None
+    beside_terms, beside_grid, beside_choose_ns = beside or (cloud_terms, (), [0])
+    beside_at = plain.place_grid(beside_grid)
     steered = method.steered
     return Fleet(
         devices=cell.devices,
@@ -143,13 +145,16 @@ def fleet_of(
         own=own_of(cell, plain),
         plain=_integers(plain.numbers),
         select_ns=select_costs(
-            costs, rounds if steered else 0, rows * max(1, window), choosing=method.gated
+            costs,
+            rounds if steered else 0,
+            rows * max(window, guesses + 1),
+            choosing=method.gated,
         ),
         window=window,
         drafts=drafts,
         ahead=ahead,
         learns=int(plan.speculation is not None and plan.speculation.drafts == "adaptive"),
-        acceptance=0.0 if outcomes.drafts is None else outcomes.drafts.acceptance,
+        acceptance=_acceptance(outcomes),
         vocab_size=terms.vocab_size,
         end_tokens=_narrow(sorted(plan.eos)),
         draft_token=_draft_tokens(outcomes),
@@ -157,6 +162,12 @@ def fleet_of(
         gate=_gate(plan, outcomes),
         sure=0.0 if outcomes.doubts is None else outcomes.doubts.share,
         sure_token=_sure_tokens(outcomes),
+        guesses=guesses,
+        beside_terms=beside_terms,
+        beside_grid=beside_at,
+        beside_choose_ns=_integers(beside_choose_ns),
+        found=_guessed(outcomes.guesses and outcomes.guesses.found_R),
+        followed=_guessed(outcomes.guesses and outcomes.guesses.followed_R),
     )
 
 
@@ -194,6 +205,25 @@ def _gate(plan: ArmPlan, outcomes: Outcomes) -> tuple[int, int, int]:
     if plan.gate is None or outcomes.doubts is None:
         raise LocalProtocolError("fleet: steering pauses, and nobody says when")
     return plan.gate.after, *thresholds(plan.gate)
+
+
+def _guesses(plan: ArmPlan, outcomes: Outcomes) -> int:
+    """Return how many tokens the cloud drafts at most for each forward of a session."""
+    if plan.cloud_drafts is None:
+        return 0
+    if outcomes.guesses is None:
+        raise LocalProtocolError(f"fleet: {plan.cloud_drafts} without drafts that are known")
+    return plan.cloud_drafts.drafts
+
+
+def _acceptance(outcomes: Outcomes) -> float:
+    """Return how often a draft is right, whoever makes it; 0 where it is known of each."""
+    drafts = outcomes.drafts or outcomes.guesses
+    return 0.0 if drafts is None else drafts.acceptance
+
+
+def _guessed(figures_R: Array | None) -> Array:
+    return _narrow([0] if figures_R is None else figures_R)
 
 
 def _sure_tokens(outcomes: Outcomes) -> Array:

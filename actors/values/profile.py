@@ -60,8 +60,10 @@ _SCHEMA = pa.schema(
 _MORE = (
     pa.field("right", pa.list_(pa.bool_())),
     pa.field("own", pa.list_(pa.bool_())),
+    pa.field("found", pa.list_(pa.int16())),
+    pa.field("followed", pa.list_(pa.int16())),
 )
-"""Columns more, each where an arm has something to say in it: drafts, pauses."""
+"""Columns more, each where an arm has something to say in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,9 @@ class ProfiledSession:
         right: whether what the device drafted in each token's place was that token, of an arm that
             drafts.
         own: whether each token was the cloud's own, unsteered, of an arm whose steering pauses.
+        found: how many tokens the cloud could have looked up to stand from each position on, of an
+            arm that streams.
+        followed: how many of these stand there, from the first.
     """
 
     device: int
@@ -129,6 +134,8 @@ class ProfiledSession:
     margin: Sequence[float]
     right: Sequence[bool] = ()
     own: Sequence[bool] = ()
+    found: Sequence[int] = ()
+    followed: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,9 @@ class ProfilePart:
         own_R: whether each token was the cloud's own; None of an arm whose steering never pauses.
         sure_R: whether the cloud has to have been sure of it, so that its gate closed where it did;
             None likewise.
+        found_R: how many tokens the cloud could have looked up to stand from there on; None where
+            nobody says.
+        followed_R: how many of these stand there, from the first; None likewise.
     """
 
     first_row_S1: Integers
@@ -158,6 +168,8 @@ class ProfilePart:
     right_R: npt.NDArray[np.bool_] | None = None
     own_R: npt.NDArray[np.bool_] | None = None
     sure_R: npt.NDArray[np.bool_] | None = None
+    found_R: Integers | None = None
+    followed_R: Integers | None = None
 
     @property
     def rounds_R(self) -> Integers:
@@ -314,8 +326,12 @@ class Profile:
         same = ("rounds", "certified", "margin", *told)
         if any(not np.array_equal(lengths(name), length_S) for name in same):
             raise self._torn("a session has more tokens than outcomes, or fewer")
-        flags = {name: values(name, np.bool_) for name in told}
-        own_R, sure_R = flags.get("own"), None
+        more = {
+            each.name: values(each.name, np.bool_ if each.type == _MORE[0].type else np.int64)
+            for each in _MORE
+            if each.name in told
+        }
+        own_R, sure_R = more.get("own"), None
         if own_R is not None:
             if not arm.get("gate"):
                 raise self._torn("steering pauses in an arm that has no gate")
@@ -327,9 +343,11 @@ class Profile:
             payload_bytes_P=values("payload_bytes", np.int64),
             certified_R=values("certified", np.bool_),
             margin_R=values("margin", np.float64),
-            right_R=flags.get("right"),
+            right_R=more.get("right"),
             own_R=own_R,
             sure_R=sure_R,
+            found_R=more.get("found"),
+            followed_R=more.get("followed"),
         )
         payloads_S = np.add.reduceat(rounds_R + 1, part.first_row_S1[:-1])
         if length_S.min() < 1 or not np.array_equal(lengths("payload_bytes"), payloads_S):
@@ -338,6 +356,13 @@ class Profile:
             min(rounds_R.min(), part.payload_bytes_P.min(), part.token_R.min()) < 0
             or part.token_R.max() >= self.origin.vocab_size
             or (length_S > self.limit_S).any()
+            or (
+                part.found_R is not None
+                and (
+                    part.followed_R is None
+                    or min(part.followed_R.min(), (part.found_R - part.followed_R).min()) < 0
+                )
+            )
         ):
             raise self._torn("a token, a round or a size is out of its range")
         ends_R = np.isin(part.token_R, self.origin.eos)

@@ -29,6 +29,7 @@ from costeer.machine import (
     Release,
     Selected,
 )
+from costeer.proposal import CloudDraft, DraftItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,10 @@ class ReplaySpec:
 class _Replay:
     """The rows that the sessions of one arm read."""
 
-    def __init__(self, profile: Profile, order: ReplayOrder, part: ProfilePart, seed: int) -> None:
+    def __init__(
+        self, profile: Profile, order: ReplayOrder, part: ProfilePart, seed: int, *, beside: bool
+    ) -> None:
+        self._beside = beside
         self._profile = profile
         self._order = order
         self._part = part
@@ -88,6 +92,29 @@ class _Replay:
         if sure_R is None:
             raise LocalProtocolError(f"session {session}: the profile says nothing of doubts")
         return bool(sure_R[self.row(session, position)])
+
+    def proposed(self, item: DraftItem) -> tuple[int, ...]:
+        """What a cloud drafts: by the small model beside it, which drafts what devices would."""
+        if self._beside:
+            places = range(item.position, item.position + item.count)
+            return tuple(self.draft(item.session, at).token for at in places)
+        return self._looked_up(item)
+
+    def _looked_up(self, item: DraftItem) -> tuple[int, ...]:
+        found_R, followed_R = self._part.found_R, self._part.followed_R
+        if found_R is None or followed_R is None:
+            raise LocalProtocolError(
+                f"session {item.session}: the profile says nothing of the cloud's drafts"
+            )
+        row, vocab_size = self.row(item.session, item.position), self._profile.origin.vocab_size
+        return tuple(
+            draft_for(
+                self.token(item.session, item.position + ahead),
+                vocab_size,
+                right=ahead < int(followed_R[row]),
+            )
+            for ahead in range(min(item.count, int(found_R[row])))
+        )
 
     def draft(self, session: int, position: int) -> Choice:
         right_R, row = self._part.right_R, self.row(session, position)
@@ -119,7 +146,8 @@ class _Host:
         """Take the arm's part of the profile; return the vocabulary's size."""
         self._drafts = arm.method.steered or arm.method.verified
         part = self._profile.parts[self._spec.part_of(arm)]
-        self._replay = _Replay(self._profile, self._spec.order, part, arm.seed)
+        order, beside = self._spec.order, arm.beside
+        self._replay = _Replay(self._profile, order, part, arm.seed, beside=beside)
         return self._profile.origin.vocab_size
 
     @property
@@ -159,6 +187,8 @@ class ReplayCloudHost(_Host):
                 (),
                 doubts_of(op.encode, replay.is_sure, replay.token),
             )
+        if isinstance(op, CloudDraft):
+            return tuple(map(self.replay.proposed, op.items))
         if isinstance(op, Release) and op.over:
             self._rounds.pop(op.session, None)
         return None

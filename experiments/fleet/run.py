@@ -107,6 +107,7 @@ def run_fleet(
             arm.plan.speculation is not None,
             radio or fluid_egress(arm.plan),
             pausing=arm.plan.gate is not None,
+            guessing=arm.plan.cloud_drafts is not None,
         )
         for arm in arms
     }
@@ -150,7 +151,7 @@ def run_fleet(
 def _plan(scenario: Scenario, index: int, progress: Progress) -> _Arm:
     """Find out what can be known of an arm before it runs, its overload included."""
     workload, plan, terms = arm_of_cells(scenario, index)
-    costs = plan_costs(scenario, terms)
+    costs = plan_costs(scenario, terms, beside=plan.arm.beside)
     keys = arm_keys(scenario, plan, terms, scenario.way)
     load = load_of(scenario, plan, costs)
     if load is not None and load.backlog:

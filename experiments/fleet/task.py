@@ -101,7 +101,7 @@ def run_task(
         cell,
         plan,
         terms,
-        plan_costs(scenario, terms),
+        plan_costs(scenario, terms, beside=plan.arm.beside),
         outcomes,
         watch=task.watch,
         compiler=compiler,

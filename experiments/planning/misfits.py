@@ -70,18 +70,17 @@ def misfits(scenario: Scenario, plan: ArmPlan) -> Iterator[tuple[bool, str]]:
             f" {scenario.values} does not have; leave it out, or choose values: models"
         ),
     )
-    without = "a model of kind: openai" if openai else f"values: {scenario.values}"
     yield (
         plan.gate is not None and openai,
         (
-            f"arms: {method.name} asks how sure the cloud is of each token, which {without}"
-            " cannot tell; choose kind: hf"
+            f"arms: {method.name} asks how sure the cloud is of each token, which a model of kind:"
+            " openai cannot tell; choose kind: hf"
         ),
     )
     yield (
-        plan.cloud_drafts is not None and (openai or scenario.values == "profile"),
+        plan.cloud_drafts is not None and openai,
         (
-            f"arms: cloud_drafts are verified by a model's forward, which {without} does not have;"
-            " leave it out, or choose values: models (kind: hf), recorded, generated or null"
+            "arms: cloud_drafts are verified by a model's forward, which a model of kind: openai"
+            " does not have; leave it out, or choose kind: hf"
         ),
     )

@@ -49,7 +49,12 @@ def outcomes_for(
         drafting = plan.arm.seed if plan.speculation is not None else None
         constants = null_config(scenario, codec)
         return Outcomes.constant(
-            constants, limit_S, plan.eos, drafting=drafting, pausing=plan.gate is not None
+            constants,
+            limit_S,
+            plan.eos,
+            drafting=drafting,
+            pausing=plan.gate is not None,
+            guessing=plan.cloud_drafts is not None,
         )
     profile = open_profile(scenario)
     part = profile.parts[replay_spec(scenario, profile).part_of(plan.arm)]
@@ -61,4 +66,6 @@ def outcomes_for(
         to_the_limit=not plan.eos,
         drafting=profile.origin.vocab_size if plan.speculation is not None else None,
         pausing=plan.gate is not None,
+        guessing=plan.cloud_drafts is not None,
+        beside=plan.arm.beside,
     )

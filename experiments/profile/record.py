@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from actors.values.profile import Profile, ProfiledSession, ProfileOrigin, write_profile
 from costeer.errors import ConfigError
+from costeer.methods import CloudRole, Method, Prompt
 from costeer.varint import number_bytes
 from experiments.planning import plan_workload
-from experiments.profile.replay import outcome_key
+from experiments.profile.drafted import check_drafted, drafted, said_by, with_drafts_beside
+from experiments.profile.lookups import lookups
 from experiments.results.run import Run, load
-from experiments.scenario import ArmConfig, Scenario, load_scenario
+from experiments.scenario import ArmConfig, load_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +84,7 @@ def record_profile(
             for index, arm in enumerate(scenario.arms)
         ),
     )
-    said = [_said_by(scenario, index) for index in range(len(scenario.arms))]
+    said = [said_by(scenario, index) for index in range(len(scenario.arms))]
     whole = _whole(run, len(scenario.arms))
     if not whole:
         raise ConfigError(
@@ -93,14 +95,22 @@ def record_profile(
     rows = dict(tuple(tokens.groupby(["arm", "device", "request"], sort=False)))
     parts = [
         [
-            _drafted(
-                _session(key, rows[plain, *key], requests[key], limit, scenario.arms[arm]),
+            drafted(
+                _looked_up(
+                    _session(key, rows[plain, *key], requests[key], limit, scenario.arms[arm]),
+                    requests[key],
+                    scenario.arms[arm].settings,
+                    measured=origin.bytes_origin == "measured",
+                ),
                 None if scenario.arms[arm].speculation is None else rows[arm, *key],
             )
             for key in whole
         ]
         for arm, plain in enumerate(said)
     ]
+    for arm in range(len(scenario.arms)):
+        check_drafted(scenario, arm, tokens[tokens["arm"] == arm])
+        parts[arm] = with_drafts_beside(scenario, arm, parts)
     for arm, recoding in recodings.items():
         parts[arm] = [recoding.session(session) for session in parts[arm]]
     write_profile(path, origin, parts)
@@ -112,50 +122,18 @@ def _arm(arm: ArmConfig) -> dict[str, Any]:
     return written
 
 
-def _said_by(scenario: Scenario, index: int) -> int:
-    """Return the arm that says what an arm says, one exchange a token: sizes are per position.
+def _looked_up(
+    session: ProfiledSession, request: Request, method: Method, *, measured: bool
+) -> ProfiledSession:
+    """Return a streamed session with what its cloud could have looked up.
 
-    Raises:
-        ConfigError: no arm does, or what is drafted in each token's place is not known.
+    Texts of generated values mean nothing, and their clouds look nothing up.
     """
-    arm = scenario.arms[index]
-    if arm.speculation is None:
-        return index
-    where = f"arms.{index}.speculation"
-    if arm.speculation.theta is not None:
-        raise ConfigError(f"{where}: a profile holds exact drafts alone; leave theta out")
-    if arm.speculation.ahead == 0 and arm.speculation.drafts != "adaptive":
-        raise ConfigError(
-            f"{where}: one draft after the other leaves tokens without any; record"
-            " {drafts: 1, ahead: 24}, whose profile serves every way of drafting"
-        )
-    if arm.settings.verified:
-        return index  # what comes down is the token itself
-    for other, plain in enumerate(scenario.arms):
-        if plain.speculation is None and outcome_key(plain) == outcome_key(arm):
-            return other
-    raise ConfigError(
-        f"{where}: a frame of several positions does not tell the size of each; record the same"
-        " arm without speculation beside it"
-    )
-
-
-def _drafted(session: ProfiledSession, rows: Mapping[str, Any] | None) -> ProfiledSession:
-    """Return a session with what became of the drafts of an arm that said the same.
-
-    Raises:
-        ConfigError: it said something else.
-    """
-    if rows is None:
+    if not measured or method.cloud is not CloudRole.STREAM:
         return session
-    if rows["token"].tolist() != list(session.tokens):
-        raise ConfigError(
-            f"device {session.device}, request {session.request}: with drafts another text than"
-            " without (see `certified_share`); such a run makes no profile"
-        )
-    # Where drafts run ahead, each token has one; what refuted none was one that was right.
-    wrong = (rows["refuted_drafts"] > 0) | (rows["unsent_drafts"] > 0)
-    return replace(session, right=(~wrong).tolist())
+    prompt = request.public if method.cloud_prompt is Prompt.PUBLIC else request.personal
+    found, followed = lookups(prompt, session.tokens)
+    return replace(session, found=found, followed=followed)
 
 
 def _ends(run: Run) -> tuple[int, ...]:

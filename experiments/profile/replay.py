@@ -12,6 +12,7 @@ from actors.values.profile import Profile
 from actors.values.replayed import ReplaySpec
 from costeer.codec.core import build_codec
 from costeer.errors import ConfigError, LocalProtocolError
+from costeer.lookup import CloudDraftsConfig
 from costeer.refinement import RefineConfig
 from experiments.planning.arms import arm_spec
 from experiments.planning.sizes import Sizes
@@ -51,6 +52,8 @@ def replay_spec(scenario: Scenario, profile: Profile | None = None) -> ReplaySpe
     found_by: list[tuple[ArmSpec, list[int]]] = []
     for index, config in enumerate(scenario.arms):
         found = [part for part, arm in enumerate(measured) if _serves(arm, config)]
+        if config.cloud_drafts is not None:
+            found = _that_draft(index, config.cloud_drafts, found, profile)
         if not found:
             _check_drafts(index, config, measured)
             held = "; ".join(dict.fromkeys(arm_words(profile)))
@@ -112,6 +115,29 @@ def _serves(measured: ArmConfig, asked: ArmConfig) -> bool:
     return drafts is not None and exact and drafts.draft == asked.speculation.draft
 
 
+def _that_draft(
+    index: int, drafts: CloudDraftsConfig, found: list[int], profile: Profile
+) -> list[int]:
+    """Return those of some parts that say what the cloud would draft.
+
+    Raises:
+        ConfigError: there are parts, and none says it.
+    """
+    parts = profile.parts
+    if drafts.by_model:
+        known = [part for part in found if parts[part].right_R is not None]
+        way_out = "record a run that has `token_speculation` with {drafts: 1, ahead: 24} beside it"
+    else:
+        known = [part for part in found if parts[part].found_R is not None]
+        way_out = "record a run of models anew"
+    if found and not known:
+        raise ConfigError(
+            f"arms.{index}.cloud_drafts: profile {profile.path} does not say what the cloud would"
+            f" draft ({drafts.kind}); leave it out, or {way_out}"
+        )
+    return known
+
+
 def _check_drafts(index: int, config: ArmConfig, measured: list[ArmConfig]) -> None:
     if config.speculation is None:
         return
@@ -127,8 +153,9 @@ def _check_drafts(index: int, config: ArmConfig, measured: list[ArmConfig]) -> N
 
 
 def outcome_key(config: ArmConfig) -> dict[str, Any]:
-    """Return what an arm's outcomes depend on: neither on frames' filling nor on overlap."""
-    key = config.model_dump(exclude={"padding", "strength", "overlap", "speculation"})
+    """Return what an arm's outcomes depend on: not on frames' filling, overlap or drafts."""
+    aside = {"padding", "strength", "overlap", "speculation", "cloud_drafts"}
+    key = config.model_dump(exclude=aside)
     return key | {"c": round(config.strength.c, 9) if config.strength is not None else None}
 
 

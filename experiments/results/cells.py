@@ -225,8 +225,11 @@ def _cloud(arm: FleetArm, cloud_s: float | None) -> dict[str, Any]:
         "forwards": result.cloud("forwards"),
         "rows_per_forward_mean": _ratio(result.cloud("rows"), result.cloud("forwards")),
         "forward_s_per_token": _ratio(result.cloud("forward_ns") / _NS, result.figure("tokens")),
-        "wasted_tokens": 0,
-        "cloud_draft_acceptance": None,
+        "wasted_tokens": result.cloud("wasted_tokens"),
+        "cloud_draft_acceptance": _ratio(
+            result.cloud("right_drafts"),
+            result.cloud("right_drafts") + result.cloud("wrong_drafts"),
+        ),
         "dropped_frames": result.cloud("dropped_frames"),
         "refused_sessions": result.cloud("refused_sessions"),
         "timed_out_sessions": result.cloud("timed_out_sessions"),

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from actors.cloud import CloudActor
 from actors.costs import Costs
-from actors.fleet.tables import check_expressible
 from actors.models.numerics import Numerics
 from actors.models.options import HostOptions
 from actors.plan import ArmPlan, codec_terms
@@ -20,7 +19,6 @@ from actors.port import LocalHandle, here
 from actors.records import ArmRun
 from actors.values.beside import Beside, BesideSpec
 from actors.values.model_cloud import ModelCloudHost
-from costeer.errors import ConfigError
 from costeer.lookup import CloudDraftsConfig, looked_up
 from costeer.methods import method_named
 from costeer.proposal import CloudDraft, DraftItem
@@ -178,14 +176,6 @@ def test_live_streams_it_too(which: int) -> None:
     found = live(company(plan)[which], generated_hosts(1))
     assert found.complete
     assert output_digest(found.tokens) == output_digest(run(plan).tokens)
-
-
-def test_a_compiled_fleet_refuses_drafts_of_the_cloud_by_name() -> None:
-    plan = three_devices()
-    terms = codec_terms(plan, 400)
-    costs = Costs(Fixed(), {"fast": Fixed()}, terms.ladder)
-    with pytest.raises(ConfigError, match="cloud_drafts"):
-        check_expressible(company(plan)[0], terms, costs)
 
 
 def test_what_the_cloud_drafts_costs_what_it_is_said_to() -> None:

@@ -25,6 +25,15 @@ from tests.experiments.small_runs import digests, run, scenario
 ARM = {"method": "costeer", "codec": "top8-bf16-packed"}
 RUNNING_AHEAD = ARM | {"speculation": {"drafts": 1, "ahead": 6}}
 TOKENS = {"max_new_tokens": 12}
+FAR: dict[str, Any] = {
+    "workload": TOKENS,
+    "fleet": dict(
+        scenario().fleet.model_dump(mode="json"),
+        classes=[{"share": 1, "link": "4g-eu", "hardware": "laptop-cpu"}],
+    ),
+    "timing": {"cloud_model": "qwen2.5-7b", "edge_model": "qwen2.5-0.5b"},
+}
+"""Devices that have drafted long before the cloud has answered."""
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +94,7 @@ def test_drafts_that_the_cloud_judges_are_replayed(tmp_path: Path) -> None:
         {"method": "token_speculation", "speculation": {"drafts": 1, "ahead": 6}},
         {"method": "llm_without"},
     ]
-    run(scenario(arms=arms, workload=TOKENS), tmp_path / "run")
+    run(scenario(arms=arms, **FAR), tmp_path / "run")
     profile = record_profile(tmp_path / "run", tmp_path / "profile.parquet")
     right = profile.parts[0].right_R
     assert right is not None
@@ -94,14 +103,23 @@ def test_drafts_that_the_cloud_judges_are_replayed(tmp_path: Path) -> None:
     given: dict[str, Any] = {"path": str(tmp_path / "profile.parquet"), "order": "own"}
     outcomes = [
         run(
-            scenario(values="profile", profile=given, arms=again, way=way, workload=TOKENS),
+            scenario(values="profile", profile=given, arms=again, way=way, **FAR),
             tmp_path / way,
         )
         for way in ("virtual", "fleet")
     ]
     assert digests(outcomes[0]) == digests(outcomes[1])
-    source = run(scenario(arms=arms, workload=TOKENS), tmp_path / "source")
+    source = run(scenario(arms=arms, **FAR), tmp_path / "source")
     assert digests(outcomes[0])[1:] == digests(source)
+
+
+def test_answers_that_come_before_a_draft_are_no_measurement(tmp_path: Path) -> None:
+    slow = {"share": 1, "link": "cable", "hardware": "phone-npu"}
+    fleet = dict(scenario().fleet.model_dump(mode="json"), classes=[slow])
+    arms = [{"method": "token_speculation", "speculation": {"drafts": 1, "ahead": 6}}]
+    run(scenario(arms=arms, fleet=fleet, workload=TOKENS), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"% of the tokens came before their devices had"):
+        record_profile(tmp_path / "run", tmp_path / "profile.parquet")
 
 
 def test_runs_of_right_drafts_survive(tmp_path: Path) -> None:
