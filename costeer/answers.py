@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from costeer.learning import KLearner
     from costeer.serving import Session
 
+_INITIAL_WINDOW_BYTES = 10 * 1448
+"""Of TCP (RFC 6928), packets of 1,448 bytes."""
+
 
 def asked_of(running: Sequence[Session], learner: KLearner | None) -> CloudSelect:
     """Return what is to be encoded and chosen, session by session.
@@ -36,9 +39,7 @@ def asked_of(running: Sequence[Session], learner: KLearner | None) -> CloudSelec
             choose += [(session.session, at) for at in range(session.position, last + 1)]
             continue
         if learner is not None and session.round == 0:
-            # A row that is never used costs its bytes, and no refinement.
-            used = 1.0 if session.ledger is None else session.ledger.used_share
-            session.ladder = learner.ladder(round(session.round_trip_bytes * min(1.0, used)))
+            session.ladder = learner.ladder(_round_trip_bytes(session))
         if session.ledger is not None:
             items = items_of(session, session.ledger, session.ladder)
             if session.role is Role.CHOICES:
@@ -50,6 +51,19 @@ def asked_of(running: Sequence[Session], learner: KLearner | None) -> CloudSelec
             unless = _unless(session)
             encode.append(EncodeItem(session.session, session.position, *ranks, unless=unless))
     return CloudSelect(tuple(encode), tuple(choose))
+
+
+def _round_trip_bytes(session: Session) -> int:
+    """Return what a refinement is worth to a session, in bytes of the rows that would spare it.
+
+    With drafts, the rows of a whole round trip are under way at a time. They share what a
+    connection may have under way when it begins, beyond which they wait for round trips as well;
+    and a row that is never used costs its bytes, and no refinement.
+    """
+    carried = session.round_trip_bytes
+    if session.ledger is None:
+        return carried
+    return round(min(carried, _INITIAL_WINDOW_BYTES) * session.ledger.used_share)
 
 
 def _unless(session: Session) -> float | None:

@@ -9,7 +9,9 @@ drafts are right, and a wrong one costs an exchange more: d + (1 − a) X', wher
 for the cloud may still be running what was in vain. The lesser of the two is chosen before every
 exchange. X and X' are medians of those that began with a choice, the one while nothing else was
 under way, the other pipelined; until X' was seen it is taken for an eighth more than X. A draft's
-verdict counts less the older it is. Link, load of the cloud and text thus enter without anybody
+verdict counts less the older it is. Before the first exchange nothing is known, and drafts go up
+pipelined: where that is wrong it costs the cloud a forward or two, and waiting where it is right
+costs the device a round trip. Link, load of the cloud and text thus enter without anybody
 saying so.
 
 What was seen is a list of integers, or a slice of an array of them: numba compiles the functions as
@@ -39,9 +41,10 @@ remembered."""
 _PRIOR_RIGHT, _PRIOR_WRONG = 2_400_000_000, 600_000_000
 _IN_VAIN = 9 / 8
 """What a pipelined exchange is taken for, in exchanges, before one was seen."""
-_WORTH = 0.05
+_WORTH = 0.02
 """Drafts that are right with less probability than this are not worth their way."""
-_UNSEEN_DRAFTS = 4
+_FIRST = 1, 24
+"""The plan until an exchange was seen."""
 
 RIGHT, WRONG, DRAFTED, EXCHANGED = 0, 1, 2, 3 + _KEPT
 PIPELINED = EXCHANGED + 1 + _KEPT
@@ -151,7 +154,7 @@ def median_of(seen: State, what: int) -> int:
 def learnt(seen: State) -> tuple[int, int]:
     """Return the plan of least expected time a token: drafts and how far ahead; see ``Plan``."""
     if seen[EXCHANGED] == 0 or seen[DRAFTED] == 0:
-        return _UNSEEN_DRAFTS, 0
+        return _FIRST
     exchange_ns, draft_ns = median_of(seen, EXCHANGED), median_of(seen, DRAFTED)
     behind_ns = _IN_VAIN * exchange_ns
     if seen[PIPELINED]:

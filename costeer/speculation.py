@@ -94,8 +94,8 @@ class Ledger:
         uplink_ns: transit of the newest DRAFT.
         arrived_ns: when it came.
         sending: (position, round) of what the step under way encodes.
-        sent_rows: rows that were sent for the first time.
-        used_rows: those of them that a token was chosen from.
+        used_rows: rows that a token was chosen from.
+        vain_rows: rows that were sent behind a draft that was refuted.
     """
 
     state: list[int]
@@ -103,13 +103,13 @@ class Ledger:
     uplink_ns: int = 0
     arrived_ns: int = 0
     sending: list[tuple[int, int]] = field(default_factory=list)
-    sent_rows: int = 0
     used_rows: int = 0
+    vain_rows: int = 0
 
     @property
     def used_share(self) -> float:
-        """How much of what is sent is used: rows behind a refuted draft are not."""
-        return (self.used_rows + 1) / (self.sent_rows + 1) if self.sent_rows else 1.0
+        """How much of what is sent is used, by those rows of which it is known."""
+        return (self.used_rows + 1) / (self.used_rows + self.vain_rows + 1)
 
     @classmethod
     def begun(cls, position: int, max_new_tokens: int) -> Ledger:

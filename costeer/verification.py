@@ -83,9 +83,11 @@ def take_draft(
     ]
     ledger.used_rows += len(decided)
     served_text.rewrite(state, frame.round, frame.position, agreed)
+    open_rows = len(ledger.ladders) - len(decided)
     ledger.ladders = {
         at: ladder for at, ladder in ledger.ladders.items() if served_text.is_sent(state, at)
     }
+    ledger.vain_rows += open_rows - len(ledger.ladders)
     return decided
 
 
@@ -102,7 +104,6 @@ def items_of(session: Session, ledger: Ledger, ladder: Ladder) -> list[EncodeIte
     asked = [served_text.asked_at(state, each) for each in range(state[served_text.SENDING])]
     fresh = range(state[served_text.FRESH_FROM], state[served_text.FRESH_TO])
     ledger.ladders.update((at, ladder) for at in fresh)
-    ledger.sent_rows += len(fresh)
     ledger.sending = [
         (at, state[served_text.slot_of(state, at) + served_text.ROUND]) for at in asked
     ] + [(at, 0) for at in fresh]

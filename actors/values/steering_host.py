@@ -45,7 +45,7 @@ F64 = npt.NDArray[np.float64]
 
 _POSITION_STRIDE = 1 << 32
 """Counters per position: more than any vocabulary has ids."""
-_LEADING = 1_024
+LEADING = 1_024
 """Of Δ's greatest entries so many are sorted out: more than a first frame holds."""
 
 
@@ -263,7 +263,7 @@ class Steerer:
     def prepare(self, op: EdgeDelta, delta_V: F64 | F32) -> None:
         """Sort out the greatest entries of Δ, if that is asked for."""
         if op.sorted:
-            self._leading[op.session] = (op.position, leading(delta_V, _LEADING))
+            self._leading[op.session] = (op.position, leading(delta_V, LEADING))
 
     def steer(
         self, op: EdgeSteer, delta_V: F64 | F32, base_V: F32 | None = None

@@ -74,7 +74,8 @@ def run(repeats: int = 20, vocab_size: int = 151_936, seed: int = SEED) -> list[
     return [*_steering(rows_BV[0], delta_V, repeats), *codecs(source, rows_BV, delta_V, repeats)]
 
 
-def _median_s(repeats: int, call: Callable[[int], object], clock: Callable[[], int]) -> float:
+def median_s(repeats: int, call: Callable[[int], object], clock: Callable[[], int]) -> float:
+    """Return the median time of a call, s; it is given its number, and called once before."""
     call(0)
     times_ns = []
     for i in range(repeats):
@@ -104,7 +105,7 @@ def _steering(
             "bench": "steering",
             "case": case,
             "repeats": repeats,
-            "median_s": _median_s(repeats, call, time.perf_counter_ns),
+            "median_s": median_s(repeats, call, time.perf_counter_ns),
         }
         for case, call in cases.items()
     ]
@@ -162,7 +163,7 @@ def _codec(
             "bench": f"codec {stage}",
             "case": codec.name,
             "repeats": repeats,
-            "median_s": _median_s(repeats, call, time.thread_time_ns),
+            "median_s": median_s(repeats, call, time.thread_time_ns),
             **sizes,
         }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from experiments.commands.options import AddCommand, check_writable, count, write_file
 
-MODULES = ("codec", "slots", "links", "drivers", "peers", "cells", "cluster", "gpu")
+MODULES = ("codec", "overlap", "slots", "links", "drivers", "peers", "cells", "cluster", "gpu")
 """Modules of `experiments.bench`, in the order in which they run."""
 
 

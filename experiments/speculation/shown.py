@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from experiments.results.grid import Column, markdown_table, number, text_table
 from experiments.speculation.study import MBPS, RTT_S, WAYS, Point, SpeculationStudy
 
 _HEIGHT_IN = 3.0
-_LEGEND_IN = 0.9
+_ROW_IN, _LEGEND_IN = 1.75, 0.9
 _DARK_GREEN, _BROWN, _BLACK, _VIOLET = "#00543D", "#7A4B00", "#222222", "#5B3FA0"
 _COLOURS = (
     GREY, BLUE, _BLACK, _BROWN, _VIOLET, VERMILLION,
@@ -36,6 +36,8 @@ _UNSTEERED = tuple(
 )
 _STREAM, _SMALL, _LEARNT = "llm_without", "slm_with", "costeer, adaptive drafts"
 _NEAR = 0.95
+_ALIKE = frozenset({"costeer, 1 draft", "costeer, 2 drafts", "costeer, 1+24 drafts"})
+"""Not in the figure of links, which would be crowded: the last is hidden by what is learnt."""
 
 
 def curve_figure(found: SpeculationStudy) -> str:
@@ -49,10 +51,11 @@ def curve_figure(found: SpeculationStudy) -> str:
             if label == _STREAM:
                 axes.axhline(line[0].tokens_per_s.mean, color=colour, ls="--", lw=1, label=label)
                 continue
-            x = [point.acceptance for point in line]
+            x = [point.drawn for point in line]
             axes.plot(x, [_allowed(point) for point in line], color=colour, lw=0.8)
             axes.errorbar(
-                x, [point.tokens_per_s.mean for point in line], yerr=_bars(line), color=colour,
+                x, [point.tokens_per_s.mean for point in line],
+                yerr=_bars([point.tokens_per_s for point in line]), color=colour,
                 marker=marker, ms=4, ls="none", capsize=2, elinewidth=0.8, label=label,
             )  # fmt: skip
         axes.set_xlabel("acceptance a: share of drafts that are right")
@@ -64,27 +67,41 @@ def curve_figure(found: SpeculationStudy) -> str:
 
 
 def grid_figure(found: SpeculationStudy) -> str:
-    """Return speed over the round trip as SVG, one panel per bandwidth; dashed: unsteered text."""
+    """Return every way on every link as SVG: a row for each figure, a column for each bandwidth.
+
+    Dashed is what writes the large model's own text, or the small one's.
+    """
+    rows: tuple[tuple[str, Callable[[Point], Interval], float], ...] = (
+        ("tokens/s", lambda one: one.tokens_per_s, 1.0),
+        ("stall, s/text", lambda one: one.stall_s, 1.0),
+        ("GPU, ms/token", lambda one: one.gpu_s, 1e3),
+    )
 
     def draw(figure: Figure) -> None:
-        panels = figure.subplots(1, len(MBPS), sharey=True)
-        for axes, mbps in zip(panels, MBPS, strict=True):
-            for label, (colour, marker) in _LOOKS.items():
-                line = [one for one in found.grid if (one.way, one.mbps) == (label, mbps)]
-                axes.errorbar(
-                    [1e3 * point.rtt_s for point in line],
-                    [point.tokens_per_s.mean for point in line],
-                    yerr=_bars(line), color=colour, marker=marker, ms=3.5, lw=0.9, capsize=2,
-                    ls="-" if label in _STEERED else "--",
-                    label=label if mbps == MBPS[0] else None,
-                )  # fmt: skip
+        panels = figure.subplots(len(rows), len(MBPS), sharex=True, sharey="row")
+        for (title, of, scale), across in zip(rows, panels, strict=True):
+            for axes, mbps in zip(across, MBPS, strict=True):
+                for label, (colour, marker) in _LOOKS.items():
+                    if label in _ALIKE:
+                        continue
+                    line = [one for one in found.grid if (one.way, one.mbps) == (label, mbps)]
+                    drawn = [of(point) for point in line]
+                    axes.errorbar(
+                        [1e3 * point.rtt_s for point in line],
+                        [scale * one.mean for one in drawn],
+                        yerr=_bars(drawn, scale), color=colour, marker=marker, ms=3.5, lw=0.9,
+                        capsize=2, ls="-" if label in _STEERED else "--",
+                        label=label if axes is panels[0][0] else None,
+                    )  # fmt: skip
+                axes.set_ylim(bottom=0)
+            across[0].set_ylabel(title)
+        for axes, mbps in zip(panels[0], MBPS, strict=True):
             axes.set_title(f"{mbps:g} Mbit/s")
+        for axes in panels[-1]:
             axes.set_xlabel("round trip, ms")
-            axes.set_ylim(bottom=0)
-        panels[0].set_ylabel("tokens/s of one stream")
         figure.legend(loc="outside lower center", ncols=3)
 
-    return svg(draw, _HEIGHT_IN + _LEGEND_IN)
+    return svg(draw, len(rows) * _ROW_IN + _LEGEND_IN)
 
 
 def grid_columns(found: SpeculationStudy) -> list[Column]:
@@ -94,13 +111,30 @@ def grid_columns(found: SpeculationStudy) -> list[Column]:
         Column("RTT", tuple(number(1e3 * one.rtt_s, 0) for one in rows), unit="ms"),
         Column("rate", tuple(f"{one.mbps:g}" for one in rows), unit="Mbit/s"),
         Column("method", tuple(one.way for one in rows), left=True),
-        Column("tokens/s", tuple(_interval(one.tokens_per_s, 1) for one in rows)),
-        Column("stall", tuple(_interval(one.stall_s, 1) for one in rows), unit="s/text"),
-        Column(
-            "GPU",
-            tuple(number(1e3 * one.gpu_s.mean, 1) for one in rows),
-            unit="ms/token",
-        ),
+        Column("tokens/s", tuple(within(one.tokens_per_s, 1) for one in rows)),
+        Column("stall", tuple(within(one.stall_s, 1) for one in rows), unit="s/text"),
+        Column("GPU", tuple(within(one.gpu_s, 1, 1e3) for one in rows), unit="ms/token"),
+    ]
+
+
+def region_columns(found: SpeculationStudy) -> list[Column]:
+    """Return one line per link: who is fastest there, of the personal texts and of all others."""
+    links = [(rtt_s, mbps) for rtt_s in RTT_S for mbps in MBPS]
+    here = [[one for one in found.grid if (one.rtt_s, one.mbps) == link] for link in links]
+
+    def fastest(ways: Sequence[str]) -> tuple[str, ...]:
+        best = [
+            max((one for one in there if one.way in ways), key=lambda one: one.tokens_per_s.mean)
+            for there in here
+        ]
+        return tuple(f"{one.way} ({within(one.tokens_per_s, 1)})" for one in best)
+
+    return [
+        Column("RTT", tuple(number(1e3 * rtt_s, 0) for rtt_s, _ in links), unit="ms"),
+        Column("rate", tuple(f"{mbps:g}" for _, mbps in links), unit="Mbit/s"),
+        Column("steered by the context", fastest(_STEERED), left=True),
+        Column("the large model's own text", fastest(_UNSTEERED), left=True),
+        Column("the small model's", fastest((_SMALL,)), left=True),
     ]
 
 
@@ -111,7 +145,8 @@ def curve_columns(found: SpeculationStudy) -> list[Column]:
     return [
         Column("drafts", tuple(one.way.removeprefix("costeer, ") for one in rows), left=True),
         Column("a", tuple(f"{one.acceptance:g}" for one in rows)),
-        Column("tokens/s", tuple(_interval(one.tokens_per_s, 1) for one in rows)),
+        Column("drawn", tuple(number(one.drawn, 3) for one in rows)),
+        Column("tokens/s", tuple(within(one.tokens_per_s, 1) for one in rows)),
         Column("arithmetic", tuple(number(one.expected_per_s, 1) for one in rows)),
         Column("measured/arithmetic", tuple(number(share, 2) for share in shares)),
     ]
@@ -187,7 +222,13 @@ def _against_unsteered(beaten: dict[str, list[str]], links: int) -> str:
 def table(found: SpeculationStudy) -> str:
     """Return tables and sentences as text."""
     return "\n\n".join(
-        [text_table(curve_columns(found)), text_table(grid_columns(found)), *sentences(found)]
+        [
+            text_table(curve_columns(found)),
+            text_table(grid_columns(found)),
+            "Fastest, in tokens/s:",
+            text_table(region_columns(found)),
+            *sentences(found),
+        ]
     )
 
 
@@ -198,8 +239,15 @@ def write_study(found: SpeculationStudy, folder: Path) -> Path:
     write_atomically(folder / "links.svg", grid_figure(found))
     write_atomically(folder / "acceptance.md", markdown_table(curve_columns(found)) + "\n")
     write_atomically(folder / "links.md", markdown_table(grid_columns(found)) + "\n")
+    write_atomically(folder / "regions.md", markdown_table(region_columns(found)) + "\n")
     write_atomically(folder / "speculation.json", json.dumps(asdict(found), indent=1))
     return folder
+
+
+def within(value: Interval, decimals: int, scale: float = 1.0) -> str:
+    """Return a mean and half the length of its interval."""
+    half = scale * (value.high - value.low) / 2
+    return f"{number(scale * value.mean, decimals)} ± {number(half, decimals)}"
 
 
 def _allowed(point: Point) -> float:
@@ -207,12 +255,7 @@ def _allowed(point: Point) -> float:
     return math.nan if point.expected_per_s is None else point.expected_per_s
 
 
-def _bars(line: Sequence[Point]) -> tuple[list[float], list[float]]:
+def _bars(line: Sequence[Interval], scale: float = 1.0) -> tuple[list[float], list[float]]:
     """Lengths of the intervals' two arms."""
-    speeds = [point.tokens_per_s for point in line]
-    return [one.mean - one.low for one in speeds], [one.high - one.mean for one in speeds]
-
-
-def _interval(value: Interval, decimals: int) -> str:
-    half = (value.high - value.low) / 2
-    return f"{number(value.mean, decimals)} ± {number(half, decimals)}"
+    below = [scale * (one.mean - one.low) for one in line]
+    return below, [scale * (one.high - one.mean) for one in line]

@@ -32,6 +32,7 @@ from actors.virtual.driver import VirtualDriver
 from costeer.speculation import SpeculationConfig
 from experiments.evaluation.bootstrap import Interval, mean_interval
 from experiments.results.grid import Column, number, text_table
+from experiments.speculation.shown import within
 from experiments.speculation.study import Way, declared, plan_of, speed_of
 from netsim.link_config import LinkConfig
 
@@ -136,9 +137,9 @@ def table(found: Sequence[LinkFound]) -> str:
         Column("rate", tuple(f"{one.mbps:g}" for one in found), unit="Mbit/s"),
         Column("best fixed", tuple(one.best for one in found), left=True),
         Column("k", tuple(str(one.best_k) for one in found)),
-        Column("tokens/s", tuple(number(one.best_per_s.mean, 1) for one in found), "", "best"),
-        Column("tokens/s", tuple(number(one.learnt_per_s.mean, 1) for one in found), "", "learnt"),
-        Column("learnt/best", tuple(number(one.share.mean, 3) for one in found)),
+        Column("tokens/s", tuple(within(one.best_per_s, 1) for one in found), "", "best"),
+        Column("tokens/s", tuple(within(one.learnt_per_s, 1) for one in found), "", "learnt"),
+        Column("learnt/best", tuple(within(one.share, 3) for one in found)),
     ]
     near = sum(one.share.mean >= _NEAR for one in found)
     said = (

@@ -49,7 +49,7 @@ def test_a_fixed_plan_stays() -> None:
 
 
 def test_nothing_seen_is_a_guess() -> None:
-    assert Pacer(ADAPTIVE).plan() == Plan(4, 0)
+    assert Pacer(ADAPTIVE).plan() == Plan(1, 24)
 
 
 def test_good_drafts_on_a_long_way_are_pipelined_and_fill_it() -> None:

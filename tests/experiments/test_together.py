@@ -21,5 +21,5 @@ def test_links_where_learning_comes_close_are_counted() -> None:
 def test_rows_in_vain_make_a_round_trip_cheaper() -> None:
     ledger = Ledger.begun(0, 64)
     assert ledger.used_share == 1.0
-    ledger.sent_rows, ledger.used_rows = 9, 4
+    ledger.vain_rows, ledger.used_rows = 5, 4
     assert ledger.used_share == 0.5
