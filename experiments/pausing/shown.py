@@ -7,9 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from actors.sink import write_atomically
-from experiments.evaluation.bootstrap import Interval
 from experiments.pausing.study import REFERENCE, PausingStudy
-from experiments.results.grid import ABSENT, Column, markdown_table, number, text_table
+from experiments.results.grid import Column, markdown_table, number, text_table
 from experiments.results.intervals import interval_cell
 
 
@@ -23,7 +22,7 @@ def columns(found: PausingStudy) -> list[Column]:
         Column("wire", tuple(number(one.wire_bytes, 0) for one in rows), "B", "per token"),
         Column("tokens/s", tuple(number(one.tokens_per_s, 1) for one in rows), "stream"),
         Column("same token", tuple(interval_cell(one.agreement) for one in rows), "share", "full"),
-        Column("KL", tuple(_nats(one.kl_nats) for one in rows), "nats", "full"),
+        Column("KL", tuple(interval_cell(one.kl_nats) for one in rows), "nats", "full"),
         Column("changed", tuple(f"{one.changed}" for one in rows), "texts", "CoSteer's text"),
         Column("ROUGE-L", tuple(number(one.rouge_l, 3) for one in rows)),
         Column("fact", tuple(number(one.fact_recall, 2) for one in rows), "recall"),
@@ -54,10 +53,6 @@ def table(found: PausingStudy) -> str:
         " token and KL: against full CoSteer behind the same prefix."
     )
     return "\n\n".join([text_table(columns(found)), how, *sentences(found)])
-
-
-def _nats(value: Interval | None) -> str:
-    return ABSENT if value is None else interval_cell(value)
 
 
 def write_study(found: PausingStudy, folder: Path) -> Path:

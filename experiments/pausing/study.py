@@ -3,7 +3,9 @@
 Ordinary runs in simulated time: the shipped pair, its held-out personas, one link, a device per
 prompt. How far a text is from full CoSteer is told in two ways. Read back token by token: whether
 each token is the one that steering chooses behind the same prefix, and KL(steered ‖ drawn from),
-which is 0 where a token was steered. And as a whole: whether the text is another than CoSteer's.
+which is 0 where a token was steered. Where a draft might be taken unsteered, that is what the rule
+draws from at a temperature of 1: a draft of the small model if it passes, else a steered token. And
+as a whole: whether the text is another than CoSteer's.
 """
 
 from __future__ import annotations
@@ -51,8 +53,7 @@ class Standing:
         wire_bytes: per token, both ways.
         tokens_per_s: of a stream.
         agreement: share of tokens that full CoSteer chooses behind the same prefix.
-        kl_nats: per token, of what was drawn from, from full CoSteer; None where drafts were taken
-            as they were, which are drawn from neither.
+        kl_nats: per token, of what was drawn from, from full CoSteer.
         changed: texts that are not CoSteer's.
         rouge_l: with the references.
         fact_recall: of the facts that the large model alone knows.
@@ -65,7 +66,7 @@ class Standing:
     wire_bytes: float
     tokens_per_s: float
     agreement: Interval
-    kl_nats: Interval | None
+    kl_nats: Interval
     changed: int
     rouge_l: float
     fact_recall: float
@@ -132,14 +133,18 @@ def _standing(
     config = scenario.arms[row["arm"]]
     tokens = run.tokens[run.tokens["arm"] == row["arm"]].sort_values(["device", "position"])
     plain = run.tokens[run.tokens["arm"] == 0].sort_values(["device", "position"])
-    lossy = config.speculation is not None and config.speculation.theta is not None
-    unsteered = ~tokens["certified"] if lossy else tokens["payload_bytes_down"] == 0
+    theta = config.speculation.theta if config.speculation is not None else None
+    unsteered = tokens["payload_bytes_down"] == 0 if theta is None else ~tokens["certified"]
+    judged = tokens["drafted"].astype(bool) | (tokens["refuted_drafts"] > 0)
     strength = config.strength.c if config.strength is not None else 0.0
     agreement, kl_nats = [], []
     changed = 0
     for device, mine in tokens.groupby("device"):
         text = _text(workload, int(device), mine)
-        found = reader.pauses(text, strength, ~unsteered[mine.index].to_numpy())
+        if theta is None:
+            found = reader.pauses(text, strength, ~unsteered[mine.index].to_numpy())
+        else:
+            found = reader.taken(text, strength, theta, ~judged[mine.index].to_numpy())
         agreement.append(found.agreement)
         kl_nats.append(found.kl_nats)
         theirs = plain.loc[plain["device"] == device, "token"]
@@ -153,7 +158,7 @@ def _standing(
         row["wire_bytes_down_per_token"] + row["wire_bytes_up_per_token"],
         row["tokens_per_second"],
         mean_interval(np.array(agreement)),
-        None if lossy else mean_interval(np.array(kl_nats)),
+        mean_interval(np.array(kl_nats)),
         changed,
         quality["rouge_l"]["mean"],
         quality["fact_recall"]["mean"],

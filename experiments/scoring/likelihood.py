@@ -46,6 +46,33 @@ class Distance:
     agreement: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One text, read by all three branches, in log-probabilities behind each of its prefixes.
+
+    Args:
+        chosen: its tokens.
+        base_TV: of the large model.
+        personal_TV: of the small one with the context.
+        generic_TV: of the small one without it.
+        full_TV: of full CoSteer.
+    """
+
+    chosen: tuple[int, ...]
+    base_TV: torch.Tensor
+    personal_TV: torch.Tensor
+    generic_TV: torch.Tensor
+    full_TV: torch.Tensor
+
+    def distance(self, drawn_TV: torch.Tensor, steered_T: npt.NDArray[np.bool_]) -> Distance:
+        """Return how far the text is from full CoSteer, where unsteered tokens were drawn so."""
+        full_TV = self.full_TV.double()
+        kl_T = (full_TV.exp() * (full_TV - drawn_TV.double())).sum(-1)
+        kl_T[torch.from_numpy(steered_T)] = 0.0
+        same_T = self.full_TV.argmax(-1) == torch.tensor(self.chosen)
+        return Distance(float(kl_T.mean()), float(same_T.double().mean()))
+
+
 class PairReader:
     """Both models, reading.
 
@@ -118,14 +145,38 @@ class PairReader:
             reference: c.
             steered_T: which of its tokens were steered; the others are the cloud's own.
         """
+        read = self._read(text, reference)
+        return read.distance(read.base_TV, steered_T)
+
+    def taken(
+        self, text: Text, reference: float, theta: float, steered_T: npt.NDArray[np.bool_]
+    ) -> Distance:
+        """Return how far a text whose drafts might be taken unsteered is from full CoSteer.
+
+        What a token is drawn from then is a mixture: the small model with the context drafts, its
+        draft d is taken where p_llm(d) > θ · p_base(d), and the steered distribution draws the
+        token where it is not. It gives every token some probability, so the KL is finite.
+
+        Args:
+            text: as it was chosen; the prefixes are its own.
+            reference: c.
+            theta: θ.
+            steered_T: which of its tokens had no draft.
+        """
+        read = self._read(text, reference)
+        takes_TV = read.base_TV > read.generic_TV + math.log(theta)
+        taken_TV = read.personal_TV.double().exp() * takes_TV
+        left_T1 = (1.0 - taken_TV.sum(-1, keepdim=True)).clamp(min=0.0)
+        mixed_TV = taken_TV + left_T1 * read.full_TV.double().exp()
+        return read.distance(mixed_TV.log(), steered_T)
+
+    def _read(self, text: Text, reference: float) -> _Read:
         base_TV = self._log_probs(self._cloud, text.public, text.chosen)
         personal_TV = self._log_probs(self._edge, text.personal, text.chosen)
-        delta_TV = personal_TV - self._log_probs(self._edge, text.public, text.chosen)
-        full_TV = torch.log_softmax(base_TV + reference * delta_TV, dim=-1)
-        kl_T = (full_TV.exp() * (full_TV - base_TV)).sum(-1).double()
-        kl_T[torch.from_numpy(steered_T)] = 0.0
-        same_T = full_TV.argmax(-1) == torch.tensor(text.chosen)
-        return Distance(float(kl_T.mean()), float(same_T.double().mean()))
+        generic_TV = self._log_probs(self._edge, text.public, text.chosen)
+        scores_TV = base_TV + reference * (personal_TV - generic_TV)
+        full_TV = torch.log_softmax(scores_TV, dim=-1)
+        return _Read(text.chosen, base_TV, personal_TV, generic_TV, full_TV)
 
     @torch.inference_mode()
     def _log_probs(

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from costeer.methods import method_named
 from experiments.evaluation.bootstrap import Interval
+from experiments.pair_limits import vocab_size_of
 from experiments.pausing.shown import sentences, table, write_study
 from experiments.pausing.study import GATES, PausingStudy, Standing, study
 from experiments.progress import NoProgress
+from experiments.scenario import load_scenario
+from experiments.scoring.likelihood import PairReader, Text
 
 
 def standing(arm: str, **changes: object) -> Standing:
@@ -35,10 +42,9 @@ def test_a_study_of_two_texts(tmp_path: Path) -> None:
     assert plain.kl_nats == Interval(0.0, 0.0, 0.0)
     assert len(gated) == len(GATES)
     assert lossy.arm == "specsteer"
-    assert lossy.kl_nats is None
+    assert lossy.kl_nats.mean > 0
     for one in gated:
         assert (one.unsteered > 0) == (one.wire_bytes < plain.wire_bytes)
-        assert one.kl_nats is not None
         assert (one.kl_nats.mean > 0) <= (one.unsteered > 0)
     folder = write_study(found, tmp_path)
     assert json.loads((folder / "gate.json").read_text())["prompts"] == 2
@@ -59,3 +65,17 @@ def test_it_says_what_was_saved_against_costeer() -> None:
         " texts are not CoSteer's."
     )
     assert "4 held-out prompts" in table(found)
+
+
+def test_the_lossy_rule_lies_between_steering_and_the_small_model() -> None:
+    models = load_scenario("demo", []).models
+    reader = PairReader(models.hosted_cloud("a test"), models.edge, vocab_size_of(models))
+    text = Text(tuple(range(20, 40)), tuple(range(50, 80)), tuple(range(100, 112)))
+    drafted = np.zeros(len(text.chosen), bool)
+    c = 1.0
+    far = reader.distances(text, c, {0: (method_named("slm_with"), 0.0)})[0].kl_nats
+    # No draft passes: all is steered. Every draft passes: the small model has written the text.
+    assert reader.taken(text, c, 1e30, drafted).kl_nats == pytest.approx(0.0, abs=1e-6)
+    assert reader.taken(text, c, 1e-30, drafted).kl_nats == pytest.approx(far, rel=1e-4)
+    assert 0 < reader.taken(text, c, 0.5, drafted).kl_nats < far
+    assert reader.taken(text, c, 0.5, ~drafted).kl_nats == 0.0
