@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from actors.values.generated import GeneratedConfig, RowSource
 from experiments.bench import overlap as bench
+from experiments.bench.codec import SEED
 
 VOCAB = 4_096
 
 
 def test_the_three_ways_choose_alike() -> None:
     for k in bench.SENT:
-        for step in bench._steps(RowSource(GeneratedConfig(vocab_size=VOCAB), bench.SEED), k):
+        for step in bench._steps(RowSource(GeneratedConfig(vocab_size=VOCAB), SEED), k):
             assert step.with_nothing() == step.with_delta() == step.with_sorted()
 
 
