@@ -86,6 +86,10 @@ class Vocabularies:
     cloud_ends: tuple[int, ...]
     own_ends: tuple[int, ...]
 
+    def specials(self) -> Ints:
+        """Return the cloud's ids that are no text."""
+        return np.array([each for each, data in enumerate(self.cloud) if not data], dtype=np.int64)
+
     def shared(self) -> tuple[Ints, Ints]:
         """Return the cloud's ids whose bytes are a token of both, and their ids in the other.
 
@@ -119,6 +123,7 @@ class Intersection:
             ConfigError: there are none.
         """
         self._tokens = tokens
+        self._specials = tokens.specials()
         self._cloud_N, self._own_N = tokens.shared()
 
     def delta(self, base_W: F64, pers_W: F64) -> F64:
@@ -126,6 +131,7 @@ class Intersection:
         base_W, pers_W = log_softmax(base_W), log_softmax(pers_W)
         delta_V = np.zeros(len(self._tokens.cloud))
         delta_V[self._cloud_N] = pers_W[self._own_N] - base_W[self._own_N]
+        delta_V[self._specials] = 0.0
         return _with_ends(delta_V, self._tokens, np.exp(base_W), np.exp(pers_W))
 
     def choices(self, own_W: F64) -> F64:
@@ -133,6 +139,7 @@ class Intersection:
         p_W = np.exp(log_softmax(own_W))
         q_V = np.zeros(len(self._tokens.cloud))
         q_V[self._cloud_N] = p_W[self._own_N]
+        q_V[self._specials] = 0.0
         return _scores(q_V, self._tokens, p_W)
 
 
@@ -154,6 +161,7 @@ class ByBytes:
             ConfigError: no cloud token can be written in the small model's.
         """
         self._tokens = tokens
+        self._specials = tokens.specials()
         self._tree = _Tree(paths)
         self._longer_V = _Covers(tokens.cloud, tokens.own, strict=True)
         self._longer_W = _Covers(tokens.own, tokens.own, strict=False)
@@ -167,6 +175,7 @@ class ByBytes:
             pers: rows with it, behind the same prefixes.
         """
         delta_V = self.log_mass(pers) - self.log_mass(base)
+        delta_V[self._specials] = 0.0
         ends = (np.exp(log_softmax(rows[ROOT])) for rows in (base, pers))
         return _with_ends(delta_V, self._tokens, *ends)
 
@@ -186,6 +195,7 @@ class ByBytes:
         )
         # Of two tokens with the same bytes a tokenizer writes one: the lower id counts.
         q_V = np.where(self._stem_V == REPEATED, 0.0, np.maximum(known_V - taken_V, 0.0))
+        q_V[self._specials] = 0.0
         return _scores(q_V, self._tokens, p[ROOT])
 
     def frontier(self, branches: Sequence[Rows], count: int, least: float) -> list[int]:
@@ -340,8 +350,7 @@ def _probabilities(rows: Rows) -> dict[int, F64]:
 
 
 def _scores(q_V: F64, tokens: Vocabularies, p_W: F64) -> F64:
-    """Log q, with all own ends at the first of the cloud's and no other special token."""
-    q_V[[token for token, data in enumerate(tokens.cloud) if not data]] = 0.0
+    """Log q, with all own ends at the first of the cloud's."""
     if tokens.own_ends and tokens.cloud_ends:
         q_V[min(tokens.cloud_ends)] = p_W[list(tokens.own_ends)].sum()
     scores_V: F64 = np.log(np.maximum(q_V, _LEAST))
@@ -349,9 +358,7 @@ def _scores(q_V: F64, tokens: Vocabularies, p_W: F64) -> F64:
 
 
 def _with_ends(delta_V: F64, tokens: Vocabularies, base_W: F64, pers_W: F64) -> F64:
-    """Δ with that of the tokens that end a text; no other special token is steered."""
-    special = [token for token, data in enumerate(tokens.cloud) if not data]
-    delta_V[special] = 0.0
+    """Δ with that of the tokens that end a text."""
     if tokens.own_ends:
         ends = list(tokens.own_ends)
         mass = (float(pers_W[ends].sum()), float(base_W[ends].sum()))

@@ -13,6 +13,7 @@ from actors.models.tokenizer import load_tokenizer
 from costeer.alignment import longest_match, places
 from costeer.errors import ConfigError
 
+_LINE_END = "\n"
 _SPACE = "▁"
 """How SentencePiece's vocabularies write a space."""
 
@@ -43,13 +44,24 @@ class TokenBytes:
         An unfinished letter at the end is written byte by byte, where there are such tokens.
         """
         whole = _whole_letters(data)
-        ids: list[int] = []
-        if whole:
-            ids = self._encode.encode(whole.decode("utf-8"), add_special_tokens=False)
-            if b"".join(self.tokens[each] or b"" for each in ids) != whole:
-                ids = list(longest_match(whole, self._place, self._longest))
         rest = data[len(whole) :]
-        return (*ids, *longest_match(rest, self._place, self._longest))
+        return (*self._text(whole), *longest_match(rest, self._place, self._longest))
+
+    def _text(self, whole: bytes) -> tuple[int, ...]:
+        """Write whole letters; as they stand, or behind a line's end.
+
+        A tokenizer that puts a space before what it takes for the beginning of a text does not do
+        so behind anything, and what is written here never is the beginning.
+        """
+        if not whole:
+            return ()
+        text = whole.decode("utf-8")
+        for before in ("", _LINE_END):
+            ids = self._encode.encode(before + text, add_special_tokens=False)
+            skipped = len(self._encode.encode(before, add_special_tokens=False)) if before else 0
+            if b"".join(self.tokens[each] or b"" for each in ids[skipped:]) == whole:
+                return tuple(ids[skipped:])
+        return longest_match(whole, self._place, self._longest)
 
     def all_written(self, tokens: list[bytes | None]) -> list[tuple[int, ...]]:
         """Write each of many byte strings; empty for a special token."""
