@@ -12,7 +12,18 @@ from typing import Any
 
 from experiments.commands.options import AddCommand, check_writable, count, write_file
 
-MODULES = ("codec", "overlap", "slots", "links", "drivers", "peers", "cells", "cluster", "gpu")
+MODULES = (
+    "codec",
+    "overlap",
+    "slots",
+    "links",
+    "drivers",
+    "starts",
+    "peers",
+    "cells",
+    "cluster",
+    "gpu",
+)
 """Modules of `experiments.bench`, in the order in which they run."""
 
 
@@ -106,4 +117,6 @@ def _target(row: dict[str, Any]) -> str:
     if "step_share" in row:
         return f"≤ {target * 100:.0f} %"
     at_least = "share" in row or "floor_share" in row
-    return f"≥ {target * 100:.0f} %" if at_least else f"≤ {target * 1e6:g} µs"
+    micros = target * 1e6
+    most = f"{micros:,.0f}" if micros.is_integer() else f"{micros:g}"
+    return f"≥ {target * 100:.0f} %" if at_least else f"≤ {most} µs"

@@ -10,18 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.costs import Costs
-from actors.fleet import air, crossing, layout
-from actors.fleet import columns as col
-from actors.fleet.cells import CellRun
 from actors.fleet.driver import FleetDriver
 from actors.fleet.machine_code import kept_compiler
 from actors.fleet.outcomes import Outcomes
-from actors.fleet.planned import cell_of
 from actors.plan import ArmPlan, Cell
 from actors.values.null import NullConfig
 from costeer.errors import ConfigError
 from costeer.methods import METHODS, CloudRole
-from netsim.compiled import compiled
 from netsim.hardware.calibrated import Calibrated, Linear
 from netsim.link import Bursts
 from netsim.sharing import Discipline
@@ -54,7 +49,6 @@ from tests.actors.fleets import (
 )
 from tests.netsim.measured import made_of
 
-PS_CELL = Cell(0, Discipline.PS)
 some = settings(max_examples=60, deadline=None)
 
 
@@ -190,33 +184,6 @@ def test_devices_that_share_wait_for_each_other(
     alone = tuple(replace(each, cell=None) for each in devices)
     alone_run, _ = run_and_outcomes(replace(plan, devices=alone, egress_bps=0))
     assert alone_run.end_ns < run.end_ns, "nobody met anybody"
-
-
-def test_machine_code_of_what_is_shared_does_what_python_does() -> None:
-    """Of the rules of the air alone: all that they lead to is in the loop's other machine code."""
-    cells = [replace(device(number, 2, where=link()), cell=PS_CELL) for number in range(4)]
-    plan = replace(arm_plan(devices=cells, egress_bps=400_000), egress_discipline=Discipline.PS)
-    _, outcomes = run_and_outcomes(plan)
-    terms = begin(plan, generated_hosts())
-    books = []
-    for compiler in (as_python, compiled):
-        run = CellRun(cell_of(plan), plan, terms, costs_of(terms), outcomes, compiler=as_python)
-        fleet, mine = run._fleet, run._books
-        rows = [
-            -compiler(crossing.cross_down)(fleet, mine, each, 10, 20, 100 * each + 1)
-            for each in range(4)
-        ]
-        for row in rows:
-            compiler(air.join)(fleet, mine, 0, row, 10)
-        mine.engine[layout.EVENTS] = 0
-        for at_ns in (2_000_000, 4_000_000, 40_000_000):
-            turn = mine.hubs[0, col.HUB_TURN]
-            compiler(air.end_crossings)(fleet, mine, 0, turn, at_ns)
-        books.append(mine)
-    one, other = books
-    assert one.engine[layout.LANDED] > 0
-    for name in ("engine", "heap", "air", "hubs", "narrow", "wide"):
-        assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
 def test_constants_are_those_of_null_hosts() -> None:

@@ -1,0 +1,49 @@
+"""Machine code of each loop that cells run does what its rules do in Python."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from actors.fleet.machine_code import kept_compiler
+from actors.fleet.outcomes import Outcomes
+from actors.plan import ArmPlan
+from tests.actors.compiled_fleets import neighbours, run_and_outcomes, run_fleet, same
+from tests.actors.test_fleet_drafts import constants, drafting_fleets
+from tests.actors.test_fleet_guesses import guessing_fleets
+from tests.actors.test_fleet_guesses import outcomes_of as guessed
+from tests.actors.test_fleet_pauses import outcomes_of as paused
+from tests.actors.test_fleet_pauses import pausing_fleets
+
+some = settings(max_examples=25, deadline=None)
+
+
+def agree(plan: ArmPlan, outcomes: Outcomes) -> None:
+    same(run_fleet(plan, outcomes, kept_compiler()), run_fleet(plan, outcomes))
+
+
+@some
+@given(drafting_fleets())
+def test_loop_of_devices_that_draft(of: tuple[ArmPlan, float]) -> None:
+    plan, acceptance = of
+    agree(plan, constants(plan, acceptance))
+
+
+@some
+@given(pausing_fleets())
+def test_loop_of_devices_whose_steering_pauses(of: tuple[ArmPlan, float]) -> None:
+    plan, share = of
+    agree(plan, paused(plan, share))
+
+
+@some
+@given(neighbours())
+def test_loop_of_devices_that_share_a_way(plan: ArmPlan) -> None:
+    _, outcomes = run_and_outcomes(plan)
+    agree(plan, outcomes)
+
+
+@some
+@given(guessing_fleets())
+def test_loop_of_clouds_that_draft(of: tuple[ArmPlan, float]) -> None:
+    plan, acceptance = of
+    agree(plan, guessed(plan, acceptance))
