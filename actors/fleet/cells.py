@@ -42,7 +42,7 @@ from actors.fleet.layout import (
     Books,
     Fleet,
 )
-from actors.fleet.loops import advance_of
+from actors.fleet.loops import advance_of, rules_of
 from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOGRAMS
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.result import CellResult, Sample, Series
@@ -93,15 +93,10 @@ class CellRun:
         self._fleet: Fleet = fleet_of(cell, plan, terms, costs, outcomes, watch)
         self._books: Books = books_of(cell, self._fleet, hubs_of(cell, plan), watch)
         rounds = outcomes.most_rounds if plan.arm.method.steered else 0
-        pausing = self._fleet.pauses > 0
-        self._costs = partial(select_costs, costs, rounds, choosing=pausing)
-        loop = advance_of(
-            self._fleet.window > 0,
-            bool(self._fleet.shared),
-            pausing=pausing,
-            guessing=self._fleet.guesses > 0,
-        )
-        self._advance = compiler(loop)
+        choosing = plan.arm.method.gated
+        self._costs = partial(select_costs, costs, rounds, choosing=choosing)
+        rules = rules_of(plan, sharing=bool(self._fleet.shared))
+        self._advance = compiler(advance_of(rules))
         self.over = False
         """Whether there is nothing left to simulate."""
 

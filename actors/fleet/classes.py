@@ -10,7 +10,8 @@ from actors.costs import Costs
 from actors.fleet.cell import CellPlan
 from actors.fleet.layout import Array
 from costeer.errors import ConfigError
-from costeer.machine import EdgeChoose, EdgeDecode, EdgeSteer
+from costeer.machine import EdgeChoose, EdgeDecode, EdgeDelta, EdgeSteer
+from costeer.overlap import OverlapConfig
 from netsim.hardware.roofline import ForwardTerms
 from netsim.link import Link
 from netsim.profiles import LinkProfile, drawn
@@ -108,9 +109,15 @@ def kinds_of(
     grids: dict[str, int],
     costs: Costs,
     rounds: int,
+    overlap: OverlapConfig | None = None,
 ) -> Array:
     """Return the row of each class; ``rounds`` is 0 where nothing is steered."""
     rows = []
+    prepared, sparse = overlap is not None and overlap.delta, overlap is not None and overlap.sparse
+    steers = [EdgeSteer(0, 0, each, None, prepared, sparse) for each in range(rounds)]
+    overlapped: list[EdgeDelta | EdgeSteer] = []
+    if overlap is not None:
+        overlapped = [EdgeDelta(0, 0, sparse), *steers]
     for index, (each, link) in enumerate(zip(cell.classes, links, strict=True)):
         own = each.link.spread is not None
         time_out, added = _time_out(cell, index, each.link) if own else (0, 0)
@@ -132,6 +139,7 @@ def kinds_of(
                     costs.edge_ns(EdgeDecode(0, 0, round_, b""), each.device_class)
                     for round_ in range(rounds)
                 ),
+                *(costs.edge_ns(op, each.device_class) for op in overlapped),
             )
         )
     return np.array(rows, np.int64)

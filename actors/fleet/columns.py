@@ -40,9 +40,11 @@ traces, where in them it begins."""
 
 # Of a kind of session.
 PROMPT, NEEDS, OPEN_BYTES, EDGE_PROMPT = 0, 1, 2, 3
+GUIDE = EDGE_PROMPT
 TEMPLATE_FIGURES = 5
 """Tokens that the cloud is sent; KV tokens that it reserves; body of its OPEN frame; tokens of the
-small model's first branch, behind it the second."""
+small model's first branch, behind it the second. Where the cloud follows two prompts, there is no
+small model: the first of these is the second prompt's."""
 
 # Of a session.
 TEMPLATE, FIRST_ROW, LENGTH = range(3)

@@ -18,6 +18,7 @@ from actors.fleet.layout import (
     LOGITS,
     MORE,
     NEVER,
+    OVERLAPPING,
     SHARING,
     STREAM,
     TOKEN,
@@ -86,6 +87,8 @@ def use_logits(
     decode_ns = fleet.kind[kind, col.DECODE_NS + round_]
     steer_ns = fleet.kind[kind, col.STEER_NS]
     decoded_ns = arrival_ns + decode_ns
+    if OVERLAPPING and fleet.steer_at:
+        steer_ns = reordered_ns(fleet, books, device, round_, decoded_ns)
     forward_done_ns = wide[device, col.FORWARD_DONE]
     steering_ns = max(decoded_ns, forward_done_ns)
     done_ns = steering_ns + steer_ns
@@ -109,7 +112,8 @@ def use_logits(
             take_held(books.engine, books.held, narrow, device, held_at(fleet))
             stages[REFINEMENT] = done_ns - wide[device, col.STEERED]
         forward_ns = forward_done_ns - wide[device, col.SINCE]
-        busy_ns = max(0, forward_ns - stages[WAIT])
+        hidden = not (OVERLAPPING and fleet.waits)
+        busy_ns = max(0, forward_ns - stages[WAIT]) if hidden else 0
         choose(fleet, books, device, position, done_ns, busy_ns, rounds)
         last = position + 1 == length_of(fleet, books, device)
         what = CLOSE if last else TOKEN
@@ -121,6 +125,16 @@ def use_logits(
         extend_by_one(fleet, books, device, position, done_ns)
     elif what == CLOSE:
         finish(fleet, books, device, done_ns, LANE_CHOICE, position + 1)
+
+
+def reordered_ns(fleet: Fleet, books: Books, device: int, round_: int, decoded_ns: int) -> int:
+    """Return what steering takes in another order of work; a forward that was held begins."""
+    wide, kind = books.wide, int(books.narrow[device, col.KIND])
+    if fleet.waits and round_ == 0:
+        # In the books it was begun when its tokens were there.
+        took_ns = wide[device, col.FORWARD_DONE] - wide[device, col.SINCE]
+        wide[device, col.FORWARD_DONE] = decoded_ns + took_ns
+    return fleet.kind[kind, fleet.steer_at + round_]
 
 
 def take_streamed(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.layout import Books, Column, Fleet, Table
+from actors.fleet.layout import OVERLAPPING, Books, Column, Fleet, Table
 from actors.fleet.names import CLASS_FIGURES
 from actors.fleet.sessions import template_of
 from actors.fleet.tally import counts
 from netsim.hardware.calibrated import grid_ns
 from netsim.hardware.roofline import ForwardTerms, batch_ns
 
-_FORWARD_NS = CLASS_FIGURES.index("edge_forward_ns")
+_FORWARD_NS, _LOGITS_NS = (
+    CLASS_FIGURES.index(name) for name in ("edge_forward_ns", "edge_logits_ns")
+)
 
 
 def extend_by_one(fleet: Fleet, books: Books, device: int, position: int, now_ns: int) -> None:
@@ -31,6 +33,10 @@ def extend(
     duration_ns = forward_ns(fleet.branches, new, held, pairs, terms, fleet.plain, grid)
     books.wide[device, col.FORWARD_DONE] = now_ns + duration_ns
     tell_work(fleet, books, device, now_ns, _FORWARD_NS, duration_ns)
+    if OVERLAPPING and fleet.delta_at:
+        delta_ns = fleet.kind[kind, fleet.delta_at]
+        books.wide[device, col.FORWARD_DONE] += delta_ns
+        tell_work(fleet, books, device, now_ns, _LOGITS_NS, delta_ns)
 
 
 def forward_ns(

@@ -203,6 +203,11 @@ class Fleet(NamedTuple):
         beside_terms: what rules forwards of a small model that makes them.
         beside_grid: where in ``plain`` their grid begins; 0 for none.
         beside_choose_ns: what its choices cost, by rows; one alone where none is there.
+        guided: 1 if the cloud follows two prompts a session.
+        waits: 1 if the small model runs once the logits are there.
+        delta_at: where in ``kind`` the cost of Δ stands, if it follows the small model's forward;
+            0 if it comes with steering.
+        steer_at: where in ``kind`` those of steering begin, by round; 0 for one cost.
         found: of each outcome, how many there are to be found; one alone where that is drawn.
         followed: of each outcome, how many of them are right, from the first.
     """
@@ -265,6 +270,10 @@ class Fleet(NamedTuple):
     beside_terms: ForwardTerms
     beside_grid: int
     beside_choose_ns: Column
+    guided: int
+    waits: int
+    delta_at: int
+    steer_at: int
     found: Column
     followed: Column
 
@@ -316,10 +325,11 @@ class Books(NamedTuple):
     requests: Table
 
 
-DRAFTING = EXCHANGING = SHARING = PAUSING = GUESSING = True
+DRAFTING = EXCHANGING = SHARING = PAUSING = GUESSING = GUIDING = OVERLAPPING = True
 """Whether there are rules for devices that draft, for others, for what devices share, for steering
-that pauses, and for clouds that draft. A cell needs one of the first two and seldom the others, so
-machine code is made without what it does not need: see ``netsim.compiled.specialised``."""
+that pauses, for clouds that draft, for two prompts a session, and for another order of a device's
+work. A cell needs one of the first two and seldom the others, so machine code is made without what
+it does not need: see ``loops``."""
 
 NEVER = (1 << 62) - 1
 """A time that does not come."""

@@ -35,6 +35,7 @@ from actors.fleet.layout import (
     FREE_TOKENS,
     GUESS,
     GUESSING,
+    GUIDING,
     HEADS,
     PAUSING,
     PROMPTS,
@@ -101,7 +102,7 @@ def begin_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
         fleet.max_batch,
         fleet.chunk_tokens,
     )
-    rows = new = held = pairs = 0
+    rows = new = held = pairs = guides = 0
     for index in range(candidates):
         take = int(step[index, col.TAKEN])
         if take:
@@ -121,12 +122,19 @@ def begin_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
             new += take
             held += cached
             pairs += take * cached + take * (take + 1) // 2
+            if GUIDING and fleet.guided and take == pending:
+                # The second prompt is read behind the first one's end, then token by token.
+                run, read = guide_of(fleet, books, device)
+                guides += 1
+                new += run
+                held += read
+                pairs += run * read + run * (run + 1) // 2
     engine[RUNNING] = rows
     if rows == 0:
         start_select(fleet, books, now_ns)
         return
     duration_ns = forward_ns(
-        rows, new, held, pairs, fleet.cloud_terms, fleet.plain, fleet.cloud_grid
+        rows + guides, new, held, pairs, fleet.cloud_terms, fleet.plain, fleet.cloud_grid
     )
     start_op(engine, now_ns, duration_ns, FORWARD)
     books.engine[_FORWARDS] += 1
@@ -143,6 +151,13 @@ def begin_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
     if fleet.every:
         engine[BATCHES + engine[BATCHES_OUT]] = rows
         engine[BATCHES_OUT] += 1
+
+
+def guide_of(fleet: Fleet, books: Books, device: int) -> tuple[int, int]:
+    """Return how many tokens of a session's second sequence are run, and how many are cached."""
+    prompt = fleet.template[template_of(fleet, books, device), col.GUIDE]
+    position = int(books.narrow[device, col.POSITION])
+    return (1, prompt + position - 1) if position else (prompt, 0)
 
 
 def merge(fleet: Fleet, books: Books) -> int:

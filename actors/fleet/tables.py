@@ -20,8 +20,8 @@ from costeer.errors import ConfigError, LocalProtocolError
 from costeer.messages import encode_error, open_bytes
 from costeer.methods import CloudRole, Prompt
 from costeer.opening import no_room
-from costeer.overlap import OverlapConfig
 from costeer.pacing import Pacer, most_drafts
+from costeer.varint import number_bytes
 from netsim.random import seed_word
 from netsim.wire import HTTP2_OVER_TLS
 
@@ -31,6 +31,7 @@ _ROLES = {
     CloudRole.GATED: STEERED,
     CloudRole.STREAM: STREAMED,
     CloudRole.CHOICES: VERIFYING,
+    CloudRole.GUIDED: STREAMED,
 }
 _WAY_OUT = "choose way: virtual"
 _LEAST_ROWS = 1024
@@ -44,12 +45,10 @@ def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
         ConfigError: what, and the way out.
     """
     costs.forward_terms()
-    if plan.arm.method.cloud not in _ROLES:
-        raise ConfigError(f"arms: way: fleet does not know {plan.arm.method.name} yet; {_WAY_OUT}")
-    if plan.arm.overlap not in {None, OverlapConfig()}:
+    if plan.limits.preempts and (plan.cloud_drafts is not None or plan.arm.method.guided):
         raise ConfigError(
-            "overlap: way: fleet knows the small model's forward during the exchange alone;"
-            f" {_WAY_OUT}, or leave it out"
+            "cloud.when_full: preempt takes a session's cache away, and this arm keeps drafts or a"
+            " second prompt in it; choose queue or reject"
         )
     if terms.learner is not None:
         raise ConfigError(f"codec.select: way: fleet has no adaptive k yet; {_WAY_OUT}, or top_k")
@@ -79,7 +78,7 @@ def fleet_of(
     check_expressible(plan, terms, costs)
     _check_size(cell)
     drafts, ahead, window = _drafts(cell, plan, outcomes)
-    method, limits = plan.arm.method, plan.limits
+    method, limits, overlap = plan.arm.method, plan.limits, plan.arm.overlap
     template, of_session = _templates(cell, plan, terms, outcomes)
     cloud_terms, edge_terms = costs.forward_terms()
     plain = Plain()
@@ -140,6 +139,7 @@ def fleet_of(
             {name: plain.place_grid(grid) for name, grid in edge_grids.items()},
             costs,
             rounds if steered else 0,
+            overlap,
         ),
         odds=np.array([odds for link in links for odds in link.odds], np.float64),
         own=own_of(cell, plain),
@@ -162,6 +162,10 @@ def fleet_of(
         gate=_gate(plan, outcomes),
         sure=0.0 if outcomes.doubts is None else outcomes.doubts.share,
         sure_token=_sure_tokens(outcomes),
+        guided=int(method.guided),
+        waits=int(overlap is not None and not overlap.forward),
+        delta_at=col.DECODE_NS + rounds if overlap is not None and overlap.delta else 0,
+        steer_at=col.DECODE_NS + rounds + 1 if overlap is not None else 0,
         guesses=guesses,
         beside_terms=beside_terms,
         beside_grid=beside_at,
@@ -275,8 +279,11 @@ def _templates(
     sizes = {Prompt.PUBLIC: cell.public_S, Prompt.PERSONAL: cell.personal_S}
     nothing = np.zeros(1, np.int64)
     prompt = nothing if method.cloud_prompt is None else sizes[method.cloud_prompt]
-    edges = [sizes[branch] for branch in method.edge_branches] + [nothing] * 2
+    beside = method.edge_branches if method.guide is None else (method.guide,)
+    edges = [sizes[branch] for branch in beside] + [nothing] * 2
     bytes_ = cell.personal_bytes_S if method.leaks_context else cell.public_bytes_S
+    if method.guided:
+        bytes_ = cell.personal_bytes_S + cell.public_bytes_S
     columns = (prompt, cell.new_tokens_S, bytes_, edges[0], edges[1])
     count = max(cell.sessions, 1)
     found, template = np.unique(
@@ -286,16 +293,26 @@ def _templates(
     )
     if method.cloud_prompt is not None:
         longest = int((found[:, 0] + found[:, 1]).max())
+        if method.guided:
+            longest = max(longest, int((found[:, 3] + found[:, 1]).max()))
         if longest > min(limits.max_context, limits.kv_tokens):
             raise ConfigError(
                 f"workload: a session of {longest} tokens exceeds the cloud's context of"
                 f" {min(limits.max_context, limits.kv_tokens)}; shorten prompt or max_new_tokens"
             )
     fingerprint = terms.fingerprint if method.steered else 0
-    kinds = [
-        (row[0], row[0] + row[1], open_bytes(row[1], fingerprint, 0, row[2]), row[3], row[4])
-        for row in found.tolist()
-    ]
+    kinds = []
+    for prompt_tokens, new, bytes_up, first, second in found.tolist():
+        needs, body_bytes = prompt_tokens + new, open_bytes(new, fingerprint, 0, bytes_up)
+        if method.guided:
+            needs += first + new
+            body_bytes += number_bytes(first)
+            if needs > limits.kv_tokens:
+                raise ConfigError(
+                    f"workload: a session of two prompts needs {needs} KV tokens, the cloud has"
+                    f" {limits.kv_tokens}; shorten prompts or max_new_tokens"
+                )
+        kinds.append((prompt_tokens, needs, body_bytes, first, second))
     fixed = [
         np.broadcast_to(np.asarray(each).reshape(-1), count)
         for each in (template, outcomes.first_rows, outcomes.lengths)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.fleet.loops import advance_of
+from actors.fleet.loops import advance_of, rules_of
 from actors.fleet.machine_code import is_kept
 from actors.fleet.result import CellResult
 from actors.fleet.sharing import fluid_egress
@@ -103,13 +103,7 @@ def run_fleet(
     progress.note(size.told(len(arms), at_once))
     radio = any(each.shared_by > 1 for each in scenario.fleet.classes)
     loops = {
-        advance_of(
-            arm.plan.speculation is not None,
-            radio or fluid_egress(arm.plan),
-            pausing=arm.plan.gate is not None,
-            guessing=arm.plan.cloud_drafts is not None,
-        )
-        for arm in arms
+        advance_of(rules_of(arm.plan, sharing=radio or fluid_egress(arm.plan))) for arm in arms
     }
     if not all(map(is_kept, loops)):
         progress.note("machine code of the fleet's rules is made first: no tokens for a while")

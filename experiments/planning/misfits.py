@@ -50,10 +50,10 @@ def misfits(scenario: Scenario, plan: ArmPlan) -> Iterator[tuple[bool, str]]:
         ),
     )
     yield (
-        method.contrasts and not of_models,
+        method.contrasts and scenario.values in {"recorded", "generated"},
         (
             f"arms: {method.name} needs the small model's own log-probabilities; choose values:"
-            " models"
+            " models, or null or a profile"
         ),
     )
     yield (
@@ -64,10 +64,13 @@ def misfits(scenario: Scenario, plan: ArmPlan) -> Iterator[tuple[bool, str]]:
         ),
     )
     yield (
-        drafts is not None and drafts.theta is not None and not of_models,
+        drafts is not None
+        and drafts.theta is not None
+        and scenario.values in {"recorded", "generated"},
         (
             "arms: speculation.theta compares two models' probabilities, which values:"
-            f" {scenario.values} does not have; leave it out, or choose values: models"
+            f" {scenario.values} does not have; leave it out, or choose values: models, or null or"
+            " a profile"
         ),
     )
     yield (

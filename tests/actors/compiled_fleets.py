@@ -166,9 +166,9 @@ def fleets(draw: st.DrawFn, methods: Sequence[str] = tuple(m.name for m in METHO
 
 
 @st.composite
-def crowds(draw: st.DrawFn) -> ArmPlan:
+def crowds(draw: st.DrawFn, methods: Sequence[str] = tuple(m.name for m in METHODS)) -> ArmPlan:
     """Any small fleet whose sessions grow in a memory that holds few of them."""
-    plan = draw(fleets())
+    plan = draw(fleets(methods))
     tokens = draw(st.integers(3, 12))
     needs = [len(one.personal) + tokens for each in plan.devices for one in each.requests]
     memory = max(needs) + draw(st.integers(0, max(needs)))
@@ -177,9 +177,9 @@ def crowds(draw: st.DrawFn) -> ArmPlan:
 
 
 @st.composite
-def neighbours(draw: st.DrawFn) -> ArmPlan:
+def neighbours(draw: st.DrawFn, methods: Sequence[str] = tuple(m.name for m in METHODS)) -> ArmPlan:
     """Any small fleet whose devices share radio cells, the cloud's way out, or both."""
-    plan = draw(st.one_of(fleets(), crowds()))
+    plan = draw(st.one_of(fleets(methods), crowds(methods)))
     egress = draw(st.sampled_from(list(Discipline)))
     alike = Discipline.PS if egress is Discipline.PS else draw(st.sampled_from(list(Discipline)))
     number = st.integers(-1, 2)

@@ -10,7 +10,7 @@ import pytest
 
 from actors.fleet import columns, engine, steps
 from actors.fleet.layout import Books
-from actors.fleet.loops import advance_of
+from actors.fleet.loops import Rules, advance_of
 from actors.fleet.machine_code import fingerprint, is_kept, kept_compiler
 from costeer import device_text, schedule
 from netsim import tcp
@@ -100,8 +100,8 @@ def copy_of(rule: Any, file: str) -> Any:
 
 
 def test_what_is_left_out_of_a_loop_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = advance_of(drafting=False, sharing=False)
-    drafting = advance_of(drafting=True, sharing=False)
+    plain = advance_of(Rules())
+    drafting = advance_of(Rules(drafting=True))
     before = fingerprint(plain), fingerprint(drafting)
     monkeypatch.setattr(device_text, "RUN", 99)
     assert fingerprint(plain) == before[0]

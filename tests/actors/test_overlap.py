@@ -10,17 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from actors.costs import Costs
-from actors.fleet.tables import check_expressible
-from actors.plan import ArmPlan, codec_terms
+from actors.plan import ArmPlan
 from actors.records import ArmRun
 from costeer.certificate import certify_greedy, leading
-from costeer.errors import ConfigError
 from costeer.overlap import OverlapConfig
 from costeer.sampling import Sampling
 from costeer.token_record import STAGES
 from experiments.results import digest, output_digest
-from netsim.hardware import Fixed
 from tests.actors.fleets import MS, arm_plan, device, generated_hosts, link, run_virtual
 from tests.actors.test_live import live
 from tests.actors.test_speculation import tiny_hosts, tiny_plan
@@ -114,16 +110,6 @@ def test_a_sorted_delta_proves_what_the_whole_one_proves(
     ids_K = np.sort(ranked).astype(np.int32)
     known = (ids_K, row_V[ids_K], float(row_V[ranked[-1]]), delta_V, c)
     assert certify_greedy(*known, leading_M=leading(delta_V, kept)) == certify_greedy(*known)
-
-
-def test_a_compiled_fleet_refuses_what_it_cannot_express() -> None:
-    plan = arm_plan(devices=[device(0)])
-    terms = codec_terms(plan, 400)
-    costs = Costs(Fixed(), {"fast": Fixed()}, terms.ladder)
-    check_expressible(with_overlap(plan, FORWARD), terms, costs)
-    for overlap in (NOTHING, DELTA, SPARSE):
-        with pytest.raises(ConfigError, match="overlap: way: fleet"):
-            check_expressible(with_overlap(plan, overlap), terms, costs)
 
 
 @pytest.mark.parametrize("given_keys", [{"forward": False, "delta": True}, {"sparse": True}])

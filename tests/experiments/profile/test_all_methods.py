@@ -1,0 +1,58 @@
+"""Every method that has a name: as constants, measured, and replayed, in both simulated ways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import actors.fleet.machine_code
+from actors.values.profile import Profile
+from costeer.methods import ALL
+from experiments.planning.members import as_it_is
+from experiments.profile.record import record_profile
+from tests.experiments.small_runs import digests, random_pair, run, scenario
+
+FAR = {"share": 1, "link": "4g-eu", "hardware": "laptop-cpu"}
+SETTING: dict[str, Any] = {
+    "workload": {"max_new_tokens": 10, "limit": 6},
+    "fleet": dict(scenario().fleet.model_dump(mode="json"), classes=[FAR]),
+    "timing": {"cloud_model": "qwen2.5-7b", "edge_model": "qwen2.5-0.5b"},
+}
+CODEC: dict[str, Any] = {"codec": "top8-bf16-packed"}
+ARMS = [(CODEC if each.steered else {}) | {"method": each.name} for each in ALL]
+CHANGED: dict[str, dict[str, Any]] = {
+    "adacosteer": {"gate": {"sure": 0.997, "after": 1, "unsure": 0.9975}},
+    "token_speculation": {"speculation": {"drafts": 1, "ahead": 24}},
+}
+MEASURED = [arm | CHANGED.get(arm["method"], {}) for arm in ARMS if arm["method"] != "specsteer"]
+
+
+@pytest.fixture(autouse=True)
+def _interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few tokens are quicker than a compiler."""
+    monkeypatch.setattr(actors.fleet.machine_code, "kept_compiler", lambda: as_it_is)
+
+
+def test_constants(tmp_path: Path) -> None:
+    given = SETTING | {"values": "null", "arms": ARMS}
+    simulated, compiled = (
+        run(scenario(**given, way=way), tmp_path / way) for way in ("virtual", "fleet")
+    )
+    assert digests(simulated) == digests(compiled)
+
+
+def test_what_was_measured(tmp_path: Path) -> None:
+    source = run(
+        scenario(**SETTING, values="models", models=random_pair(), arms=MEASURED), tmp_path / "run"
+    )
+    record_profile(tmp_path / "run", tmp_path / "profile.parquet")
+    assert len(Profile(tmp_path / "profile.parquet").parts) == len(MEASURED)
+    profile = {"path": str(tmp_path / "profile.parquet"), "order": "own"}
+    given = SETTING | {"values": "profile", "profile": profile, "arms": MEASURED}
+    simulated, compiled = (
+        run(scenario(**given, way=way), tmp_path / way) for way in ("virtual", "fleet")
+    )
+    assert digests(simulated) == digests(compiled)
+    assert [text for text, _ in digests(compiled)] == [text for text, _ in digests(source)]
