@@ -22,6 +22,7 @@ from actors.port import Recovery
 from actors.records import ArmRun, Earlier, News, Recorder, RequestRow, TokenRow
 from actors.sink import RunSink
 from experiments.calibration import PairCalibration
+from experiments.cost_facts import CostFacts
 from experiments.hosting import NO_CLUSTER, Laboratory, open_laboratory
 from experiments.interrupt import deferred_interrupt
 from experiments.manifest import manifest_of
@@ -37,7 +38,6 @@ from experiments.planning import Workload, cost_facts, plan_arm, plan_workload
 from experiments.planning.size import runs_in_cells
 from experiments.progress import Progress, Watch
 from experiments.report import write_report
-from experiments.results.cost import CostFacts
 from experiments.results.frames import Arm, arm_of, frames_of
 from experiments.results.incidents import incident_row
 from experiments.results.narrow import narrow_choices

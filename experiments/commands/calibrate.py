@@ -60,7 +60,7 @@ def _counts(text: str) -> tuple[int, ...]:
 def execute(arguments: argparse.Namespace) -> int:
     """Measure, check, write, and say how to use it."""
     from experiments.calibration import Measured, calibrate
-    from experiments.calibration_check import check_text
+    from experiments.calibration_text import check_text
     from experiments.pair_limits import check_models
     from experiments.progress import progress_for
     from experiments.scenario import HfModel, ModelsConfig

@@ -23,6 +23,7 @@ from actors.fleet.watching import Watch
 from actors.metrics import CellMetrics, Metrics
 from actors.plan import ArmPlan
 from actors.sink import RunSink
+from experiments.cost_facts import CostFacts
 from experiments.fleet.kept import keep_cell, kept_cell, made_by, reopen_cells
 from experiments.fleet.limits import check_size, load_of
 from experiments.fleet.log import CellLog
@@ -37,7 +38,6 @@ from experiments.planning import cost_facts, plan_costs
 from experiments.planning.size import SAMPLE_REQUESTS, Size
 from experiments.progress import Progress
 from experiments.results.cells import FleetArm, histograms_frame, series_frame, summarise_cells
-from experiments.results.cost import CostFacts
 from experiments.results.summary import READING_SPEED_TOKENS_PER_S
 from experiments.scenario import Scenario, dump_scenario
 

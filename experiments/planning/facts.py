@@ -5,9 +5,9 @@ from __future__ import annotations
 from actors.plan import ArmPlan, CodecTerms
 from costeer.machine import EdgeDecode, EdgeSteer
 from costeer.methods import CloudRole
+from experiments.cost_facts import CostFacts, EdgeFacts
 from experiments.planning.arms import plan_costs
 from experiments.planning.workload import Workload
-from experiments.results.cost import CostFacts, EdgeFacts
 from experiments.scenario import Scenario
 from netsim.hardware import hardware_named, shape_named
 

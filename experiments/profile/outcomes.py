@@ -8,7 +8,6 @@ import numpy.typing as npt
 from actors.fleet.outcomes import Outcomes
 from actors.plan import ArmPlan
 from experiments.hosting import null_config
-from experiments.profile.replay import open_profile, order_of, replay_spec
 from experiments.scenario import Scenario
 
 Integers = npt.NDArray[np.int64]
@@ -56,6 +55,12 @@ def outcomes_for(
             pausing=plan.gate is not None,
             guessing=plan.cloud_drafts is not None,
         )
+    from experiments.profile.replay import (  # noqa: PLC0415 - brings pyarrow in
+        open_profile,
+        order_of,
+        replay_spec,
+    )
+
     profile = open_profile(scenario)
     part = profile.parts[replay_spec(scenario, profile).part_of(plan.arm)]
     session_S = profile.sessions_of(order_of(scenario), plan.arm.seed, device_S, request_S)

@@ -24,7 +24,8 @@ from actors.fleet.histogram import NONE_YET, Histogram
 from actors.fleet.result import HISTOGRAMS, SERIES, CellResult
 from actors.sink import METER_COLUMNS, SCHEMA_VERSION
 from costeer.token_record import STAGES
-from experiments.results.cost import CostFacts, Usage, cost_of
+from experiments.cost_facts import CostFacts
+from experiments.results.cost import Usage, cost_of
 from experiments.results.digests import joined_digest
 from experiments.results.summary import ALL, READING_SPEED_TOKENS_PER_S
 

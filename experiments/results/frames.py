@@ -15,7 +15,7 @@ import pandas as pd
 from actors.failures import Incident
 from actors.records import ArmRun, ReplicaRun
 from actors.sink import REQUEST_COLUMNS, TOKEN_COLUMNS, request_columns, token_columns
-from experiments.results.cost import CostFacts
+from experiments.cost_facts import CostFacts
 from experiments.results.digests import digest, output_digest
 
 ID = ["arm", "device", "request"]

@@ -16,7 +16,8 @@ from actors.calibrate import Grid, settled_ns
 from costeer.errors import ConfigError
 from experiments import cli
 from experiments.calibration import CLOUD_GRID, EDGE_GRID, Measured, PairCalibration, between
-from experiments.calibration_check import check_text, checked, roofline_of
+from experiments.calibration_check import checked, roofline_of
+from experiments.calibration_text import check_text
 from experiments.planning import plan_costs
 from experiments.scenario import HfModel
 from netsim.errors import NetsimError

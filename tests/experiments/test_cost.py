@@ -10,8 +10,9 @@ import pytest
 from actors.costs import Costs
 from actors.plan import codec_terms
 from costeer.machine import CloudForward, CloudOp, CloudRow, EdgeForward, EdgeOp
+from experiments.cost_facts import CostFacts, EdgeFacts
 from experiments.planning import plan_arm, plan_costs, plan_workload
-from experiments.results.cost import CostFacts, EdgeFacts, Usage, cost_of
+from experiments.results.cost import Usage, cost_of
 from experiments.results.cost_table import cost_columns, cost_table, has_costs
 from experiments.scenario import Scenario
 from netsim.hardware import hardware_named

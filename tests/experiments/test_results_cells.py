@@ -14,10 +14,10 @@ from actors.records import ArmRun
 from actors.sink import RunSink
 from costeer.methods import method_named
 from costeer.token_record import STAGES
+from experiments.cost_facts import CostFacts, EdgeFacts
 from experiments.report import write_report, write_tables
 from experiments.results import arm_of, frames_of, load, summarise
 from experiments.results.cells import FleetArm, histograms_frame, series_frame, summarise_cells
-from experiments.results.cost import CostFacts, EdgeFacts
 from tests.experiments.fake_cells import cell_of_rows, half, kinds_of
 from tests.experiments.fake_run import make_arm
 
