@@ -18,13 +18,14 @@ from types import FunctionType
 from typing import Any
 
 from llvmlite.binding import Linkage
-from numba import njit, types
+from numba import config, njit, types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import LoweringPass, PassManager, register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import IRLegalization
 
+_CONFIG: Any = config  # its figures are set while it is imported
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
 
 
@@ -35,6 +36,8 @@ def part(rule: FunctionType, *, inline: bool) -> Any:  # noqa: ANN401 - a compil
         rule: whatever it calls is a part.
         inline: whether it becomes part of what calls it in any case.
     """
+    if _CONFIG.DISABLE_JIT:  # as `njit` does
+        return rule
     wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     options = _OPTIONS | wrappers | {"nopython": True, "forceinline": inline}
     return _Part(py_func=rule, targetoptions=options, pipeline_class=_PartCompiler)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -52,3 +55,15 @@ def test_a_part_is_made_once_for_all_integers() -> None:
     assert whole(numbers, 0) == 146
     part = whole.py_func.__globals__["twice"]
     assert [str(kind) for (kind,) in part.signatures] == ["int64"]
+
+
+def test_rules_stay_python_where_numba_is_switched_off() -> None:
+    command = "from tests.netsim.test_compiled import area; from netsim.compiled import compiled;"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{command} print(compiled(area)([5, 7], 0), compiled(area))"],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("146 <function area")
