@@ -39,14 +39,13 @@ def link_of(plan: DevicePlan, seed: int) -> Link:
 class AccessLink:
     """A device's link, metered: bytes by kind and direction until they are taken."""
 
-    __slots__ = ("_carrier", "_payloads", "device", "frames_down", "frames_up", "meter")
+    __slots__ = ("_carrier", "device", "frames_down", "frames_up", "meter")
 
     def __init__(self, device: int, carrier: Carrier) -> None:
         """Meter what carries a device's frames."""
         self.device = device
         self._carrier = carrier
         self.meter = ByteMeter()
-        self._payloads: list[int] = []
         self.frames_up = 0
         self.frames_down = 0
 
@@ -71,20 +70,12 @@ class AccessLink:
         meter.wire_bytes_down += sent.wire_bytes
         meter.packets_down += sent.packets
         meter.wire_bytes_up += sent.ack_bytes
-        if payload_bytes:
-            self._payloads.append(payload_bytes)
         return sent
 
     def take(self) -> ByteMeter:
         """Return what was moved since the last time."""
         taken, self.meter = self.meter, ByteMeter()
-        self._payloads = []
         return taken
-
-    @property
-    def payloads(self) -> tuple[int, ...]:
-        """Sizes of the payloads that came down since bytes were last taken."""
-        return tuple(self._payloads)
 
 
 class CloudEgress:
@@ -229,7 +220,6 @@ class DeviceRun:
 
     def record(self, record: TokenRecord, now_ns: int) -> TokenRow:
         """Book a token, with the bytes since the last one."""
-        payloads = self.access.payloads
         moved = self.access.take()
         self._total.add(moved)
         self._tokens.append(record.token)
@@ -237,9 +227,7 @@ class DeviceRun:
         self._alone = record.fallback
         self.last_ns = now_ns
         self._holds = True
-        return TokenRow(
-            self.plan.device, self._index, now_ns, record, moved, payloads, self.replica
-        )
+        return TokenRow(self.plan.device, self._index, now_ns, record, moved, self.replica)
 
     def close(self, reason: str, now_ns: int, *, failed: bool = False) -> RequestRow:
         """Book the end of the session."""

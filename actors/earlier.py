@@ -7,7 +7,7 @@ What the end of a stopped run cut off (censored requests) is no row of a run tha
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +84,14 @@ def _token(row: Mapping[str, Any]) -> TokenRow:
         row["unsent_drafts"],
         fallback=row["fallback"],
         repeats=row["repeats"],
+        payload_bytes=tuple(row["round_payload_bytes"] or ()),
     )
-    payloads: Sequence[int] = row["round_payload_bytes"] or ()
     return TokenRow(
         row["device"],
         row["request"],
         row["chosen_at_ns"],
         record,
         _meter(row),
-        tuple(payloads),
         row["replica"],
     )
 

@@ -84,9 +84,9 @@ class Recall:
     def payload(self, session: int, position: int, round_: int) -> bytes | None:
         """Return something of a round's payload's size."""
         row = self.row(session, position)
-        if row is None or round_ >= len(row.payloads):
+        if row is None or round_ >= len(row.record.payload_bytes):
             return None
-        return bytes(row.payloads[round_])
+        return bytes(row.record.payload_bytes[round_])
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,6 @@ class TokenRow:
         chosen_at_ns: instant at the device.
         record: what the session machine says of it.
         moved: bytes since the previous token of the session.
-        payloads: sizes of its LOGITS payloads, round by round, in bytes; empty where nothing was
-            steered. They make ``moved.payload_bytes_down``.
         replica: number of the replica that served it; ``NO_REPLICA`` for none.
     """
 
@@ -81,7 +79,6 @@ class TokenRow:
     chosen_at_ns: int
     record: TokenRecord
     moved: ByteMeter
-    payloads: tuple[int, ...] = ()
     replica: int = 0
 
 

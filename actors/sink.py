@@ -137,7 +137,7 @@ def token_columns(arm: int, keys: Mapping[str, str], rows: Sequence[TokenRow]) -
             record.fallback,
             record.repeats,
             *(getattr(row.moved, name) for name in METER_COLUMNS),
-            row.payloads,
+            record.payload_bytes,
             record.refuted,
         )
         for name, value in zip(TOKEN_COLUMNS, values, strict=True):

@@ -74,7 +74,7 @@ _NO_TRACE = CloudTrace(0, 0, 0, 0)
 class DraftingSession(Endpoint):
     """One steered session with drafts; see the module's table."""
 
-    __slots__ = ("_branch", "_choices", "_pacer", "_rows", "_state", "_theta")
+    __slots__ = ("_branch", "_choices", "_pacer", "_rows", "_sizes", "_state", "_theta")
 
     def __init__(self, spec: SessionSpec) -> None:
         """Make a session that waits for ``Start``.
@@ -97,6 +97,7 @@ class DraftingSession(Endpoint):
         )
         # Of open positions: what came and was not decoded, and what was steered last.
         self._rows: dict[int, Row] = {}
+        self._sizes: dict[int, tuple[int, ...]] = {}
         self._choices: dict[int, Choice] = {}
 
     def _on_start(self, event: Start, now_ns: int) -> list[Command]:
@@ -145,6 +146,8 @@ class DraftingSession(Endpoint):
         if kept == text.UNWANTED:
             return
         self._rows[position] = row
+        earlier = self._sizes.get(position, ()) if kept == text.REFINED else ()
+        self._sizes[position] = (*earlier, len(row.payload))
         if kept == text.FRESH:
             way = event.trace or _NO_TRACE
             text.trace(
@@ -259,6 +262,7 @@ class DraftingSession(Endpoint):
             refuted,
             unsent,
             repeats=self._repeats,
+            payload_bytes=self._sizes.pop(position) if spec.method.steered else (),
         )
         commands: list[Command] = [Emit(record)]
         if choice.token in spec.eos:
@@ -270,6 +274,7 @@ class DraftingSession(Endpoint):
             del self._choices[position]
         else:
             self._choices.clear()
+            self._sizes.clear()
             if refuted:
                 self._rows.clear()
         self._next_position(now_ns)

@@ -77,6 +77,7 @@ class EdgeSession(Endpoint):
         "_received",
         "_refine_from_ns",
         "_round",
+        "_sizes",
         "_steer_from_ns",
         "_steer_ns",
         "_trace",
@@ -103,6 +104,7 @@ class EdgeSession(Endpoint):
         self._received = False
         self._downlink_ns = 0
         self._early: dict[int, tuple[int, int, CloudTrace | None]] = {}
+        self._sizes: tuple[int, ...] = ()
         self._clear_step()
 
     # ------------------------------------------------------------------ frames
@@ -118,6 +120,7 @@ class EdgeSession(Endpoint):
         if frame.position != self._position or frame.round != self._round or self._received:
             return []
         self._received = True
+        self._sizes = (*self._sizes, len(frame.body))
         if frame.round == 0:
             self._arrived_ns = now_ns
             self._downlink_ns = event.transit_ns
@@ -259,6 +262,7 @@ class EdgeSession(Endpoint):
             choice.certified,
             choice.margin,
             repeats=self._repeats,
+            payload_bytes=self._sizes,
         )
         commands: list[Command] = [Emit(record)]
         if choice.token in spec.eos:
@@ -276,6 +280,7 @@ class EdgeSession(Endpoint):
 
     def _clear_step(self) -> None:
         self._round = 0
+        self._sizes = ()
         self._received = self._decoded = self._forward_done = False
         self._trace = _NO_TRACE
         self._forward_ns = self._busy_ns = 0

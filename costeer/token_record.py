@@ -49,6 +49,8 @@ class TokenRecord:
         unsent: further drafts that it refuted, which had not gone up.
         fallback: the device's own model alone chose it: the cloud did not answer.
         repeats: frames that were sent again, because no answer came, since the token before.
+        payload_bytes: sizes of the payloads that it was chosen from, round by round; empty where no
+            logits of its position came down.
     """
 
     session: int
@@ -65,3 +67,4 @@ class TokenRecord:
     unsent: int = 0
     fallback: bool = False
     repeats: int = 0
+    payload_bytes: tuple[int, ...] = ()

@@ -45,17 +45,14 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
             for ahead in range(figures[col.REFUTED])
         ),
         unsent=figures[col.UNSENT],
+        payload_bytes=outcome.payload_bytes if method.steered and not own else (),
     )
-    payloads = outcome.payload_bytes if moved.payload_bytes_down else ()
-    if (outcomes.drafts is not None or method.gated) and payloads:
-        payloads = (moved.payload_bytes_down,)  # of several frames, or of rows of other positions
     return TokenRow(
         int(cell.device_D[index]),
         figures[col.ROW_REQUEST],
         figures[col.CHOSEN_AT],
         record,
         moved,
-        payloads,
         replica_of(cell, method),
     )
 

@@ -32,7 +32,7 @@ def said_by(scenario: Scenario, index: int) -> int:
         return index
     where = f"arms.{index}.speculation"
     if arm.speculation.theta is not None:
-        raise ConfigError(f"{where}: a profile holds exact drafts alone; leave theta out")
+        return index  # what it says depends on what was drafted
     if arm.speculation.ahead == 0 and arm.speculation.drafts != "adaptive":
         raise ConfigError(
             f"{where}: one draft after the other leaves tokens without any; record"
@@ -49,7 +49,9 @@ def said_by(scenario: Scenario, index: int) -> int:
     )
 
 
-def drafted(session: ProfiledSession, rows: Mapping[str, Any] | None) -> ProfiledSession:
+def drafted(
+    session: ProfiledSession, rows: Mapping[str, Any] | None, theta: float | None
+) -> ProfiledSession:
     """Return a session with what became of the drafts of an arm that said the same.
 
     Raises:
@@ -57,6 +59,9 @@ def drafted(session: ProfiledSession, rows: Mapping[str, Any] | None) -> Profile
     """
     if rows is None:
         return session
+    if theta is not None:
+        # Of what was not drafted nobody knows; whoever drafts alike does not draft it either.
+        return replace(session, right=rows["drafted"].tolist())
     if rows["token"].tolist() != list(session.tokens):
         raise ConfigError(
             f"device {session.device}, request {session.request}: with drafts another text than"
@@ -76,7 +81,8 @@ def check_drafted(scenario: Scenario, arm: int, rows: pd.DataFrame) -> None:
     Raises:
         ConfigError: too many had none, and what would have been drafted is not known.
     """
-    if scenario.arms[arm].speculation is None:
+    drafts = scenario.arms[arm].speculation
+    if drafts is None or drafts.theta is not None:
         return
     wrong = (rows["refuted_drafts"] > 0) | (rows["unsent_drafts"] > 0)
     last = rows["position"] == rows.groupby(["device", "request"])["position"].transform("max")

@@ -103,6 +103,7 @@ def record_profile(
                     measured=origin.bytes_origin == "measured",
                 ),
                 None if scenario.arms[arm].speculation is None else rows[arm, *key],
+                _theta(scenario.arms[arm]),
             )
             for key in whole
         ]
@@ -120,6 +121,10 @@ def record_profile(
 def _arm(arm: ArmConfig) -> dict[str, Any]:
     written: dict[str, Any] = arm.model_dump(mode="json", exclude={"padding"})
     return written
+
+
+def _theta(arm: ArmConfig) -> float | None:
+    return None if arm.speculation is None else arm.speculation.theta
 
 
 def _looked_up(
@@ -184,20 +189,12 @@ def _payloads(rows: Mapping[str, Any], own: list[bool]) -> list[list[int]]:
         ConfigError: they are not those of the tokens' rounds.
     """
     sent = [[int(size) for size in sizes] for sizes in rows["round_payload_bytes"]]
-    if not own:
-        return [sizes or [0] for sizes in sent]
-    # Logits that were sent while a token before them was still under way are booked with that one.
-    sizes = [size for token in sent for size in token]
-    payloads = []
-    for alone, rounds in zip(own, rows["rounds"], strict=True):
-        count = 0 if alone else int(rounds) + 1
-        payloads.append(sizes[:count] or [0])
-        sizes = sizes[count:]
-        if len(payloads[-1]) != max(count, 1):
-            break
-    if sizes or len(payloads) < len(own):
-        raise ConfigError(
-            f"device {rows['device'].iloc[0]}, request {rows['request'].iloc[0]}: its payloads are"
-            " not those of its tokens; such a run makes no profile"
-        )
-    return payloads
+    wanted = [int(rounds) + 1 for rounds in rows["rounds"]]
+    alone = own or [not any(sent)] * len(sent)
+    for sizes, count, none in zip(sent, wanted, alone, strict=True):
+        if sizes and (none or len(sizes) != count):
+            raise ConfigError(
+                f"device {rows['device'].iloc[0]}, request {rows['request'].iloc[0]}: its payloads"
+                " are not those of its tokens (a run of an older version); run it again"
+            )
+    return [sizes or [0] for sizes in sent]

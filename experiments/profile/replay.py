@@ -108,11 +108,10 @@ def _serves(measured: ArmConfig, asked: ArmConfig) -> bool:
     """Whether what one arm said is what another one says, drafts included if it drafts."""
     if outcome_key(measured) != outcome_key(asked):
         return False
-    if asked.speculation is None:
-        return True
-    drafts = measured.speculation
-    exact = asked.speculation.theta is None
-    return drafts is not None and exact and drafts.draft == asked.speculation.draft
+    drafts, wanted = measured.speculation, asked.speculation
+    if any(each is not None and each.theta is not None for each in (drafts, wanted)):
+        return drafts == wanted  # drafts decide what is said
+    return wanted is None or (drafts is not None and drafts.draft == wanted.draft)
 
 
 def _that_draft(
@@ -143,7 +142,10 @@ def _check_drafts(index: int, config: ArmConfig, measured: list[ArmConfig]) -> N
         return
     where = f"arms.{index}.speculation"
     if config.speculation.theta is not None:
-        raise ConfigError(f"{where}.theta: a profile holds exact drafts alone; leave it out")
+        raise ConfigError(
+            f"{where}.theta: what is said then depends on how devices draft, so a profile serves"
+            " the very same `speculation` alone; record a run that has it"
+        )
     if any(outcome_key(arm) == outcome_key(config) for arm in measured):
         raise ConfigError(
             f"{where}: the profile does not know what a device would draft"

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from actors.fleet.outcomes import Outcomes
 from actors.plan import ArmPlan
-from actors.records import ArmRun
 from actors.values.null import NullConfig
 from costeer.errors import ConfigError
 from costeer.methods import METHODS, method_named
@@ -23,14 +22,6 @@ from tests.actors.fleets import VOCAB, arm_plan, device, driver_of, link, null_h
 from tests.actors.test_fleet_cells import check_result
 
 STEERED = [method.name for method in METHODS if method.steered]
-
-
-def whole(run: ArmRun) -> ArmRun:
-    """A run whose tokens say how many payload bytes came, not in which frames."""
-    run.tokens = [
-        replace(row, payloads=(sum(row.payloads),) if row.payloads else ()) for row in run.tokens
-    ]
-    return run
 
 
 def constants(plan: ArmPlan, acceptance: float) -> Outcomes:
@@ -93,7 +84,7 @@ some = settings(max_examples=40, deadline=None)
 def test_fleets_that_draft_equal_virtual_event_by_event(of: tuple[ArmPlan, float]) -> None:
     plan, acceptance = of
     run = driver_of(plan, null_hosts(acceptance=acceptance)).run()
-    same(run_fleet(plan, constants(plan, acceptance)), whole(run))
+    same(run_fleet(plan, constants(plan, acceptance)), run)
 
 
 @some
@@ -110,7 +101,7 @@ def test_so_do_those_that_are_cut_off_or_turned_away_and_rows_add_up(
     )
     run = driver_of(plan, null_hosts(acceptance=acceptance)).run()
     outcomes = constants(plan, acceptance)
-    same(run_fleet(plan, outcomes), whole(run))
+    same(run_fleet(plan, outcomes), run)
     check_result(plan, outcomes, end_ns * warmup_percent // 100)
 
 

@@ -18,7 +18,6 @@ from netsim.sharing import Discipline
 from tests.actors.compiled_fleets import fleets, run_fleet, same
 from tests.actors.fleets import VOCAB, Hosts, arm_plan, device, driver_of, hosts_of, link
 from tests.actors.test_fleet_cells import check_result
-from tests.actors.test_fleet_drafts import whole
 
 gates = st.builds(
     GateConfig,
@@ -69,7 +68,7 @@ def test_fleets_whose_steering_pauses_equal_virtual_event_by_event(
 ) -> None:
     plan, share = of
     run = driver_of(plan, hosts(share)).run()
-    same(run_fleet(plan, outcomes_of(plan, share)), whole(run))
+    same(run_fleet(plan, outcomes_of(plan, share)), run)
 
 
 @some
@@ -85,7 +84,7 @@ def test_so_do_those_that_are_cut_off_or_turned_away_and_rows_add_up(
         limits=replace(plan.limits, max_waiting=max_waiting),
     )
     outcomes = outcomes_of(plan, share)
-    same(run_fleet(plan, outcomes), whole(driver_of(plan, hosts(share)).run()))
+    same(run_fleet(plan, outcomes), driver_of(plan, hosts(share)).run())
     check_result(plan, outcomes, end_ns * warmup_percent // 100)
 
 

@@ -34,7 +34,7 @@ def gated_plan() -> ArmPlan:
 
 def alone(run: ArmRun) -> int:
     """Tokens that the cloud chose by itself."""
-    return sum(not row.payloads for row in run.tokens)
+    return sum(not row.record.payload_bytes for row in run.tokens)
 
 
 def test_pauses_save_bytes_and_time_and_depend_on_no_shard() -> None:

@@ -121,7 +121,7 @@ def check_books(plan: ArmPlan, run: ArmRun) -> None:
         assert closing.payload_bytes_down == closing.frame_bytes_down == 0
         # Nor does a cloud that has chosen the last token itself have to be told.
         method = plan.arm.method
-        alone = method.gated and not tokens[-1].payloads
+        alone = method.gated and not tokens[-1].record.payload_bytes
         told = method.verified or (method.steered and not alone)
         assert (closing.frame_bytes_up > 0) == told
     assert run.end_ns == max(request.finished_ns for request in run.requests)

@@ -26,7 +26,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "adacosteer": {"gate": {"sure": 0.997, "after": 1, "unsure": 0.9975}},
     "token_speculation": {"speculation": {"drafts": 1, "ahead": 24}},
 }
-MEASURED = [arm | CHANGED.get(arm["method"], {}) for arm in ARMS if arm["method"] != "specsteer"]
+MEASURED = [arm | CHANGED.get(arm["method"], {}) for arm in ARMS]
 
 
 @pytest.fixture(autouse=True)
