@@ -12,12 +12,14 @@ from costeer.errors import LocalProtocolError
 from costeer.gate import ALWAYS
 from costeer.machine import CloudSelect, EncodeItem, Selected
 from costeer.messages import STREAMS, Frame, FrameKind, Role, encode_token
+from costeer.pacing import FIRST_AHEAD
 from costeer.verification import frames_of, items_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from costeer.learning import KLearner
+    from costeer.refinement import Ladder
     from costeer.serving import Session
 
 _INITIAL_WINDOW_BYTES = 10 * 1448
@@ -39,7 +41,7 @@ def asked_of(running: Sequence[Session], learner: KLearner | None) -> CloudSelec
             choose += [(session.session, at) for at in range(session.position, last + 1)]
             continue
         if learner is not None and session.round == 0:
-            session.ladder = learner.ladder(_round_trip_bytes(session))
+            session.ladder = _learnt(session, learner)
         if session.ledger is not None:
             items = items_of(session, session.ledger, session.ladder)
             if session.role is Role.CHOICES:
@@ -53,17 +55,18 @@ def asked_of(running: Sequence[Session], learner: KLearner | None) -> CloudSelec
     return CloudSelect(tuple(encode), tuple(choose))
 
 
-def _round_trip_bytes(session: Session) -> int:
-    """Return what a refinement is worth to a session, in bytes of the rows that would spare it.
+def _learnt(session: Session, learner: KLearner) -> Ladder:
+    """Return the ranks that are best sent of a session's next rows.
 
-    With drafts, the rows of a whole round trip are under way at a time. They share what a
-    connection may have under way when it begins, beyond which they wait for round trips as well;
-    and a row that is never used costs its bytes, and no refinement.
+    With drafts, the rows of a whole round trip are under way at a time, and what they have to share
+    is what the link carries in one, or a connection that begins: beyond that they wait for round
+    trips as well, within it they cost nothing. And a row that is never used is never refined.
     """
     carried = session.round_trip_bytes
     if session.ledger is None:
-        return carried
-    return round(min(carried, _INITIAL_WINDOW_BYTES) * session.ledger.used_share)
+        return learner.ladder(carried)
+    carried = min(carried, _INITIAL_WINDOW_BYTES)
+    return learner.ladder(round(carried * session.ledger.used_share), carried // FIRST_AHEAD)
 
 
 def _unless(session: Session) -> float | None:

@@ -97,17 +97,19 @@ class KLearner:
         self._chance_HN = _shapes(self._edges_N)
         self._log_weight_H = -0.5 * ((_ln_medians_H() - _PRIOR_LN_MEDIAN) / _PRIOR_SPREAD) ** 2
 
-    def ladder(self, round_trip_bytes: int) -> Ladder:
+    def ladder(self, round_trip_bytes: int, free_bytes: int = 0) -> Ladder:
         """Return the ladder of least expected cost on a link.
 
         Args:
             round_trip_bytes: what the link could carry in a round trip; more than
                 ``MAX_ROUND_TRIP_BYTES`` counts as that.
+            free_bytes: of a step that cost no time.
         """
         weight_H = np.exp(self._log_weight_H - self._log_weight_H.max())
         chance_N = weight_H @ self._chance_HN
         price = min(round_trip_bytes, MAX_ROUND_TRIP_BYTES)
-        cost_K = (self._bytes_KN + price * self._rounds_KN) @ chance_N
+        dear_KN = np.maximum(self._bytes_KN - free_bytes, 0.0)
+        cost_K = (dear_KN + price * self._rounds_KN) @ chance_N
         return self._ladders[int(np.argmin(cost_K))]
 
     def learn(self, decided: Iterable[tuple[Ladder, int]]) -> None:

@@ -43,8 +43,8 @@ _IN_VAIN = 9 / 8
 """What a pipelined exchange is taken for, in exchanges, before one was seen."""
 _WORTH = 0.02
 """Drafts that are right with less probability than this are not worth their way."""
-_FIRST = 1, 24
-"""The plan until an exchange was seen."""
+FIRST_AHEAD = 24
+"""Drafts under way until an exchange was seen, each of them told at once."""
 
 RIGHT, WRONG, DRAFTED, EXCHANGED = 0, 1, 2, 3 + _KEPT
 PIPELINED = EXCHANGED + 1 + _KEPT
@@ -154,7 +154,7 @@ def median_of(seen: State, what: int) -> int:
 def learnt(seen: State) -> tuple[int, int]:
     """Return the plan of least expected time a token: drafts and how far ahead; see ``Plan``."""
     if seen[EXCHANGED] == 0 or seen[DRAFTED] == 0:
-        return _FIRST
+        return 1, FIRST_AHEAD
     exchange_ns, draft_ns = median_of(seen, EXCHANGED), median_of(seen, DRAFTED)
     behind_ns = _IN_VAIN * exchange_ns
     if seen[PIPELINED]:

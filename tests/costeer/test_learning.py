@@ -91,6 +91,12 @@ def test_it_costs_what_the_best_fixed_k_costs(price: int, ln_median: float, spre
     assert spent <= 1.03 * min(fixed)
 
 
+def test_bytes_that_cost_no_time_are_used() -> None:
+    free_bytes = SPEC.span_bytes(0, 256)
+    assert KLearner(SPEC).ladder(2_000, free_bytes).first_k == 256
+    assert KLearner(SPEC).ladder(2_000).first_k < 256
+
+
 def test_it_comes_down_again_when_less_is_needed() -> None:
     hard = taught([900] * 300)
     assert hard.ladder(25_000).first_k >= 900

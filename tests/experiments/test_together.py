@@ -20,6 +20,8 @@ def test_links_where_learning_comes_close_are_counted() -> None:
 
 def test_rows_in_vain_make_a_round_trip_cheaper() -> None:
     ledger = Ledger.begun(0, 64)
-    assert ledger.used_share == 1.0
-    ledger.vain_rows, ledger.used_rows = 5, 4
     assert ledger.used_share == 0.5
+    ledger.vain_rows = 8
+    assert ledger.used_share == 0.25
+    ledger.used_rows = 16
+    assert ledger.used_share == 0.625
