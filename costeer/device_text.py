@@ -282,8 +282,12 @@ def trace(
 
 
 def end_exchange(state: State, version: int) -> bool:
-    """Whether a fresh row of this version ends the exchange that began at ``ASKED_NS``."""
-    if state[ASKED_VERSION] != version:
+    """Whether a fresh row of this version ends the exchange that began at ``ASKED_NS``.
+
+    Drafts that went up meanwhile have made the version a later one, where the cloud had to finish
+    something else first.
+    """
+    if not 0 <= state[ASKED_VERSION] <= version:
         return False
     state[ASKED_VERSION] = -1
     return True

@@ -133,7 +133,9 @@ def test_drafts_that_are_right_save_forwards(make: Callable[..., Hosts]) -> None
         found = run(drafting, make())
         check_books(drafting, found)
         assert output_digest(found.tokens) == output_digest(plain.tokens)
-        assert len(found.engine.batches) < len(plain.engine.batches)
+        # Who learns begins pipelined, at the cost of forwards in vain.
+        learns = drafting.speculation is not None and drafting.speculation.drafts == "adaptive"
+        assert learns or len(found.engine.batches) < len(plain.engine.batches)
         assert digest(run(drafting, make(3))) == digest(found)
 
 

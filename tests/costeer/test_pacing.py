@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from costeer import device_text
 from costeer.pacing import (
     DRAFTED,
     EXCHANGED,
@@ -122,3 +123,13 @@ def test_machine_code_learns_alike(durations: list[tuple[int, int]], verdicts: l
         judge(seen, right)
     array: Any = np.array(seen, np.int64)
     assert compiled(learnt)(array) == learnt(seen)
+
+
+def test_an_exchange_ends_with_rows_of_the_text_that_it_told_or_of_a_longer_one() -> None:
+    window = device_text.window_of(8)
+    state = [0] * device_text.size_of(window)
+    device_text.lay(state, window, 4, 0, 64, 0, 0)
+    state[device_text.ASKED_VERSION] = 2
+    assert not device_text.end_exchange(state, 1)
+    assert device_text.end_exchange(state, 3)
+    assert not device_text.end_exchange(state, 3)
