@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from actors.calibrate import CloudPoints, Grid, measure_cloud, sample_payload, settled_ns
+from actors.failures import ReplicaFailure
 from actors.live.cloud import STOP_S, LiveCloud
 from actors.live.cloud_books import CloudNews
 from actors.live.frames import DownFrame, LineId, UpFrame
@@ -51,7 +52,12 @@ class CloudActor:
         return measure_cloud(self._host, grid, ranks, settled_ns)
 
     def live_begin(
-        self, spec: EngineSpec, egress_bps: int, stalls: Sequence[Stall] = (), now_ns: int = 0
+        self,
+        spec: EngineSpec,
+        egress_bps: int,
+        stalls: Sequence[Stall] = (),
+        now_ns: int = 0,
+        failures: Sequence[ReplicaFailure] = (),
     ) -> None:
         """Serve the arm that was begun, on the wall's clock.
 
@@ -60,8 +66,10 @@ class CloudActor:
             egress_bps: the way out; 0 for no limit.
             stalls: when it is to do nothing.
             now_ns: the run's clock.
+            failures: when it is to forget all, and not to be there.
         """
-        self._live = LiveCloud(self._host, spec, egress_bps, time.monotonic_ns, stalls, now_ns)
+        clock_ns = time.monotonic_ns
+        self._live = LiveCloud(self._host, spec, egress_bps, clock_ns, stalls, now_ns, failures)
 
     def push(self, line: LineId, sequence: int, frames: Sequence[UpFrame]) -> None:
         """Take frames from a shard."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from actors.calibrate import EdgePoints, Grid, measure_choice, measure_edge, settled_ns
 from actors.live.edge import LiveShard
+from actors.live.frames import Clouds
 from actors.live.sessions import ShardNews
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle
@@ -50,7 +51,7 @@ class EdgeActor:
         plan: ArmPlan,
         terms: CodecTerms,
         shard: int,
-        clouds: Sequence[Handle],
+        clouds: Clouds,
         resumption: Resumption | None = None,
     ) -> None:
         """Run this shard's devices on the wall's clock.
@@ -59,15 +60,19 @@ class EdgeActor:
             plan: the arm, with this shard's devices alone.
             terms: the arm's codec.
             shard: this shard's number.
-            clouds: the cloud actors, one for each replica; empty for methods without one.
+            clouds: the cloud actors.
             resumption: how far the devices have come; None for a run that begins.
         """
         clock_ns = time.monotonic_ns
         self._live = LiveShard(self._host, plan, terms, shard, clouds, clock_ns, resumption)
 
-    def live_rehome(self, replica: int, cloud: Handle, epoch: int) -> None:
-        """Go on with a replica that knows no session."""
-        self._running().rehome(replica, cloud, epoch)
+    def live_lose(self, replica: int) -> None:
+        """Go on without a replica whose host has died."""
+        self._running().lose(replica)
+
+    def live_gain(self, replica: int, cloud: Handle) -> None:
+        """Go on with a replica whose host was made again, and knows no session."""
+        self._running().gain(replica, cloud)
 
     def live_poll(self) -> ShardNews:
         """Return what happened since the last call."""

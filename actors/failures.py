@@ -6,7 +6,7 @@ or a node, is none of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 IncidentKind = Literal["replica_fails", "replica_is_back", "device_leaves"]
@@ -42,7 +42,7 @@ class Departure:
     at_ns: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Incident:
     """What happened in a run, and to how many sessions.
 
@@ -59,6 +59,37 @@ class Incident:
     subject: int
     moved: int = 0
     waited: int = 0
+
+
+class Incidents:
+    """What has happened so far: each thing once, with all sessions that are told of it."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._found: dict[tuple[IncidentKind, int, int], Incident] = {}
+
+    def add(self, *told: Incident) -> None:
+        """Hear of what happened, or of more sessions that it happened to."""
+        for each in told:
+            key = (each.kind, each.at_ns, each.subject)
+            known = self._found.get(key)
+            if known is not None:
+                moved, waited = known.moved + each.moved, known.waited + each.waited
+                each = replace(known, moved=moved, waited=waited)  # noqa: PLW2901 - the sum of both
+            self._found[key] = each
+
+    def all(self) -> list[Incident]:
+        """Return them in the order in which they were first told of."""
+        return list(self._found.values())
+
+    def by_time(self) -> list[Incident]:
+        """Return them in the order of a simulated run's events."""
+        return sorted(
+            self._found.values(), key=lambda one: (one.at_ns, _ORDER[one.kind], one.subject)
+        )
+
+
+_ORDER: dict[IncidentKind, int] = {"replica_is_back": 0, "replica_fails": 1, "device_leaves": 2}
 
 
 @dataclass(frozen=True, slots=True)

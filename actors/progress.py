@@ -38,11 +38,13 @@ class Resumption:
         epoch: of the sessions that it opens: higher than any that their cloud has seen.
         now_ns: the run's clock.
         devices: how far each has come.
+        left: devices of which is known that they have left, and that they ask nothing any more.
     """
 
     epoch: int
     now_ns: int
     devices: Mapping[int, Progress]
+    left: frozenset[int] = frozenset()
 
 
 def progress_of(

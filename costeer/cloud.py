@@ -97,15 +97,20 @@ __all__ = ["CloudEngine", "EngineCounters", "EngineLimits", "EngineSpec"]
 class CloudEngine:
     """All sessions at one model replica; see the module's table."""
 
-    def __init__(self, spec: EngineSpec) -> None:
-        """Make an engine with no sessions."""
+    def __init__(self, spec: EngineSpec, counters: EngineCounters | None = None) -> None:
+        """Make an engine with no sessions.
+
+        Args:
+            spec: what it serves.
+            counters: of one that forgot everything, to count on from; None to begin at 0.
+        """
         self._spec = spec
         self._memory = Memory(spec.limits)
         self._steps = Steps()
         self._step: CloudOp | None = None
         self._armed = False
         self._learner = KLearner(spec.learner) if spec.learner is not None else None
-        self.counters = EngineCounters()
+        self.counters = EngineCounters() if counters is None else counters
         self._population = Population(spec.limits, self._memory, self._steps, self.counters)
 
     @property

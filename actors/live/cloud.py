@@ -4,6 +4,10 @@ Shards push frames up and pull frames down; both calls come from other threads. 
 carries (shard, epoch, sequence): a repeated one is dropped, one that overtook an earlier one (calls
 are carried out at the same time) waits for it. A pull waits until the egress has sent something to
 that shard, so a frame leaves at its absolute instant even while a forward runs.
+
+A cloud that fails in the model forgets its sessions by its own clock, and shards know of it by
+theirs. So a frame says which of the cloud's lives it is meant for: what is meant for one that is
+over is lost, and what comes a moment before the next one begins waits for it.
 """
 
 from __future__ import annotations
@@ -15,14 +19,17 @@ from heapq import heappop, heappush
 from threading import Condition, Thread
 
 from actors.device import CloudEgress
+from actors.failures import ReplicaFailure
 from actors.live.cloud_books import CloudNews
 from actors.live.frames import DownFrame, LineId, UpFrame
+from actors.live.lives import Lives
 from actors.sight import Lookout
 from actors.stalls import Stall, Stalls
 from actors.values.port import CloudHost
 from costeer.cloud import CloudEngine, EngineSpec
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
+    CloudForward,
     CloudOp,
     Command,
     Compute,
@@ -51,6 +58,7 @@ class LiveCloud:
         clock_ns: Callable[[], int],
         stalls: Sequence[Stall] = (),
         now_ns: int = 0,
+        failures: Sequence[ReplicaFailure] = (),
     ) -> None:
         """Start the engine's thread.
 
@@ -61,14 +69,19 @@ class LiveCloud:
             clock_ns: a monotone clock.
             stalls: when nothing is to be done, on the run's clock.
             now_ns: the run's clock.
+            failures: when it forgets all and is not there, likewise.
         """
         self._host = host
+        self._spec = spec
         self._engine = CloudEngine(spec)
         self._lookout = Lookout(self._engine, spec.limits)
         self._egress = CloudEgress(egress_bps)
         self._clock_ns = clock_ns
         self._stalls = Stalls(stalls)
         self._zero_ns = clock_ns() - now_ns
+        self._lives = Lives(failures)
+        self._life, _ = self._lives.at(now_ns)
+        self._held: set[int] = set()
         self._changed = Condition()
         self._inbox: list[tuple[int, UpFrame]] = []
         self._outbox: dict[LineId, deque[tuple[int, DownFrame]]] = {}
@@ -177,10 +190,16 @@ class LiveCloud:
     def _turn(self) -> bool:
         with self._changed:
             self._stand_still()
-            while not (self._inbox or self._step_due or self._stopping or self._timer_is_due()):
-                self._changed.wait(self._until_timer_s())
-            arrived, self._inbox = self._inbox, []
+            while not (self._is_wanted() or self._stopping):
+                self._changed.wait(self._until_s())
+                self._stand_still()
+            life, up = self._lives.at(self._now_ns())
             stopping = self._stopping
+            if life == self._life:
+                arrived = self._take_inbox(up=up)
+        if life > self._life:
+            self._forget(life)
+            return not stopping
         now_ns = self._clock_ns()
         for came_ns, frame in arrived:
             # It may have lain here through a forward: that is a wait for the cloud.
@@ -199,34 +218,72 @@ class LiveCloud:
 
     def _stand_still(self) -> None:
         """Do nothing as long as the cloud is to stall."""
-        while not self._stopping:
-            now_ns = self._clock_ns() - self._zero_ns
+        while not (self._stopping or self._failed):
+            now_ns = self._now_ns()
             stall = self._stalls.at(now_ns)
             if stall is None:
                 return
             if stall.loses:
                 self._inbox.clear()
-            self._changed.wait((stall.until_ns - now_ns) / 1e9)
+            self._changed.wait(self._lives.sooner_ns(now_ns, stall.until_ns - now_ns) / 1e9)
+
+    def _take_inbox(self, *, up: bool) -> list[tuple[int, UpFrame]]:
+        """Take the frames that are meant for this life, once it has begun; later ones stay."""
+        arrived, waiting = self._inbox, []
+        if self._lives:
+            life = self._life
+            waiting = [each for each in arrived if each[1].life >= life + up]
+            arrived = [each for each in arrived if each[1].life == life and up]
+        self._inbox = waiting
+        return arrived
+
+    def _forget(self, life: int) -> None:
+        """Fail as the model says: forget every session, and what was to be done for it."""
+        self._life = life
+        for session in sorted(self._held):
+            self._host.execute([Release(session)])
+        self._held.clear()
+        self._timers.clear()
+        self._step_due = False
+        self._engine = CloudEngine(self._spec, self._engine.counters)
+        self._lookout.turn_to(self._engine)
+
+    @property
+    def _failed(self) -> bool:
+        """Whether it has failed, and not forgotten what it had."""
+        return bool(self._lives) and self._lives.at(self._now_ns())[0] > self._life
+
+    def _now_ns(self) -> int:
+        return self._clock_ns() - self._zero_ns
+
+    def _is_wanted(self) -> bool:
+        return self._has_arrivals() or self._step_due or self._timer_is_due() or self._failed
+
+    def _has_arrivals(self) -> bool:
+        if not self._lives or not self._inbox:
+            return bool(self._inbox)
+        life, up = self._lives.at(self._now_ns())
+        return any(frame.life < life or (up and frame.life == life) for _, frame in self._inbox)
 
     def _timer_is_due(self) -> bool:
         return bool(self._timers) and self._timers[0][0] <= self._clock_ns()
 
-    def _until_timer_s(self) -> float | None:
-        if not self._timers:
-            return None
-        return max(0.0, (self._timers[0][0] - self._clock_ns()) / 1e9)
+    def _until_s(self) -> float | None:
+        """How long nothing will be due; None for ever."""
+        wait_ns = max(0, self._timers[0][0] - self._clock_ns()) if self._timers else None
+        sooner_ns = self._lives.sooner_ns(self._now_ns(), wait_ns)
+        return None if sooner_ns is None else sooner_ns / 1e9
 
     def _do(self, commands: Sequence[Command]) -> None:
         for command in commands:
             if isinstance(command, Compute) and isinstance(command.op, CloudOp):
-                began_ns = self._clock_ns()
-                (value,) = self._host.execute([command.op])
-                ended_ns = self._clock_ns()
-                done = ComputeDone(command.op, value, ended_ns - began_ns)
-                self._do(self._engine.handle(done, ended_ns))
+                self._compute(command.op)
+                if self._failed:
+                    return
             elif isinstance(command, Send):
                 self._send(command)
             elif isinstance(command, Release):
+                self._held.discard(command.session)
                 self._host.execute([command])
             elif isinstance(command, SetTimer) and command.timer is Timer.STEP:
                 self._step_due = True
@@ -234,6 +291,16 @@ class LiveCloud:
                 heappush(self._timers, (command.at_ns, command.session))
             else:
                 raise LocalProtocolError(f"live: the engine has no command {command!r}")
+
+    def _compute(self, op: CloudOp) -> None:
+        if self._lives and isinstance(op, CloudForward):
+            self._held.update(row.session for row in op.rows)
+        began_ns = self._clock_ns()
+        (value,) = self._host.execute([op])
+        ended_ns = self._clock_ns()
+        if not self._failed:
+            done = ComputeDone(op, value, ended_ns - began_ns)
+            self._do(self._engine.handle(done, ended_ns))
 
     def _send(self, command: Send) -> None:
         with self._changed:

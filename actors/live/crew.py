@@ -3,18 +3,22 @@
 Theory of operation
 -------------------
 Nothing that a live run has said is lost with a host: rows are with the driver, and a session is its
-tokens. A shard that died is made again and goes on with its devices from their rows; a replica that
-died is made again and every shard opens its sessions there anew. Both use a new epoch, so that what
-is still under way from before is nobody's. Connections stay warm: no device died. How long a
-session stood still is the ``device_queue`` of its next token.
+tokens. A shard that died is made again and goes on with its devices from their rows. When a replica
+dies, its sessions are opened anew at those that are left; where none is, they wait. It is made
+again meanwhile, and then serves its devices from their next requests on: what is under way
+elsewhere stays there, for its memory is there, and moving it once more would cost one more prompt.
+All of it uses new epochs, so that what is still under way from before is nobody's. Connections stay
+warm: no device died. How long a session stood still is the ``device_queue`` of its next token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from actors.live.frames import Clouds
+from actors.live.revival import Revival
 from actors.live.wall import Wall
 from actors.plan import ArmPlan, CodecTerms, engine_spec
 from actors.port import Handle, HostDiedError, Pending, Revivable
@@ -25,6 +29,8 @@ _ANSWER_S = 5.0
 """How long a cloud is waited for that may have died."""
 _FRUITLESS = 5
 """Deaths in a row without a token between them after which a run is given up."""
+_UNFINISHED_S = 10.0
+"""How long a host is waited for that is being made again when a run is stopped."""
 
 
 @dataclass(slots=True)
@@ -74,14 +80,23 @@ class Crew:
         self._rows = rows
         self._wall = wall
         self._born = born
+        self._own = {each.device: each.replica for each in plan.devices}
         self._zero_ns = wall.now_ns()
         self._epoch = 0
-        self._begun = 0
+        self._stride = 1 + 2 * len(plan.failures)
+        self._begun: set[int] = set()
+        self._replicas_to_come: dict[int, Revival] = {}
+        self._shards_to_come: dict[int, Revival] = {}
+        self._left: set[int] = set()
         self._fruitless = 0
         self._tokens_at_death = -1
         self.clouds = clouds
-        self.serving: list[Handle] = []
-        """Replicas that have begun."""
+        self._serving: set[int] = set()
+
+    @property
+    def serving(self) -> dict[int, Handle]:
+        """Replicas that are there."""
+        return {replica: self.clouds[replica] for replica in sorted(self._serving)}
 
     def begin(self) -> None:
         """Start the replicas and the shards; where something has been said, go on from there."""
@@ -95,45 +110,88 @@ class Crew:
             self._serve(replica)
         for index in range(len(self._shards)):
             self._run_shard(index, goes_on=last_ns > 0)
-            self._begun += 1
 
     def ask(self, method: str) -> dict[int, Pending]:
-        """Begin a call of every shard that has begun."""
-        return {index: self._shards[index].submit(method) for index in range(self._begun)}
+        """Begin a call of every shard that is there."""
+        return {index: self._shards[index].submit(method) for index in sorted(self._begun)}
 
     def may_be_mended(self, shard: int) -> bool:
         """Whether a shard that died can be made again."""
         return isinstance(self._shards[shard], Revivable)
 
+    def hear_who_left(self, devices: Iterable[int]) -> list[int]:
+        """Hear which devices have left; return those that nobody had told of."""
+        new = [each for each in devices if each not in self._left]
+        self._left.update(new)
+        return new
+
     def mend(self, deaths: Deaths) -> None:
-        """Make the dead again; who dies meanwhile is found by the next poll.
+        """Have the dead made again, and go on without them until they are.
 
         Raises:
-            HostDiedError: a replica cannot be made again, or hosts die again and again.
+            HostDiedError: one cannot be made again, or hosts die again and again.
         """
         reasons: Mapping[int, HostDiedError] = deaths.shards
         died = next(iter(reasons.values()), HostDiedError("a cloud actor died"))
         self._count(died)
-        for replica, cloud in enumerate(self.clouds):
+        self._begun -= reasons.keys()
+        for replica, cloud in self.serving.items():
             unreached = replica in deaths.clouds
             if not unreached and self._answers(cloud):
                 continue
             if not isinstance(cloud, Revivable):
                 raise died
-            with suppress(HostDiedError):
-                cloud.revive("no shard could reach it" if unreached else str(died))
-                self._serve(replica)
-                self._epoch += 1
-                for index in range(self._begun):
-                    if index not in reasons:
-                        self._shards[index].call("live_rehome", replica, cloud, self._epoch)
-        for index, reason in reasons.items():
+            # First of all its sessions go elsewhere: nobody waits for its successor.
+            self._serving.discard(replica)
+            self._tell("live_lose", replica)
+            reason = "no shard could reach it" if unreached else str(died)
+            self._replicas_to_come[replica] = Revival(cloud, reason)
+        for index, reason_of in reasons.items():
             shard = self._shards[index]
             if isinstance(shard, Revivable):
-                self._epoch += 1
-                with suppress(HostDiedError):
-                    shard.revive(str(reason))
-                    self._run_shard(index, goes_on=True)
+                self._shards_to_come[index] = Revival(shard, str(reason_of))
+
+    def take_back(self) -> None:
+        """Go on with those who have been made again; who has died meanwhile is made once more.
+
+        Raises:
+            HostDiedError: hosts die again and again.
+        """
+        for replica in _over(self._replicas_to_come):
+            cloud = self.clouds[replica]
+            try:
+                self._replicas_to_come.pop(replica).succeed()
+                self._serve(replica)
+            except HostDiedError as died:
+                self._once_more(self._replicas_to_come, replica, cloud, died)
+            else:
+                self._tell("live_gain", replica, cloud)
+        for index in _over(self._shards_to_come):
+            try:
+                self._shards_to_come.pop(index).succeed()
+                self._epoch += self._stride
+                self._run_shard(index, goes_on=True)
+            except HostDiedError as died:
+                self._once_more(self._shards_to_come, index, self._shards[index], died)
+
+    def _once_more(
+        self, coming: dict[int, Revival], number: int, host: Handle, died: HostDiedError
+    ) -> None:
+        self._count(died)
+        if not isinstance(host, Revivable):
+            raise died
+        coming[number] = Revival(host, str(died))
+
+    def settle(self, *, complete: bool) -> None:
+        """Wait for hosts that are being made again: the next arm needs them, if there is one."""
+        for coming in (*self._replicas_to_come.values(), *self._shards_to_come.values()):
+            coming.join(None if complete else _UNFINISHED_S)
+
+    def _tell(self, method: str, *args: object) -> None:
+        self._epoch += self._stride
+        for index in sorted(self._begun):
+            with suppress(HostDiedError):  # found by the next poll
+                self._shards[index].call(method, *args)
 
     def _count(self, died: HostDiedError) -> None:
         tokens = len(self._rows.tokens)
@@ -146,10 +204,11 @@ class Crew:
         plan = self._plan
         spec, now_ns = engine_spec(plan, self._terms), self._wall.now_ns() - self._zero_ns
         stalls = [each for each in plan.stalls if each.concerns(replica)]
-        self.clouds[replica].call("live_begin", spec, plan.egress_bps, stalls, now_ns)
+        failures = [each for each in plan.failures if each.replica == replica]
+        begun = (spec, plan.egress_bps, stalls, now_ns, failures)
+        self.clouds[replica].call("live_begin", *begun)
+        self._serving.add(replica)
         self._born(replica)
-        if len(self.serving) == replica:
-            self.serving.append(self.clouds[replica])
 
     def _run_shard(self, index: int, *, goes_on: bool) -> None:
         mine = replace(self._plan, devices=self._plan.devices[index :: len(self._shards)])
@@ -158,9 +217,10 @@ class Crew:
             rows = self._rows
             progress = progress_of(mine.devices, rows.tokens, rows.requests)
             now_ns = self._wall.now_ns() - self._zero_ns
-            resumption.append(Resumption(self._epoch, now_ns, progress))
-        clouds = tuple(self.clouds)
+            resumption.append(Resumption(self._epoch, now_ns, progress, frozenset(self._left)))
+        clouds = Clouds(tuple(self.clouds), self._own, frozenset(self._replicas_to_come))
         self._shards[index].call("live_begin", mine, self._terms, index, clouds, *resumption)
+        self._begun.add(index)
 
     def _answers(self, cloud: Handle) -> bool:
         """Whether a cloud is alive; one that stalls is."""
@@ -172,3 +232,7 @@ class Crew:
         except HostDiedError:
             return False
         return True
+
+
+def _over(coming: Mapping[int, Revival]) -> list[int]:
+    return [number for number, each in coming.items() if each.done]

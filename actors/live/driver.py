@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from actors.failures import Incidents
 from actors.live.cloud import STOP_S
 from actors.live.cloud_books import CloudBooks, CloudNews
 from actors.live.crew import Crew, Deaths
@@ -57,6 +58,7 @@ def run_live(
             books.show()
             if deaths and not (recorder.all_finished or books.failure):
                 crew.mend(deaths)
+            crew.take_back()
             if not (recorder.all_finished or books.failure):
                 wait_s(POLL_S)
     except KeyboardInterrupt:
@@ -67,7 +69,9 @@ def run_live(
     # Shards first: what they still send needs a cloud.
     books.take(crew.ask("live_end"), crew)
     books.end_clouds(crew.serving, wall)
+    crew.settle(complete=complete)
     run = books.close(complete=complete and books.failure is None)
+    run.incidents = books.incidents.by_time()
     if books.failure is not None:
         raise books.failure
     run.replicas = [ReplicaRun(each.engine, each.egress_busy_ns) for each in books.clouds]
@@ -89,6 +93,7 @@ class _Books:
         recorder.attend(self._sight)
         self.clouds = [CloudBooks() for _ in range(replicas)]
         self.lateness_ns: list[int] = []
+        self.incidents = Incidents()
         self.failure: BaseException | None = None
 
     def take(self, pendings: Mapping[int, Pending], crew: Crew) -> Deaths:
@@ -108,6 +113,9 @@ class _Books:
                 continue
             if isinstance(news, ShardNews):
                 self._take(news)
+                self._recorder.forgo(
+                    sum(news.left[device] for device in crew.hear_who_left(news.left))
+                )
                 deaths.clouds |= news.clouds_lost
         return deaths
 
@@ -121,6 +129,7 @@ class _Books:
             else:
                 self._recorder.request(row)
         self.lateness_ns.extend(news.lateness_ns)
+        self.incidents.add(*news.incidents)
         self._end_ns = max(self._end_ns, news.now_ns)
         self.failure = self.failure or news.failure
 
@@ -128,10 +137,10 @@ class _Books:
         """A replica was made, for the first time or anew."""
         self.clouds[replica].begin_life()
 
-    def ask(self, clouds: Sequence[Handle]) -> None:
-        """Ask the replicas that have begun what they did; none is waited for."""
-        for book, cloud in zip(self.clouds, clouds, strict=False):
-            book.ask(cloud)
+    def ask(self, clouds: Mapping[int, Handle]) -> None:
+        """Ask the replicas that are there what they did; none is waited for."""
+        for replica, cloud in clouds.items():
+            self.clouds[replica].ask(cloud)
 
     def show(self) -> None:
         """Show whoever watches what came, and how the replicas stand."""
@@ -143,14 +152,15 @@ class _Books:
         looks = [each.look() for each in self.clouds]
         return Sight(self._end_ns, together([each for each in looks if each]), lateness_ns)
 
-    def end_clouds(self, clouds: Sequence[Handle], wall: Wall) -> None:
+    def end_clouds(self, clouds: Mapping[int, Handle], wall: Wall) -> None:
         """End the replicas and take what they say; nothing of those that failed.
 
         One that can be made again may have died after all was said, which is no failure then; one
         that does not answer, or whose model is stuck, is made again, for the arms to come.
         """
         ending = []
-        for book, cloud in zip(self.clouds, clouds, strict=False):
+        for replica, cloud in clouds.items():
+            book = self.clouds[replica]
             book.take()
             ending.append((book, cloud, cloud.submit("live_end", *book.known)))
         for book, cloud, pending in ending:

@@ -5,9 +5,9 @@ crosses to a replica and back is its line's business (``line``). A device's fram
 the replica that serves it. How late something was handed over against its instant is recorded.
 
 The threads end by themselves when all requests have ended and the last frames, the CLOSEs, have
-gone up; or at once when the shard is stopped before, or when one of them fails. When a replica dies
-its devices wait until ``rehome`` names its successor, and then open their sessions there again, on
-connections that stay warm.
+gone up; or at once when the shard is stopped before, or when one of them fails. When a replica's
+host dies (``lose``), its devices open their sessions again at others, on connections that stay
+warm; where there is none they wait until ``gain`` names its successor.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from itertools import count
 from threading import Condition, Thread
 
 from actors.device import DeviceRun, link_of
-from actors.live.frames import DownFrame, LineId, UpFrame
+from actors.live.frames import Clouds, DownFrame, LineId, UpFrame
 from actors.live.line import CloudLine, LineHooks
 from actors.live.sessions import Hooks, Sessions, ShardNews
 from actors.plan import ArmPlan, CodecTerms
@@ -41,7 +41,7 @@ class LiveShard:
         plan: ArmPlan,
         terms: CodecTerms,
         shard: int,
-        clouds: Sequence[Handle],
+        clouds: Clouds,
         clock_ns: Callable[[], int],
         resumption: Resumption | None = None,
     ) -> None:
@@ -52,7 +52,7 @@ class LiveShard:
             plan: the arm; its devices are this shard's alone.
             terms: the arm's codec.
             shard: this shard's number.
-            clouds: where frames go, one for each replica; empty for methods without a cloud.
+            clouds: where frames go.
             clock_ns: a monotone clock.
             resumption: how far the devices have come; None for a run that begins.
         """
@@ -65,21 +65,27 @@ class LiveShard:
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._stopping = False
         self._failure: BaseException | None = None
+        self._epoch = resumption.epoch if resumption else 0
         self._lost: set[int] = set()
+        self._down = set(clouds.dead)
+        self._clouds = list(clouds.handles)
+        self._lives = [0] * len(self._clouds)
         devices = [DeviceRun(each, link_of(each, plan.arm.seed)) for each in plan.devices]
         hooks = Hooks(self._now_ns, self._at, self._send, self._release)
-        self._sessions = Sessions(plan, terms, devices, hooks)
-        self._sessions.plan_first(resumption)
+        self._sessions = Sessions(
+            plan, terms, devices, hooks, self._note_return, clouds.own, len(self._clouds)
+        )
+        self._sessions.plan_first(resumption, clouds.dead)
         self._lines: list[CloudLine] = []
         self._line_to: dict[int, CloudLine] = {}
-        serving = {each.replica for each in plan.devices}
-        for replica, cloud in enumerate(clouds):
-            if replica in serving:
-                self._connect(replica, cloud, resumption.epoch if resumption else 0)
+        if self._clouds:
+            for replica in sorted({each.replica for each in plan.devices} - clouds.dead):
+                self._connect(replica)
         self._thread = Thread(target=self._guarded_run, name="live-shard", daemon=True)
+        own = tuple(self._lines)
         # First: a cloud that fails at once must not stop what is already due.
         self._thread.start()
-        for line in self._lines:
+        for line in own:
             line.start()
 
     def poll(self) -> ShardNews:
@@ -88,22 +94,23 @@ class LiveShard:
         news.clouds_lost = frozenset(self._lost)
         return news
 
-    def rehome(self, replica: int, cloud: Handle, epoch: int) -> None:
-        """Open a replica's sessions again at its successor; nothing to do where it has none here.
-
-        Args:
-            replica: which one.
-            cloud: knows none of the sessions.
-            epoch: of the sessions; higher than before.
-        """
+    def lose(self, replica: int) -> None:
+        """Open a replica's sessions again at others: its host has died."""
         with self._changed:
-            if replica not in self._line_to:
-                return
-            self._line_to[replica].close()
-            self._connect(replica, cloud, epoch)
-            self._line_to[replica].start()
+            line = self._line_to.pop(replica, None)
+            if line is not None:
+                line.close()
             self._lost.discard(replica)
-            self._at(self._now_ns(), partial(self._sessions.reopen, replica, epoch))
+            self._down.add(replica)
+            self._at(self._now_ns(), partial(self._sessions.lose, replica))
+            self._changed.notify_all()
+
+    def gain(self, replica: int, cloud: Handle) -> None:
+        """Send sessions to a replica again: its host was made anew, and knows none of them."""
+        with self._changed:
+            self._clouds[replica] = cloud
+            self._down.discard(replica)
+            self._at(self._now_ns(), partial(self._sessions.gain, replica))
             self._changed.notify_all()
 
     def stop(self) -> ShardNews:
@@ -120,22 +127,29 @@ class LiveShard:
 
     # ------------------------------------------------------------------ the lines
 
-    def _connect(self, replica: int, cloud: Handle, epoch: int) -> None:
+    def _connect(self, replica: int) -> CloudLine:
         hooks = LineHooks(
             now_ns=self._now_ns,
             stopping=lambda: self._stopping,
             over=self._over,
             deliver=self._deliver,
             note_late=self._sessions.note_late,
-            lost=partial(self._lose, replica),
+            lost=lambda: self._lose(replica, line),
             failed=self._fail,
         )
-        self._line_to[replica] = CloudLine(cloud, LineId(self._shard, epoch), hooks)
-        self._lines.append(self._line_to[replica])
+        line = CloudLine(self._clouds[replica], LineId(self._shard, self._epoch), hooks)
+        self._line_to[replica] = line
+        self._lines.append(line)
+        return line
 
-    def _lose(self, replica: int) -> None:
+    def _lose(self, replica: int, line: CloudLine) -> None:
         with self._changed:
-            self._lost.add(replica)
+            # One that was closed meanwhile tells nothing of its successor.
+            if self._line_to.get(replica) is line:
+                self._lost.add(replica)
+
+    def _note_return(self, replica: int) -> None:
+        self._lives[replica] += 1
 
     def _deliver(self, frames: Sequence[DownFrame]) -> None:
         """Put what the cloud sent on the access links."""
@@ -216,8 +230,16 @@ class LiveShard:
         with self._changed:
             now_ns = self._now_ns()
             arrival_ns = device.access.up(now_ns, len(command.frame)).arrival_ns
-            frame = UpFrame(command.session, command.frame, arrival_ns - now_ns)
-            self._line_to[device.replica].send(arrival_ns, frame)
+            replica = device.replica
+            life = self._lives[replica]
+            frame = UpFrame(command.session, command.frame, arrival_ns - now_ns, life)
+            line = self._line_to.get(replica)
+            if line is None:
+                if replica in self._down:
+                    return  # it is lost, as what was under way there is
+                line = self._connect(replica)
+                line.start()
+            line.send(arrival_ns, frame)
 
     def _compute(self) -> None:
         if self._sessions.has_work:

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from actors.port import Handle
 from costeer.machine import CloudTrace
+
+
+@dataclass(frozen=True, slots=True)
+class Clouds:
+    """What a shard knows of the replicas.
+
+    Args:
+        handles: one for each; empty for methods without a cloud.
+        own: device -> the replica that it belongs to, for the whole fleet.
+        dead: those whose hosts have died, and are not there again.
+    """
+
+    handles: tuple[Handle, ...] = ()
+    own: Mapping[int, int] = field(default_factory=dict)
+    dead: frozenset[int] = frozenset()
 
 
 class LineId(NamedTuple):
@@ -28,11 +45,13 @@ class UpFrame:
         session: whose it is (routing; the frame says so too).
         frame: its bytes.
         transit_ns: what its access link took.
+        life: how often the replica has come back from a failure of the model, as its sender knows.
     """
 
     session: int
     frame: bytes
     transit_ns: int
+    life: int = 0
 
 
 @dataclass(frozen=True, slots=True)

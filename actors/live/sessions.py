@@ -7,14 +7,18 @@ All calls come from one thread, ``take_news`` alone from any.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 
 from actors.device import DeviceRun, by_session
+from actors.failing import Failing
+from actors.failing import Hooks as FailingHooks
+from actors.failures import Incident, Incidents
+from actors.lanes import Handler, Lane
 from actors.plan import ArmPlan, CodecTerms
-from actors.progress import Resumption
+from actors.progress import Progress, Resumption
 from actors.records import RequestRow, TokenRow
 from costeer.endpoint import Endpoint
 from costeer.errors import LocalProtocolError
@@ -36,6 +40,7 @@ from costeer.machine import (
     Start,
     TimerFired,
 )
+from netsim.heap import EventHeap
 
 _ORDER: tuple[type[EdgeOp], ...] = (EdgeDecode, EdgeSteer, EdgeChoose, EdgeDelta, EdgeForward)
 """What is computed first when several kinds are due: the short ones that a token waits for."""
@@ -54,7 +59,9 @@ class ShardNews:
         lateness_ns: how late each frame was handed over or taken.
         now_ns: the shard's clock.
         failure: what one of its threads raised; the rows up to then are here nevertheless.
-        clouds_lost: replicas that have died, and no other has taken their places so far.
+        clouds_lost: replicas whose hosts have died, and nobody was told so far.
+        left: devices that have left, and how many requests of each will never come.
+        incidents: what failed in the model, with those of the sessions here that it happened to.
     """
 
     tokens: list[TokenRow] = field(default_factory=list)
@@ -63,6 +70,8 @@ class ShardNews:
     now_ns: int = 0
     failure: BaseException | None = None
     clouds_lost: frozenset[int] = frozenset()
+    left: dict[int, int] = field(default_factory=dict)
+    incidents: list[Incident] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,14 @@ class Sessions:
     """The devices of one shard, from their first request to their last."""
 
     def __init__(
-        self, plan: ArmPlan, terms: CodecTerms, devices: Sequence[DeviceRun], hooks: Hooks
+        self,
+        plan: ArmPlan,
+        terms: CodecTerms,
+        devices: Sequence[DeviceRun],
+        hooks: Hooks,
+        come_back: Callable[[int], None] = lambda _: None,
+        own: Mapping[int, int] | None = None,
+        replicas: int = 0,
     ) -> None:
         """Take devices whose users have not asked yet; ``plan_first`` lets them.
 
@@ -95,6 +111,9 @@ class Sessions:
             terms: the arm's codec.
             devices: one for each of the plan's.
             hooks: clock, way up, and host.
+            come_back: told of a replica that is back after a failure of the model.
+            own: device -> its replica, for the whole fleet.
+            replicas: that sessions may be moved between; 0 where they stay where they are.
         """
         self._plan = plan
         self._terms = terms
@@ -104,37 +123,115 @@ class Sessions:
         self._ops: list[Asked] = []
         self._lock = Lock()
         self._news = ShardNews()
+        self._incidents = Incidents()
         self.open_requests = len(self._by_session)
+        failing = FailingHooks(
+            start=self._start,
+            reopen=self._reopen,
+            leave=self._leave,
+            fail=lambda _: None,  # it does so by itself, by its own clock
+            come_back=come_back,
+            note=self._note,
+        )
+        self._failing = Failing(plan, devices, own or {}, replicas, failing)
 
-    def plan_first(self, resumption: Resumption | None = None) -> None:
-        """Let every device's first request come at its time, or go on where the device was."""
+    def plan_first(
+        self, resumption: Resumption | None = None, dead: frozenset[int] = frozenset()
+    ) -> None:
+        """Let every device's first request come at its time, or go on where the device was.
+
+        Args:
+            resumption: how far the devices have come; None for a run that begins.
+            dead: replicas whose hosts have died, and are not there again.
+        """
+        heap: EventHeap[Handler] = EventHeap()
+        self._failing.plan(heap)
+        now_ns = resumption.now_ns if resumption else 0
+        gone = resumption.left if resumption else frozenset()
+        departed: list[Handler] = []
+        # What failed before this shard was there is known before its sessions go on.
+        while heap and heap.peek_time_ns() < now_ns:
+            at_ns, lane, number, _, _, handler = heap.pop()
+            if lane != Lane.DEPARTURE:
+                handler(at_ns)
+            elif number not in gone:
+                departed.append(handler)
+        for replica in dead:
+            self._failing.lose(replica, now_ns)
         for device in self._devices:
+            number = device.plan.device
             if resumption is None:
                 self._plan_request(device, 0)
-                continue
-            progress = resumption.devices[device.plan.device]
-            device.restore(progress, resumption.epoch)
-            self.open_requests -= progress.request
-            if progress.tokens:
-                self._hooks.at(resumption.now_ns, partial(self._continue, device))
+            elif number in gone:
+                device.left = True
+                self.open_requests -= len(device.plan.requests)
             else:
-                self._plan_request(device, progress.last_ns)
+                self._restore(device, resumption.devices[number], resumption)
+        # Whoever left goes on first, so that what it was at is booked.
+        for handler in departed:
+            self._hooks.at(now_ns, partial(self._happen, handler))
+        while heap:
+            at_ns, _, _, _, _, handler = heap.pop()
+            self._hooks.at(at_ns, partial(self._happen, handler))
 
-    def reopen(self, replica: int, epoch: int) -> None:
-        """Open every session of a replica's devices again, at one that knows none of them."""
-        for device in self._devices:
-            if device.replica != replica:
-                continue
-            device.epoch = epoch
-            machine = device.machine
-            if machine is None:
-                continue
-            self._ops = [each for each in self._ops if each[1] is not machine]
-            # The device did not die: its small model goes on with what it holds, where it can.
-            kept = device.keeps(self._plan)
-            if self._plan.arm.method.edge_branches and not kept:
-                self._hooks.release(Release(device.session))
-            self._continue(device, kept=kept)
+    def _restore(self, device: DeviceRun, progress: Progress, resumption: Resumption) -> None:
+        device.restore(progress, resumption.epoch)
+        self.open_requests -= progress.request
+        if not progress.tokens:
+            self._plan_request(device, progress.last_ns)
+        elif progress.alone or self._failing.goes_on(device):
+            self._hooks.at(resumption.now_ns, partial(self._continue, device))
+
+    def _happen(self, handler: Handler) -> None:
+        handler(self._hooks.now_ns())
+
+    # ------------------------------------------------------------------ replicas and devices
+
+    def lose(self, replica: int) -> None:
+        """Open the sessions of a replica whose host has died at others, or have them wait."""
+        self._failing.lose(replica, self._hooks.now_ns())
+
+    def gain(self, replica: int) -> None:
+        """Let a replica whose host was made again have its devices' next requests."""
+        self._failing.gain(replica, self._hooks.now_ns())
+
+    def _note(self, incident: Incident) -> None:
+        with self._lock:
+            self._incidents.add(incident)
+
+    def _drop(self, machine: Endpoint) -> None:
+        """Forget what a machine wanted computed."""
+        self._ops = [each for each in self._ops if each[1] is not machine]
+
+    def _reopen(self, device: DeviceRun, now_ns: int) -> None:
+        del now_ns
+        device.epoch += 1
+        machine = device.machine
+        if machine is None:
+            self._continue(device)
+            return
+        self._drop(machine)
+        # The device did not die: its small model goes on with what it holds, where it can.
+        kept = device.keeps(self._plan)
+        if not kept:
+            self._release(device)
+        self._continue(device, kept=kept)
+
+    def _leave(self, device: DeviceRun, now_ns: int) -> None:
+        """End what a device is at; what it would still have asked for never comes."""
+        if device.machine is not None:
+            self._drop(device.machine)
+            self._release(device)
+        rows = device.leave(now_ns)
+        never = len(device.plan.requests) - device.next_request
+        self.open_requests -= len(rows) + never
+        with self._lock:
+            self._news.requests += rows
+            self._news.left[device.plan.device] = never
+
+    def _release(self, device: DeviceRun) -> None:
+        if self._plan.arm.method.edge_branches:
+            self._hooks.release(Release(device.session))
 
     def device_of(self, session: int) -> DeviceRun:
         """Return the device of a session."""
@@ -156,7 +253,7 @@ class Sessions:
                     self._news.tokens.append(row)
             elif isinstance(command, Release):
                 # What a session that failed still waits for would take its slots again.
-                self._ops = [each for each in self._ops if each[1] is not machine]
+                self._drop(machine)
                 self._hooks.release(command)
             elif isinstance(command, SetTimer):
                 self._hooks.at(command.at_ns, partial(self._fire, device, machine, command))
@@ -203,6 +300,7 @@ class Sessions:
         """Return what happened since the last call, beside what went wrong."""
         with self._lock:
             news, self._news = self._news, ShardNews()
+            news.incidents, self._incidents = self._incidents.all(), Incidents()
         news.now_ns = self._hooks.now_ns()
         news.failure = failure
         return news
@@ -223,8 +321,14 @@ class Sessions:
             self._hooks.at(max(now_ns, intended_ns), begin)
 
     def _begin(self, device: DeviceRun, intended_ns: int) -> None:
+        if device.left:
+            return
         device.begin(self._plan, self._terms, intended_ns)
-        self.tell(device, Start(intended_ns), self._hooks.now_ns())
+        if self._failing.begins(device, intended_ns):
+            self._start(device, intended_ns, self._hooks.now_ns())
+
+    def _start(self, device: DeviceRun, intended_ns: int, now_ns: int) -> None:
+        self.tell(device, Start(intended_ns), now_ns)
 
     def _continue(self, device: DeviceRun, *, kept: bool = False) -> None:
         """Go on with a session from its tokens so far; how long it stood still is its wait."""
@@ -235,6 +339,7 @@ class Sessions:
             self.tell(device, Start(device.last_ns), self._hooks.now_ns())
 
     def _finish(self, device: DeviceRun, finish: Finish) -> None:
+        self._failing.ended(device)
         now_ns = self._hooks.now_ns()
         row = device.close(finish.reason, now_ns, failed=finish.failed)
         with self._lock:

@@ -19,13 +19,14 @@ from functools import partial
 
 from actors.costs import Costs
 from actors.device import DeviceRun, by_session, link_of
+from actors.failing import Failing, Hooks
+from actors.failures import Incidents
+from actors.lanes import Handler, Lane
 from actors.network import Network
 from actors.plan import ArmPlan, CodecTerms, engine_spec
 from actors.port import Handle, never
 from actors.records import ArmRun, Recorder, ReplicaRun
 from actors.sight import Sight, together
-from actors.virtual.failing import Failing, Sessions
-from actors.virtual.lanes import Handler, Lane
 from actors.virtual.queues import HostQueue, Ticket, flush
 from actors.virtual.replica import Around, Replica
 from costeer.endpoint import Endpoint
@@ -115,11 +116,20 @@ class VirtualDriver:
             for index, device in enumerate(self._devices)
             if shard_queues
         }
+        self._incidents = Incidents()
         self._failing = Failing(
             plan,
             self._devices,
-            self._replicas,
-            Sessions(self._start, self._reopen, self._leave),
+            {each.device: each.replica for each in plan.devices},
+            len(clouds),
+            Hooks(
+                self._start,
+                self._reopen,
+                self._leave,
+                lambda replica: self._replicas[replica].fail(),
+                lambda replica: self._replicas[replica].come_back(),
+                self._incidents.add,
+            ),
         )
         self._now_ns = 0
         self._out_of_time = False
@@ -174,7 +184,7 @@ class VirtualDriver:
             ReplicaRun(each.counters, self._network.egress_busy_ns(each.number))
             for each in self._replicas
         ]
-        run.incidents = self._failing.incidents
+        run.incidents = self._incidents.all()
         return run
 
     def _sight(self) -> Sight:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from actors.lanes import Handler
 from actors.stalls import Stall, Stalls
-from actors.virtual.lanes import Handler
 from netsim.heap import EventHeap
 
 

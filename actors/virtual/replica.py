@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from actors.costs import Costs
+from actors.lanes import Handler, Lane
 from actors.sight import CloudLook, Lookout
 from actors.stalls import Stall
 from actors.virtual.gate import Gate
-from actors.virtual.lanes import Handler, Lane
 from actors.virtual.queues import HostQueue, Ticket
 from costeer.cloud import CloudEngine
 from costeer.errors import LocalProtocolError
@@ -100,9 +100,7 @@ class Replica:
         for session in sorted(self._held):
             self._queue.add(Release(session))
         self._held.clear()
-        counters = self._engine.counters
-        self._engine = CloudEngine(self._spec)
-        self._engine.counters = counters
+        self._engine = CloudEngine(self._spec, self._engine.counters)
         self._lookout.turn_to(self._engine)
 
     def come_back(self) -> None:

@@ -1,4 +1,4 @@
-"""What a run with failures did over simulated time: tokens of each replica, and what happened."""
+"""What a run with failures did over time: tokens of each replica, and what happened."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def timeline_figure(tokens: pd.DataFrame, rows: Sequence[Row], events: Sequence[
         grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, panel in zip(grid, panels, strict=True):
             _draw(axes, panel, [row for row in events if row["arm"] == panel.arm])
-        grid[-1].set_xlabel("simulated time, s")
+        clock = "time" if any(row["way"] == "live" for row in arms) else "simulated time"
+        grid[-1].set_xlabel(f"{clock}, s")
         handles = [
             Line2D([], [], color=_colour(each), ls=_dash(each), label=f"replica {each}")
             for each in replicas

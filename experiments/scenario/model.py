@@ -170,11 +170,6 @@ class Scenario(Section):
     def _events_can_happen(self) -> Self:
         if not self.events:
             return self
-        if self.way == "live" and (failures_of(self.events) or departures_of(self.events)):
-            raise ValueError(
-                "events: replicas that fail and devices that leave are simulated only; choose way:"
-                " virtual, or leave them out"
-            )
         named = [each.replica for each in stalls_of(self.events)]
         named += [each.replica for each in failures_of(self.events)]
         for replica in named:
@@ -201,8 +196,8 @@ class Scenario(Section):
         if nobody and self.workload.duration_s is None:
             raise ValueError(
                 "events: no replica is left in the end, and sessions would wait for ever; say"
-                " when one is back with back_after_s, or when the run stops with"
-                " workload.duration_s"
+                " when one is back with back_after_s"
+                + ("" if self.way == "live" else ", or when the run stops with workload.duration_s")
             )
         return self
 

@@ -139,6 +139,32 @@ def test_what_failed_is_told_and_changes_no_token(tmp_path: Path) -> None:
         record_profile(tmp_path / "run", tmp_path / "profile.parquet")
 
 
+def test_what_fails_on_the_wall_s_clock_is_told_and_changes_no_token(tmp_path: Path) -> None:
+    events = [
+        {"kind": "replica_fails", "at_s": 0, "replica": 0},
+        {"kind": "device_leaves", "at_s": 0, "devices": [1]},
+    ]
+    given = failing(events, way="live")
+    summary = run_scenario(given, tmp_path / "run", "none", NoProgress()).summary
+    calm = run(failing([]), tmp_path / "calm")
+    told = [row for row in summary["events"] if row["method"] == "costeer"]
+    assert [(row["kind"], row["replica"], row["device"]) for row in told] == [
+        ("replica_fails", 0, None),
+        ("device_leaves", None, 1),
+    ]
+    order = ["arm", "device", "request", "position"]
+    said, whole_said = (
+        tokens[tokens["device"] != 1].sort_values(order, ignore_index=True)[[*order, "token"]]
+        for tokens in (load(tmp_path / "run").tokens, load(calm.run_dir).tokens)
+    )
+    pd.testing.assert_frame_equal(said, whole_said)
+    requests = load(tmp_path / "run").requests
+    assert set(requests[requests["device"] == 1]["reason"]) <= {"left"}
+    served = requests[(requests["device"] != 1) & (requests["method"] == "costeer")]
+    assert set(served["replica"]) == {1}
+    assert "replica 0 fails" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_a_run_with_failures_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
     whole_run = digests(run(failing(), tmp_path / "whole"))
 

@@ -346,7 +346,10 @@ def test_failures_are_planned_in_nanoseconds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("way=live",), "replicas that fail and devices that leave are simulated only"),
+        (
+            ("way=live", "cloud.replicas=1", "events.0={kind: replica_fails, at_s: 1}"),
+            "say when one is back with back_after_s",
+        ),
         (("way=fleet", "values=null"), "events: way: fleet has no cloud that stalls or fails"),
         (("events.0.replica=2",), "there is no replica 2; cloud.replicas is 2"),
         (("events.1.devices=[0, 7]",), "there is no device 7; fleet.devices is 2"),
