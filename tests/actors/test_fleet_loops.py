@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors.fleet.machine_code import kept_compiler
 from actors.fleet.outcomes import Outcomes
@@ -11,6 +12,7 @@ from tests.actors.compiled_fleets import neighbours, run_and_outcomes, run_fleet
 from tests.actors.test_fleet_drafts import constants, drafting_fleets
 from tests.actors.test_fleet_guesses import guessing_fleets
 from tests.actors.test_fleet_guesses import outcomes_of as guessed
+from tests.actors.test_fleet_orders import guided, reordered
 from tests.actors.test_fleet_pauses import outcomes_of as paused
 from tests.actors.test_fleet_pauses import pausing_fleets
 
@@ -47,3 +49,10 @@ def test_loop_of_devices_that_share_a_way(plan: ArmPlan) -> None:
 def test_loop_of_clouds_that_draft(of: tuple[ArmPlan, float]) -> None:
     plan, acceptance = of
     agree(plan, guessed(plan, acceptance))
+
+
+@some
+@given(st.one_of(reordered(), guided()))
+def test_loop_of_other_orders_of_work_and_of_two_prompts(plan: ArmPlan) -> None:
+    _, outcomes = run_and_outcomes(plan)
+    agree(plan, outcomes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -97,6 +98,13 @@ def copy_of(rule: Any, file: str) -> Any:
     """The same rule, as if it stood at another place of another file."""
     code = rule.__code__.replace(co_filename=file, co_firstlineno=rule.__code__.co_firstlineno + 9)
     return FunctionType(code, rule.__globals__, rule.__name__)
+
+
+def test_few_loops_are_made_for_all_that_cells_do() -> None:
+    every = itertools.product((False, True), repeat=len(Rules._fields))
+    assert len({advance_of(Rules(*each)) for each in every}) == 4
+    assert advance_of(Rules(sharing=True)) is advance_of(Rules(pausing=True))
+    assert advance_of(Rules()) is not advance_of(Rules(sharing=True))
 
 
 def test_what_is_left_out_of_a_loop_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
