@@ -6,12 +6,13 @@ What an exchange takes (X, from DRAFT to its rows), what a draft takes (d) and h
 right (a) are all seen at the device. One exchange after the other takes (γ d + X) / E seconds a
 token, E = (1 − a^(γ+1)) / (1 − a) being the tokens that it brings. Pipelined, a right draft takes
 d and a wrong one an exchange, a d + (1 − a) X', where X' is longer than X, for the cloud may still
-be running what was in vain. The lesser of the two is chosen before every exchange. X and X' are
-medians of those that began with a choice, the one while nothing else was under way, the other
-pipelined; until X' was seen it is taken for a quarter more than X. A draft's verdict counts less
-the older it is. Before the first exchange nothing is known, and drafts go up pipelined: where that
-is wrong it costs the cloud a forward or two, and waiting where it is right costs the device a round
-trip. Link, load of the cloud and text thus enter without anybody saying so.
+be running what was in vain. The lesser of the two is chosen before every exchange, the latter if
+they are much the same. X and X' are medians of those that began with a choice, the one while
+nothing else was under way, the other pipelined; until X' was seen it is taken for a quarter more
+than X. A draft's verdict counts less the older it is. Before the first exchange nothing is known,
+and drafts go up pipelined: where that is wrong it costs the cloud a forward or two, and waiting
+where it is right costs the device a round trip. Link, load of the cloud and text thus enter without
+anybody saying so.
 
 What was seen is a list of integers, or a slice of an array of them: numba compiles the functions as
 they stand. Where a fixed plan was given, nothing is learnt.
@@ -40,6 +41,8 @@ remembered."""
 _PRIOR_RIGHT, _PRIOR_WRONG = 2_400_000_000, 600_000_000
 _IN_VAIN = 5 / 4
 """What a pipelined exchange is taken for, in exchanges, before one was seen."""
+_AHEAD_BY = 13 / 12
+"""What waiting for verdicts has to be better by: going to and fro between the two costs both."""
 _WORTH = 0.02
 """Drafts that are right with less probability than this are not worth their way."""
 FIRST_AHEAD = 24
@@ -160,7 +163,7 @@ def learnt(seen: State) -> tuple[int, int]:
         behind_ns = 1.0 * median_of(seen, PIPELINED)
     a = acceptance_of(seen)
     drafts, one_by_one_ns = best_drafts(a, draft_ns, exchange_ns)
-    if one_by_one_ns <= a * draft_ns + (1 - a) * behind_ns:
+    if _AHEAD_BY * one_by_one_ns <= a * draft_ns + (1 - a) * behind_ns:
         return drafts, 0
     # Twice as many as an exchange lasts: the next one is under way before the last is over.
     fills = _MOST_AHEAD

@@ -62,8 +62,9 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
     method = config.settings
     cloud = scenario.cloud
     witnessed = _witnessed(scenario, workload) if method.steered else frozenset()
+    spec = replace(arm_spec(scenario, config), witnessed=witnessed)
     plan = ArmPlan(
-        arm=replace(arm_spec(scenario, config), witnessed=witnessed),
+        arm=spec,
         devices=workload.devices,
         max_new_tokens=scenario.workload.max_new_tokens,
         eos=workload.ends(method),
@@ -72,7 +73,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         limits=EngineLimits(
             max_batch=cloud.max_batch,
             chunk_tokens=cloud.chunk_tokens,
-            kv_tokens=_kv_tokens(scenario, workload, method),
+            kv_tokens=_kv_tokens(scenario, workload, method, beside=spec.beside),
             max_context=workload.max_context,
             max_sessions=_MAX_SESSIONS,
             max_waiting=0 if cloud.when_full == "reject" else _MAX_SESSIONS,
@@ -180,20 +181,28 @@ def _witnessed(scenario: Scenario, workload: Workload) -> frozenset[int]:
     return frozenset(first[prompt_id] for prompt_id in sorted(first)[:_WITNESSED])
 
 
-def kv_tokens(scenario: Scenario) -> int:
-    """Tokens of KV memory that a replica has."""
+def kv_tokens(scenario: Scenario, *, beside: bool = False) -> int:
+    """Tokens of KV memory that a replica has.
+
+    Args:
+        scenario: names its hardware and models, or says how many.
+        beside: whether a small model shares the memory, that drafts for what is streamed.
+    """
     cloud = scenario.cloud
     if cloud.kv_tokens is not None:
         return cloud.kv_tokens
-    model = Roofline(hardware_named(cloud.hardware), shape_named(scenario.timing.cloud_model))
+    hardware = hardware_named(cloud.hardware)
+    model = Roofline(hardware, shape_named(scenario.timing.cloud_model))
+    small = Roofline(hardware, shape_named(scenario.timing.edge_model)) if beside else None
     if cloud.kv_bytes == "auto":
-        return model.kv_capacity_tokens()
-    return cloud.kv_bytes // model.kv_bytes_per_token
+        return model.kv_capacity_tokens(small)
+    token_bytes = model.kv_bytes_per_token + (small.kv_bytes_per_token if small else 0)
+    return cloud.kv_bytes // token_bytes
 
 
-def _kv_tokens(scenario: Scenario, workload: Workload, method: Method) -> int:
+def _kv_tokens(scenario: Scenario, workload: Workload, method: Method, *, beside: bool) -> int:
     """Tokens of KV memory; checked against the longest session, which would never be admitted."""
-    tokens = kv_tokens(scenario)
+    tokens = kv_tokens(scenario, beside=beside)
     prompts = [each for each in (method.cloud_prompt, method.guide) if each is not None]
     if prompts:
         longest = sum(workload.longest(prompt) for prompt in prompts)

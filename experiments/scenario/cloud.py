@@ -40,7 +40,8 @@ class CloudConfig(Section):
     chunk_tokens: int = Field(default=512, ge=1)
     """Prompt tokens of one forward, over all its rows."""
     kv_bytes: int | Literal["auto"] = "auto"
-    """Memory for keys and values, bytes; `auto` is what the hardware has left beside the model."""
+    """Memory for keys and values, bytes; `auto` is what the hardware has left beside the
+    model, and the small one where that drafts for it."""
     kv_tokens: int | None = Field(default=None, ge=1)
     """The same in tokens; replaces `kv_bytes`."""
     when_full: Literal["queue", "reject", "preempt"] = "queue"

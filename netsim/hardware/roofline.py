@@ -191,9 +191,16 @@ class Roofline:
         """See CostModel."""
         return self._kv_bytes
 
-    def kv_capacity_tokens(self) -> int:
-        """See CostModel."""
-        return self._room_bytes() // self._kv_bytes
+    def kv_capacity_tokens(self, beside: "Roofline | None" = None) -> int:
+        """See CostModel.
+
+        Args:
+            beside: another model in the same memory, that runs the same tokens.
+        """
+        if beside is None:
+            return self._room_bytes() // self._kv_bytes
+        room_bytes = self._room_bytes() - beside.shape.weight_bytes
+        return room_bytes // (self._kv_bytes + beside.kv_bytes_per_token)
 
     def _room_bytes(self) -> int:
         hardware = self.hardware

@@ -60,7 +60,9 @@ def test_good_drafts_on_a_long_way_are_pipelined_and_fill_it() -> None:
 
 
 def test_bad_drafts_are_few_and_wait() -> None:
-    assert taught(1, 60, 92).plan() == Plan(1, 0)
+    pacer = taught(1, 60, 92)
+    pacer.exchanged(120_000_000, pipelined=True)
+    assert pacer.plan() == Plan(1, 0)
 
 
 def test_slow_drafts_are_not_made_for_a_near_cloud() -> None:

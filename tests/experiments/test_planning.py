@@ -145,6 +145,10 @@ def test_memory_that_cannot_hold_one_session_is_refused() -> None:
     assert arms[0].limits.kv_tokens == 13
     _, _, arms = planned(cloud={"kv_bytes": 57_344 * 100}, arms=[{"method": "costeer"}])
     assert arms[0].limits.kv_tokens == 100
+    # A small model that drafts beside the large one keeps the same tokens: 28,672 B each.
+    drafting = {"method": "llm_without", "cloud_drafts": {"kind": "model"}}
+    _, _, arms = planned(cloud={"kv_bytes": (57_344 + 28_672) * 100}, arms=[drafting])
+    assert arms[0].limits.kv_tokens == 100
     # The devices alone have no need of it.
     planned(cloud={"kv_tokens": 1}, arms=[{"method": "slm_with"}])
 

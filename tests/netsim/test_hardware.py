@@ -197,6 +197,16 @@ class TestRoofline:
         cost = Roofline(hardware_named("h100"), shape_named("qwen2.5-7b"))
         assert cost.kv_capacity_tokens() == (72 * 10**9 - 2 * 7_615_616_512) // 57_344
 
+    def test_two_models_share_the_memory(self) -> None:
+        large, small = (
+            Roofline(hardware_named("h100"), shape_named(name))
+            for name in ("qwen2.5-7b", "qwen2.5-1.5b")
+        )
+        room_bytes = 72 * 10**9 - large.shape.weight_bytes - small.shape.weight_bytes
+        token_bytes = 57_344 + small.kv_bytes_per_token
+        assert large.kv_capacity_tokens(small) == room_bytes // token_bytes
+        assert large.kv_capacity_tokens(small) < large.kv_capacity_tokens()
+
     def test_every_device_runs_the_smallest_model(self) -> None:
         for hardware in HARDWARE.values():
             cost = Roofline(hardware, shape_named("qwen2.5-0.5b"))
