@@ -98,7 +98,7 @@ def load_of(scenario: Scenario, plan: ArmPlan, costs: Costs) -> Load | None:
     arrivals = scenario.fleet.arrivals
     if isinstance(arrivals, ClosedArrivals) or plan.arm.method.cloud is CloudRole.ABSENT:
         return None
-    if plan.speculation is not None:
+    if plan.speculation is not None or plan.cloud_drafts is not None:
         return None
     devices = most_devices(scenario)
     requests = devices * mean_requests_per_device(scenario)

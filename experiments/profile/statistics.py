@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ class SizeStatistics:
         refined: share of tokens that needed a MORE.
         length: mean tokens of a session.
         right: share of drafts that are right; None where nothing is drafted.
+        unsteered: share of tokens that were the cloud's own; None where steering never pauses.
+        looked_up: tokens that a cloud could have looked up and that stand, per token; None where
+            nobody says.
     """
 
     mean_bytes: float
@@ -37,6 +40,8 @@ class SizeStatistics:
     refined: float
     length: float
     right: float | None
+    unsteered: float | None = None
+    looked_up: float | None = None
 
 
 def lag1(sessions: Sequence[npt.NDArray[np.number]]) -> float:
@@ -63,8 +68,14 @@ def size_statistics(part: ProfilePart) -> SizeStatistics:
         certified=float(part.certified_R.mean()),
         refined=float((part.rounds_R > 0).mean()),
         length=float(np.diff(part.first_row_S1).mean()),
-        right=None if part.right_R is None else float(part.right_R.mean()),
+        right=_mean(part.right_R),
+        unsteered=_mean(part.own_R),
+        looked_up=_mean(part.followed_R),
     )
+
+
+def _mean(values_R: npt.NDArray[Any] | None) -> float | None:
+    return None if values_R is None else float(values_R.mean())
 
 
 def profile_table(profile: Profile) -> str:
@@ -74,6 +85,7 @@ def profile_table(profile: Profile) -> str:
 
     found = [size_statistics(part) for part in profile.parts]
     right = [None if one.right is None else 100 * one.right for one in found]
+    own = [None if one.unsteered is None else 100 * one.unsteered for one in found]
     return text_table(
         [
             Column("arm", tuple(arm_words(profile)), left=True),
@@ -83,6 +95,8 @@ def profile_table(profile: Profile) -> str:
             Column("certified", tuple(number(100 * one.certified, 1) for one in found), unit="%"),
             Column("refined", tuple(number(100 * one.refined, 1) for one in found), unit="%"),
             Column("drafts right", tuple(number(each, 1) for each in right), unit="%"),
+            Column("unsteered", tuple(number(each, 1) for each in own), unit="%"),
+            Column("looked up", tuple(number(one.looked_up, 2) for one in found), unit="a token"),
             Column("length", tuple(number(one.length, 1) for one in found), unit="tokens"),
         ]
     )

@@ -73,6 +73,8 @@ def test_the_shipped_scenarios() -> None:
             "full-vocabulary",
             "live",
             "measured-crowd",
+            "methods",
+            "methods-crowd",
             "million",
             "overhead",
             "tiny",

@@ -12,12 +12,14 @@ from actors.values.profile import Profile
 from costeer.methods import ALL
 from experiments.planning.members import as_it_is
 from experiments.profile.record import record_profile
+from experiments.profile.replay import open_profile
+from experiments.scenario import load_scenario
 from tests.experiments.small_runs import digests, random_pair, run, scenario
 
 FAR = {"share": 1, "link": "4g-eu", "hardware": "laptop-cpu"}
 SETTING: dict[str, Any] = {
-    "workload": {"max_new_tokens": 10, "limit": 6},
-    "fleet": dict(scenario().fleet.model_dump(mode="json"), classes=[FAR]),
+    "workload": {"max_new_tokens": 8, "limit": 2},
+    "fleet": dict(scenario().fleet.model_dump(mode="json"), classes=[FAR], devices=2),
     "timing": {"cloud_model": "qwen2.5-7b", "edge_model": "qwen2.5-0.5b"},
 }
 CODEC: dict[str, Any] = {"codec": "top8-bf16-packed"}
@@ -56,3 +58,20 @@ def test_what_was_measured(tmp_path: Path) -> None:
     )
     assert digests(simulated) == digests(compiled)
     assert [text for text, _ in digests(compiled)] == [text for text, _ in digests(source)]
+
+
+def test_the_shipped_profile_of_all_methods_is_replayed(tmp_path: Path) -> None:
+    given = load_scenario("methods-crowd")
+    assert {arm.method for arm in given.arms} == {method.name for method in ALL}
+    profile = open_profile(given)
+    assert profile.origin.bytes_origin == "measured"
+    assert [arm["method"] for arm in profile.origin.arms] == [
+        arm.method for arm in load_scenario("methods").arms
+    ]
+    fleet = given.fleet.model_copy(update={"devices": 2})
+    workload = given.workload.model_copy(update={"max_new_tokens": 6})
+    small = given.model_copy(update={"fleet": fleet, "workload": workload})
+    simulated, compiled = (
+        run(small.model_copy(update={"way": way}), tmp_path / way) for way in ("virtual", "fleet")
+    )
+    assert digests(simulated) == digests(compiled)
