@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, Literal, cast
 
 import ray
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.host_news import Feed
 from actors.port import Folder, Recovery
@@ -69,6 +68,10 @@ class RayPort:
         self._recoveries: list[Recovery] = []
         self._exporters: NodeExporters | None = None
         self._room: Room | None = None
+        # One class for all hosts and all their lives: Ray keeps each that it is given, with the
+        # signatures of its methods, here, at its head and wherever a handle arrives. Without task
+        # events: a live run makes hundreds of calls a second, each a record at Ray's head.
+        self._seats = cast("Any", ray.remote)(num_cpus=1, enable_task_events=False)(Seat)
         if ray.is_initialized():
             raise ConfigError("address: this process is in a Ray cluster already; use its port")
         try:
@@ -110,9 +113,12 @@ class RayPort:
         What its making raises is raised by the first call.
         """
         where = self._room.take(group, gpus) if self._room is not None else "SPREAD"
+        seats = self._seats.options(
+            num_gpus=gpus, max_concurrency=threads, scheduling_strategy=where
+        )
         host = SupervisedHandle(
             f"{make.__name__} {len(self._hosts)}",
-            partial(_seat, make, args, threads, gpus, where),
+            partial(_seat, partial(seats.remote, make, args)),
             self._recoveries.append,
         )
         self._hosts.append(host)
@@ -155,25 +161,9 @@ class RayPort:
             ray.shutdown()
 
 
-def _seat(
-    make: Callable[..., object],
-    args: tuple[object, ...],
-    threads: int,
-    gpus: float,
-    where: PlacementGroupSchedulingStrategy | str,
-    epoch: int,
-) -> RayHandle:
+def _seat(make: Callable[[], Any], epoch: int) -> RayHandle:
     """Place a host; one that is made again is waited for, so that its time is known."""
-    # Ray's overloads do not know the options of an actor's decorator. Without task events: a live
-    # run makes hundreds of calls a second, and Ray's head would keep a record of each.
-    decorate = cast("Any", ray.remote)(
-        num_cpus=1,
-        num_gpus=gpus,
-        max_concurrency=threads,
-        scheduling_strategy=where,
-        enable_task_events=False,
-    )
-    seat = RayHandle(decorate(Seat).remote(make, args), epoch)
+    seat = RayHandle(make(), epoch)
     if epoch:
         seat.place(_ROOM_TIMEOUT_S)
     return seat

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import ray
 
 from actors.live.driver import run_live
 from actors.port import Handle, HostDiedError
+from cluster.handle import Seat
 from cluster.ray_port import RayPort, _enter
 from cluster.supervised import SupervisedHandle
 from costeer.errors import CodecError, ConfigError
@@ -127,6 +129,27 @@ def test_a_dead_host_is_named(port: RayPort) -> None:
         with pytest.raises(HostDiedError, match=f"an actor died during {call}: .*actor") as died:
             mortal.call(call, *(["b"] if call == "say" else []))
         assert "\n" not in str(died.value)
+
+
+def test_a_host_that_is_made_again_gives_ray_no_other_class(port: RayPort) -> None:
+    mortal = port.start(Host, "a")
+    before = classes_of_seats()
+    for life in range(2):
+        mortal.revive("as asked")
+        assert mortal.seat.epoch == life + 1
+    assert classes_of_seats() == before
+    mortal.seat.end()
+
+
+def classes_of_seats() -> set[int]:
+    """What Ray has made of the class of all hosts, and keeps."""
+    gc.collect()
+    found, left = set[int](), [Seat]
+    while left:
+        derived = left.pop().__subclasses__()
+        found |= set(map(id, derived))
+        left += derived
+    return found
 
 
 @pytest.mark.parametrize("target", ["cloud", "shard", "both"])
