@@ -101,6 +101,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
             *column("speed-up", "speedup", 1.0, 1, "×"),
             *column("of the floor", "floor_share", 100.0, 0, "%"),
             *column("of a step", "step_share", 100.0, 1, "%"),
+            *column("of all CPU", "cpu_share", 100.0, 0, "%"),
+            *column("room for", "devices", 1.0, 0, "devices"),
             *column("roofline's error", "roofline_error", 100.0, 0, "%"),
             *([Column("target", targets)] if any(targets) else []),
         ]

@@ -27,6 +27,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
+from pathlib import Path
 from random import Random
 from threading import Timer
 from typing import Any
@@ -36,6 +37,7 @@ from ray.cluster_utils import Cluster
 
 from actors.live.driver import run_live
 from actors.plan import ArmPlan
+from actors.port import Handle
 from cluster.handle import _Call
 from cluster.ray_port import UNWATCHED, RayPort
 from cluster.supervised import SupervisedHandle
@@ -97,7 +99,10 @@ def points(number: int, seed: int, targets: list[str]) -> list[Point]:
 class Nodes:
     """A head without room for hosts, and raylets that hosts live on."""
 
-    def __init__(self) -> None:
+    def __init__(self, caches: Path | None = None) -> None:
+        """Start two; each has a folder of its own below ``caches`` for what it keeps, if given."""
+        self._caches = caches
+        self.caches: list[Path] = []
         make: Any = Cluster  # not annotated there
         quick = {"health_check_failure_threshold": 2, "health_check_period_ms": 500} | UNWATCHED
         self._cluster = make(
@@ -114,7 +119,11 @@ class Nodes:
         return found
 
     def add(self) -> None:
-        self._cluster.add_node(num_cpus=4)
+        more: dict[str, Any] = {}
+        if self._caches is not None:
+            self.caches.append(self._caches / f"cache-{len(self.caches)}")
+            more = {"env_vars": {"XDG_CACHE_HOME": str(self.caches[-1])}}
+        self._cluster.add_node(num_cpus=4, **more)
 
     def kill_one(self, handle: SupervisedHandle) -> None:
         """Kill the raylet that a host lives under, and put another in its place."""
@@ -126,6 +135,12 @@ class Nodes:
 
     def shutdown(self) -> None:
         self._cluster.shutdown()
+
+
+def host_of(handle: Handle) -> SupervisedHandle:
+    """Return a host as what knows its process and node."""
+    assert isinstance(handle, SupervisedHandle)
+    return handle
 
 
 def kill_process(handle: SupervisedHandle) -> None:
@@ -249,8 +264,7 @@ class Laboratory:
 
     def _harm(self, target: str) -> None:
         self._harmed += 1
-        host = self._hosts[1][0] if target == "shard" else self._hosts[0]
-        assert isinstance(host, SupervisedHandle)
+        host = host_of(self._hosts[1][0] if target == "shard" else self._hosts[0])
         if target == "raylet":
             self._nodes.kill_one(host)
         elif target == "stall":
