@@ -53,6 +53,7 @@ def prompt_encoder(path: str | Path, chat: Chat | None) -> Callable[[str], tuple
         )
     settings = chat
     first = [] if chat.system is None else [{"role": "system", "content": chat.system}]
+    refused = "models.chat.system" if first else "models.chat, or mend the template"
 
     def encode(text: str) -> tuple[int, ...]:
         try:
@@ -66,7 +67,7 @@ def prompt_encoder(path: str | Path, chat: Chat | None) -> Callable[[str], tuple
         except TemplateError as error:
             raise ConfigError(
                 f"model {path}: its chat template refuses the prompt: {one_line(error)};"
-                " leave out models.chat.system"
+                f" leave out {refused}"
             ) from error
         # The template has written the special tokens already.
         return tuple(tokenizer.encode(str(wrapped), add_special_tokens=False))

@@ -21,6 +21,8 @@ _TIMEOUT_S = 3.0
 """How long the model hub has to answer before its name counts as a folder that is not there."""
 
 _NOT_ALLOWED = 401
+_UNKNOWN = "does not recognize this architecture"
+"""In what transformers says of a model type that it has no class for."""
 
 
 def check_folder(path: str | Path) -> None:
@@ -86,7 +88,16 @@ def explained(path: str | Path, what: str, error: BaseException) -> ConfigError:
             return ConfigError(
                 f"model {path}: the hub does not accept the token; log in with `hf auth login`"
             )
-    return ConfigError(f"model {path}: {what}: {one_line(error)}")
+    told = one_line(error)
+    if _UNKNOWN in told:
+        return ConfigError(
+            f"model {path}: this version of transformers does not know its architecture; install a"
+            " newer one (pip install -U transformers), or choose another model"
+        )
+    return ConfigError(
+        f"model {path}: {what}: {told.rstrip('.')}; if the folder is not whole, fetch it again"
+        " (`hf download NAME --local-dir DIR`)"
+    )
 
 
 def one_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -110,7 +111,7 @@ def _weights(
         module: nn.Module = model
         if "device_map" not in further:
             module.to(torch.device(options.device))
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise explained(path, "cannot be loaded", error) from error
     module.eval().requires_grad_(requires_grad=False)
     return model

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -205,7 +206,7 @@ def load_reference(model: HfModel) -> PreTrainedModel:
         found: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             model.location, dtype=torch.float32 if on_cpu else torch.bfloat16, **placed
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise explained(model.location, "cannot be loaded", error) from error
     found.train(mode=False)
     return found

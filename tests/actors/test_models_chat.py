@@ -55,3 +55,6 @@ def test_what_a_template_refuses_is_told(tmp_path: Path) -> None:
     encode = prompt_encoder(folder_with(TEMPLATE, tmp_path), Chat(system="w9"))
     with pytest.raises(ConfigError, match=r"refuses the prompt: no w9 here; leave out .*system"):
         encode("w5")
+    broken = prompt_encoder(folder_with("{% for m in messages %}", tmp_path / "broken"), Chat())
+    with pytest.raises(ConfigError, match=r"leave out models\.chat, or mend the template"):
+        broken("w5")

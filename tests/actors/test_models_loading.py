@@ -53,6 +53,28 @@ def test_a_name_that_only_a_hub_could_have_is_refused_where_none_answers(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("what", ["cut short", "missing"])
+def test_weights_that_did_not_come_whole_are_told_with_the_way_out(
+    what: str, tmp_path: Path
+) -> None:
+    folder = copied(tmp_path)
+    weights = folder / "model.safetensors"
+    if what == "missing":
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ConfigError, match=r"cannot be loaded: .*; .*fetch it again") as caught:
+        load(folder, Numerics.FP32)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_architecture_that_is_newer_than_the_library_is_told_with_the_way_out(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError, match=r"does not know its architecture; install a newer one"):
+        load(copied(tmp_path, model_type="qwen99"), Numerics.FP32)
+
+
 def test_what_is_no_model_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no config\.json"):
         load(tmp_path, Numerics.FP32)
