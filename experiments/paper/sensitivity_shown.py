@@ -27,6 +27,7 @@ _LOOKS = {
     "lam": ("λ", ORANGE, "^"),
     "T": ("T", PURPLE, "v"),
 }
+_DASHES = (0, (4, 1.5))
 _PERCENT = 100
 
 
@@ -56,7 +57,7 @@ def figure(found: Sensitivity) -> str:
 def _panel(axes: Axes, name: str, points: Sequence[Point]) -> None:
     title, colour, marker = _LOOKS[name]
     _bars(axes, [point.value for point in points], points, colour, marker, "-")
-    axes.axvline(float(PAPER[name]), color=GREY, lw=0.8, ls=(0, (4, 1.5)))
+    axes.axvline(float(PAPER[name]), color=GREY, lw=0.8, ls=_DASHES)
     axes.set_xlabel(title)
     if name == "T":
         axes.set_xscale("log")
@@ -72,6 +73,7 @@ def _over_c(axes: Axes, found: Sensitivity) -> None:
         color=GREY,
         alpha=0.25,
         lw=0,
+        label="its 95 % interval",
     )
     axes.plot(x, [point.rouge_l.mean for point in curve], color=GREY, label="c alone (scalar form)")
     for name, (title, colour, marker) in _LOOKS.items():
@@ -88,6 +90,7 @@ def _over_c(axes: Axes, found: Sensitivity) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("strength c that the five parameters come to (no unit, log axis)")
     axes.set_ylabel("ROUGE-L")
+    axes.plot([], [], color=GREY, lw=0.8, ls=_DASHES, label="the paper's defaults (above)")
     axes.legend(loc="lower left", ncols=2)
 
 
