@@ -38,5 +38,8 @@ class RetryPolicy:
 
     def _wait_ns(self, seed: int, session: int, repeats: int) -> int:
         drawn = 2.0 * uniform(seed, Stream.RETRY, session, repeats) - 1.0
-        wait_ns = self.timeout_ns * self.backoff**repeats * (1.0 + self.jitter * drawn)
-        return max(1, round(wait_ns))
+        return max(1, round(self.base_ns(repeats) * (1.0 + self.jitter * drawn)))
+
+    def base_ns(self, repeats: int) -> float:
+        """Return how long is waited after so many repeats, without jitter."""
+        return self.timeout_ns * self.backoff**repeats

@@ -76,11 +76,7 @@ class Waiting:
 
     def reason(self, now_ns: int) -> str:
         """Say why the device gives up."""
-        tries = self.repeats + 1
-        return (
-            f"{STALLED}: no answer from the cloud in {(now_ns - self._since_ns) / 1e9:.3g} s,"
-            f" {tries} {'try' if tries == 1 else 'tries'}"
-        )
+        return gave_up(now_ns - self._since_ns, self.repeats + 1)
 
     def _timer(self) -> int | None:
         due_ns = self._due_ns
@@ -88,6 +84,14 @@ class Waiting:
             return None
         self._timers_ns.append(due_ns)
         return due_ns
+
+
+def gave_up(waited_ns: int, tries: int) -> str:
+    """Return why a device gives up that has waited so long, and asked so often."""
+    return (
+        f"{STALLED}: no answer from the cloud in {waited_ns / 1e9:.3g} s,"
+        f" {tries} {'try' if tries == 1 else 'tries'}"
+    )
 
 
 STALLED = "stalled"

@@ -101,7 +101,7 @@ class Population:
             session.idle_at_ns = now_ns + timeout_ns - silent_ns
             return [SetTimer(session.idle_at_ns, Timer.IDLE, session_id)]
         self._counters.timed_out_sessions += 1
-        return self.drop(session, f"no word from the device for {silent_ns / 1e9:g} s")
+        return self.drop(session, self._limits.silence)
 
     def drop(self, session: Session, reason: str) -> list[Command]:
         """End a session and tell its device why."""

@@ -57,6 +57,11 @@ class EngineLimits:
             if value < least:
                 raise ConfigError(f"engine: {item.name} must be at least {least}, not {value}")
 
+    @property
+    def silence(self) -> str:
+        """What a device is told that was silent for too long."""
+        return f"no word from the device for {self.idle_timeout_ns / 1e9:g} s"
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:

@@ -36,6 +36,7 @@ from actors.fleet.layout import (
 )
 from actors.fleet.names import HISTOGRAMS, SERIES
 from actors.fleet.texts import DUE, FRAME_FIGURES, FREE, FREE_HEAD, NEXT, block_of
+from actors.fleet.trouble.plan import lay_out, with_slots
 from actors.fleet.watching import Watch
 
 PIECE_EVENTS = 100_000
@@ -68,10 +69,14 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
     of_device[:, col.NUMBER] = cell.device_D
     of_device[:, col.KIND] = cell.class_D
     of_device[:, col.SESSION] = -1
-    wide_figures = col.WIDE_FIGURES_WITH_BURSTS if bursts else col.WIDE_FIGURES
     if fleet.shared:
         of_device[:, col.RADIO] = cell.radio_D
-        wide_figures = col.WIDE_FIGURES_WITH_AIR
+    trouble, of_session = zeros(1), zeros(devices, _wide_figures(fleet, bursts=bursts))
+    air_figures = col.AIR_FIGURES
+    if fleet.trouble.on:
+        trouble, of_device, of_session = lay_out(fleet, of_device, of_session)
+        air_figures = col.AIR_FIGURES_WITH_TROUBLE
+    in_air = _SPARE_EVENTS if fleet.shared or fleet.trouble.on else 0
     by_class = zeros(classes, col.CLASS_COLUMNS)
     by_class[:, col.FIRST_ARRIVAL] = NONE_YET
     histograms = zeros(classes * len(HISTOGRAMS) + 1, col.HISTOGRAM_FIGURES)
@@ -88,7 +93,7 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
     return Books(
         engine=engine,
         heap=zeros(devices + _SPARE_EVENTS, 2),
-        wide=zeros(devices, wide_figures),
+        wide=of_session,
         narrow=of_device,
         step=narrow(step_rows, col.STEP_FIGURES),
         held=held,
@@ -97,14 +102,15 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
         under_way=_frames(devices + _SPARE_EVENTS) if fleet.window else zeros(1, FRAME_FIGURES),
         guesses=zeros(devices if fleet.guesses else 0, col.GUESS_FIGURES),
         gates=zeros(devices if fleet.pauses else 0, col.GATE_FIGURES),
-        air=_more_air(engine, zeros(0, col.AIR_FIGURES), _SPARE_EVENTS if fleet.shared else 0),
+        air=_more_air(engine, zeros(0, air_figures), in_air),
         hubs=hubs,
         by_class=by_class,
         histograms=histograms,
         series=zeros(watch.bins, len(SERIES)),
         words=np.zeros(2, np.uint64),
         rows=rows,
-        requests=zeros(3 * fleet.slots, col.REQUEST_FIGURES),
+        requests=zeros(3 * fleet.slots + 2 * fleet.trouble.most, col.REQUEST_FIGURES),
+        trouble=trouble,
     )
 
 
@@ -124,7 +130,7 @@ def roomier(fleet: Fleet, books: Books, costs_of: Callable[[int], Array]) -> tup
             books = books._replace(under_way=_more_frames(books.under_way, running + SPARE))
     if engine[EVENTS] + 2 * running + SPARE > len(books.heap):
         books = books._replace(heap=_longer(books.heap, 2 * running + len(books.heap) // 4 + SPARE))
-    if fleet.shared:
+    if fleet.shared or fleet.trouble.on:
         more = 2 * (engine[RUNNING] + len(books.air) - engine[AIR_LEFT]) + SPARE
         if more > engine[AIR_LEFT]:
             books = books._replace(air=_more_air(engine, books.air, 3 * more))
@@ -133,6 +139,8 @@ def roomier(fleet: Fleet, books: Books, costs_of: Callable[[int], Array]) -> tup
     if engine[COUNTS + REFINING] + fleet.max_batch >= rows:
         books = books._replace(step=_longer(books.step, rows))
         fleet = fleet._replace(select_ns=costs_of(2 * rows * answers_per_row(fleet)))
+    books = with_slots(fleet, books)
+    running = max(running, fleet.trouble.on)
     if fleet.refines and running > engine[HELD_FREE]:
         held, more = len(books.held), max(len(books.held), running)
         longer = _longer(books.held, more)
@@ -176,7 +184,17 @@ def bytes_per_device(fleet: Fleet, books: Books) -> float:
     return float(sum(each.nbytes for each in arrays) / fleet.devices)
 
 
+def _wide_figures(fleet: Fleet, *, bursts: bool) -> int:
+    if fleet.trouble.on:
+        return col.WIDE_FIGURES_WITH_TROUBLE
+    if fleet.shared:
+        return col.WIDE_FIGURES_WITH_AIR
+    return col.WIDE_FIGURES_WITH_BURSTS if bursts else col.WIDE_FIGURES
+
+
 def _narrow_figures(fleet: Fleet) -> int:
+    if fleet.trouble.on:
+        return col.NARROW_FIGURES_WITH_TROUBLE
     if fleet.shared:
         return col.NARROW_FIGURES_WITH_AIR
     return col.NARROW_FIGURES_WITH_EVICTION if fleet.preempts else col.NARROW_FIGURES

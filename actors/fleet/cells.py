@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from actors.costs import Costs
+from actors.failures import Incident
 from actors.fleet import columns as col
 from actors.fleet.arrays import PIECE_EVENTS, books_of, bytes_per_device, roomier
 from actors.fleet.cell import CellPlan
@@ -48,6 +49,7 @@ from actors.fleet.outcomes import Outcomes
 from actors.fleet.result import CellResult, Sample, Series
 from actors.fleet.sharing import hubs_of
 from actors.fleet.tables import fleet_of, select_costs
+from actors.fleet.trouble.slots import NEXT_DEPARTURE
 from actors.fleet.unfinished import unfinished
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms
@@ -90,21 +92,33 @@ class CellRun:
         """
         watch = watch or Watch()
         self._cell = cell
-        self._fleet: Fleet = fleet_of(cell, plan, terms, costs, outcomes, watch)
-        self._books: Books = books_of(cell, self._fleet, hubs_of(cell, plan), watch)
+        self._of_plan = partial(fleet_of, cell, plan, terms, costs, outcomes, watch)
+        self._hubs = partial(hubs_of, cell, plan)
+        self._watch = watch
         rounds = outcomes.most_rounds if plan.arm.method.steered else 0
         choosing = plan.arm.method.gated
         self._costs = partial(select_costs, costs, rounds, choosing=choosing)
-        rules = rules_of(plan, sharing=bool(self._fleet.shared))
-        self._advance = compiler(advance_of(rules))
+        self._rules = partial(rules_of, plan)
+        self._compiler = compiler
+        self._told: set[tuple[int, int]] = set()
+        self._again: frozenset[tuple[int, int]] = frozenset()
+        self._batches_told = self._batches_again = 0
+        self._begin(self._of_plan())
         self.over = False
         """Whether there is nothing left to simulate."""
+
+    def _begin(self, fleet: Fleet) -> None:
+        self._fleet: Fleet = fleet
+        self._books: Books = books_of(self._cell, fleet, self._hubs(), self._watch)
+        rules = self._rules(sharing=fleet.shared > 0, troubled=fleet.trouble.on > 0)
+        loop = advance_of(rules)
+        self._advance = self._compiler(loop)
 
     def simulate(self) -> None:
         """Advance by a piece, from the beginning on.
 
         Raises:
-            ConfigError: a session that the cloud would drop.
+            ConfigError: a session that the cloud would drop, and this way cannot.
             LocalProtocolError: nothing happens any more, and not every request has ended.
         """
         # Hashes wrap, in compiled code as in Python.
@@ -117,10 +131,12 @@ class CellRun:
     def _check(self) -> None:
         fault = self._figure(FAULT)
         if fault == SILENT:
-            raise ConfigError(
-                "cloud.idle_timeout_s: a device was silent for longer and would be dropped, which"
-                " way: fleet cannot do yet; raise it, or choose way: virtual"
-            )
+            # Its steps were worked out ahead, and the cloud drops it before: from the beginning,
+            # step by step. What was told until now is told again, and comes out the same.
+            self._again = frozenset(self._told)
+            self._batches_again = self._batches_told
+            self._begin(self._of_plan(silent=True))
+            self.over = False
         if fault == MANY_FRAMES:
             raise ConfigError("fleet: a device sends over 8 million frames; shorten the run")
 
@@ -187,6 +203,12 @@ class CellRun:
         tokens = np.asarray(books.rows)[blocks : blocks + self._figure(TOKENS_OUT)].copy()
         requests = np.asarray(books.requests)[slots : slots + self._figure(REQUESTS_OUT)].copy()
         books.engine[TOKENS_OUT] = books.engine[REQUESTS_OUT] = 0
+        self._told |= _whose(requests)
+        if self._again:
+            tokens, requests = (
+                each[[_whose([row]).isdisjoint(self._again) for row in each]]
+                for each in (tokens, requests)
+            )
         return tokens, requests
 
     def take_batches(self) -> list[int]:
@@ -194,7 +216,20 @@ class CellRun:
         count = self._figure(BATCHES_OUT)
         batches: list[int] = np.asarray(self._books.engine)[BATCHES : BATCHES + count].tolist()
         self._books.engine[BATCHES_OUT] = 0
-        return batches
+        first = min(self._batches_again, count)
+        self._batches_again -= first
+        self._batches_told += count - first
+        return batches[first:]
+
+    @property
+    def incidents(self) -> list[Incident]:
+        """What has failed so far, in order."""
+        gone = self._books.trouble[NEXT_DEPARTURE] if self._fleet.trouble.on else 0
+        numbers = self._cell.device_D
+        departures = np.asarray(self._fleet.trouble.departures)[:gone].tolist()
+        return [
+            Incident("device_leaves", at_ns, int(numbers[index])) for at_ns, index in departures
+        ]
 
     def take_unfinished(self) -> tuple[Array, Array]:
         """Return the rows of sampled devices' requests that had come by the end and not ended."""
@@ -237,7 +272,8 @@ class CellRun:
         return CellResult(
             cells=1,
             end_ns=self.end_ns,
-            complete=self.finished == fleet.sessions and not by_class[:, _CENSORED].any(),
+            complete=self.finished == fleet.sessions
+            and not (by_class[:, _CENSORED] - by_class[:, _LEFT]).any(),
             overloaded=int(overloaded),
             by_class_CK=by_class,
             first_arrival_ns_C=table[:, col.FIRST_ARRIVAL],
@@ -272,8 +308,8 @@ class CellRun:
         return behind
 
 
-_ARRIVED, _FINISHED, _CENSORED, _TOKENS = (
-    CLASS_FIGURES.index(name) for name in ("arrived", "finished", "censored", "tokens")
+_ARRIVED, _FINISHED, _CENSORED, _TOKENS, _LEFT = (
+    CLASS_FIGURES.index(name) for name in ("arrived", "finished", "censored", "tokens", "left")
 )
 _LATENCY, _ITL, _TTFT = (HISTOGRAMS.index(name) for name in ("latency", "itl", "ttft"))
 
@@ -314,8 +350,8 @@ def run_cell(
         sample = sample.merged(Sample(*run.take_rows()))
         run.take_batches()
         if told is not None:
-            told(run.tokens - known)
-        known = run.tokens
+            told(max(0, run.tokens - known))
+        known = max(known, run.tokens)
     return run.result(sample.merged(Sample(*run.take_unfinished())))
 
 
@@ -336,6 +372,11 @@ def _completed(books: Books, by_class: Array) -> tuple[Array, Array]:
     found[:, stages, 0] += nothing
     least[:, stages] = np.where(nothing > 0, 0, least[:, stages])
     return found, table[-1, :BUCKETS]
+
+
+def _whose(rows: Iterable[Array]) -> set[tuple[int, int]]:
+    """Return whose rows of tokens or requests these are: by device and request."""
+    return {(int(each[col.ROW_DEVICE]), int(each[col.ROW_REQUEST])) for each in rows}
 
 
 def _ends(counts_B: Array) -> tuple[int, int]:

@@ -81,12 +81,15 @@ direction: when the frame sent last arrives."""
     (AIR_LEFT_BITS, AIR_RATE, AIR_BEFORE, AIR_AFTER),
     (AIR_POSITION, AIR_SELECT, AIR_READY, AIR_COMPUTE),
 ) = ((0, 1, 2, 3, 4, 5), (6, 7, 8, 9, 10), (11, 12, 13, 14), (15, 16, 17, 18))
-AIR_FIGURES = 19
+AIR_ROUND, AIR_EPOCH, AIR_UPLINK, AIR_NEXT = range(19, 23)
+AIR_FIGURES, AIR_FIGURES_WITH_TROUBLE = 19, 23
 """Direction, device, session, kind, number of its device's frame; when the cloud last spoke to who
 sends it (0: never); when it was sent, when it arrives by its own link alone and how much of that is
 travelling; its bytes, and who is behind it in its connection. While it crosses: what is left of it,
 bits times 10⁻⁹, its rate, and its neighbours among those who cross. Of what goes down: position,
-the select that it comes from, and the cloud's times of it."""
+the select that it comes from, and the cloud's times of it. Where anything may fail, of whatever is
+under way: round, epoch of its session, how long the frame took that it answers, and who comes next
+of its device and direction."""
 
 # Of something that devices share.
 HUB_BPS, HUB_FIFO, HUB_NOW, HUB_FIRST, HUB_FLOWS, HUB_TURN, HUB_UNTIL, HUB_MEMBERS = range(8)
@@ -127,6 +130,39 @@ GUESS_FIGURES = 3
 how many of them are right, from the first; tokens that a small model which drafts has in its cache,
 as far as they are the text's."""
 
+# Where anything may fail, of a device (D) or of a session at the cloud, which have rows behind them
+# (S): counts and times.
+(
+    (OWNER, QUEUED, AWAY, OVER, SESSIONS, EPOCH, LAST_OPENED),
+    (ASKING, RECEIVED, SOLO, TURN, CHOOSING, HOLDS, REPEATS, TRIES),
+    (QUESTION, QUESTION_BYTES, QUESTION_POSITION, QUESTION_ROUND),
+    (UP_FIRST, UP_LAST, DOWN_FIRST, DOWN_LAST),
+) = (
+    (24, 25, 26, 27, 28, 29, 30),
+    (31, 32, 33, 34, 35, 36, 37, 38),
+    (39, 40, 41, 42),
+    (43, 44, 45, 46),
+)
+NARROW_FIGURES_WITH_TROUBLE = 47
+"""The device whose session it is, itself of a device (D, S); 1 more than the queue that it is in, 1
+while its device has the word, 1 while it is over and in a step (S); the first of its sessions (D)
+or the next one of its device (S), plus 1; epoch (D, S); the last session whose OPEN came, with its
+epoch (D). Then of a device: 1 while it is in a request, 1 once its answer has come, 1 since it goes
+on alone and 2 since it has said so; what its choices under way are told from earlier ones by; the
+row of the answer that it chooses from, plus 1; 1 while it holds stages; frames sent again for this
+token, and waits that are over; the frame that asked last, plus 1, its bytes, position and round;
+and rows of frames under way, the first and the last in either direction, plus 1."""
+
+SEEN, UPLINK_NS = 22, 23
+DUE, TIMER_AT, IDLE_AT, AWAITED, WAITED, FORWARD_BEGAN, GAVE_UP, DECIDED = range(24, 32)
+LEAVES, CONNECTED = 32, 33
+WIDE_FIGURES_WITH_TROUBLE = 34
+"""When the session's device was last heard or answered, and how long its frame was under way (S).
+Of a device: when its wait is over, when it looks again, when its cloud does; since when it waits
+for this answer, how long this token stood still before it was asked for, when its small model
+began, when it gave its cloud up, when the logits of what it chooses alone are
+there, when it leaves, and when its connection is there."""
+
 # Of a row of the line of sessions that hold memory.
 LINE_DEVICE, LINE_SESSION, LINE_TOKENS, LINE_OLDER, LINE_YOUNGER, LINE_NEXT = range(6)
 LINE_FIGURES = 6
@@ -166,13 +202,16 @@ MOVED_FIGURES = 7
 MOVED_END = MOVED + MOVED_FIGURES
 DRAFTED, REFUTED, UNSENT = MOVED_END, MOVED_END + 1, MOVED_END + 2
 UNSTEERED = UNSENT + 1
-ROW_FIGURES = UNSTEERED + 1
+ROW_REPEATS = UNSTEERED + 1
+ROW_FIGURES = ROW_REPEATS + 1
 """Index of the device, number of its request, position, row of the outcome; instant, latency,
 stages, hidden work, bytes as of ``ByteMeter``; where tokens are drafted, of drafts as in
-``TokenRecord``; and, where steering pauses, 1 if it did."""
+``TokenRecord``; where steering pauses, 1 if it did; and, where something may fail, how many frames
+were sent again."""
 
 # Of a request's row.
 ASKED_AT, ENDED_AT, FAILED, TOKENS, MOVED_IN_ALL, CLOSING = 2, 3, 4, 5, 6, 13
-REQUEST_FIGURES = 20
-"""After device and request: intended arrival, end, whether it failed, its tokens; from here all its
-bytes, and from here those after the last token."""
+WHY = 20
+REQUEST_FIGURES = 21
+"""After device and request: intended arrival, end, how it ended, its tokens; from here all its
+bytes, and from here those after the last token; then how long its device had waited."""

@@ -32,6 +32,7 @@ from actors.fleet.layout import (
     REFUSAL,
     SHARING,
     SILENT,
+    TROUBLED,
     Books,
     Fleet,
 )
@@ -107,7 +108,7 @@ def open_next(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -
 
 def finish(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int, tokens: int) -> None:
     """End a device's request, with its tokens or none if it was refused; begin the next one."""
-    tell_end(fleet, books, device, now_ns, tokens)
+    tell_end(fleet, books, device, now_ns, tokens, tokens == 0)
     books.engine[FINISHED] += 1
     books.engine[LAST_END] = max(books.engine[LAST_END], now_ns)
     open_next(fleet, books, device, now_ns, lane)
@@ -136,6 +137,10 @@ def work_alone(fleet: Fleet, books: Books, device: int) -> int:
         stages[WAIT] = ended_ns - begun_ns
         stages[STEER] = choose_ns
         now_ns = ended_ns + choose_ns
+        if TROUBLED:
+            if now_ns >= wide[device, col.LEAVES]:
+                return now_ns
+            books.narrow[device, col.POSITION] = position + 1
         tell_work(fleet, books, device, now_ns, _LOGITS_NS, choose_ns)
         choose(fleet, books, device, position, now_ns, 0, 0)
         extend_by_one(fleet, books, device, position, now_ns)

@@ -8,18 +8,18 @@ from typing import Any
 from actors.costs import Costs
 from actors.fleet import columns as col
 from actors.fleet.cells import CellRun
+from actors.fleet.layout import ENDED
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.planned import cell_of
-from actors.fleet.rows import by_request, bytes_of, replica_of, token_row
+from actors.fleet.rows import by_request, bytes_of, reason_of, replica_of, token_row
 from actors.fleet.unfinished import CUT_OFF
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms, session_id
 from actors.port import never
-from actors.records import CENSORED, ArmRun, Recorder, ReplicaRun, RequestRow, TokenRow
+from actors.records import CENSORED, UNANSWERED, ArmRun, Recorder, ReplicaRun, RequestRow, TokenRow
 from actors.sight import CloudLook, Sight
 from costeer.cloud import EngineCounters
 from costeer.methods import CloudRole
-from costeer.opening import no_room
 from netsim.compiled import compiled
 
 
@@ -94,6 +94,7 @@ class FleetDriver:
             batches=self._batches,
             dropped_frames=run.cloud("dropped_frames"),
             refused_sessions=run.cloud("refused_sessions"),
+            timed_out_sessions=run.cloud("timed_out_sessions"),
             forward_ns=run.cloud("forward_ns"),
             select_ns=run.cloud("select_ns"),
             peak_kv_tokens=run.peak("kv_tokens"),
@@ -106,6 +107,7 @@ class FleetDriver:
             right_drafts=run.cloud("right_drafts"),
             wrong_drafts=run.cloud("wrong_drafts"),
         )
+        arm.incidents = run.incidents
         arm.replicas = [ReplicaRun(counters, run.cloud("egress_busy_ns"))]
         return arm
 
@@ -124,7 +126,7 @@ class FleetDriver:
             egress_busy_ns=run.cloud("egress_busy_ns"),
             dropped_frames=run.cloud("dropped_frames"),
             refused_sessions=run.cloud("refused_sessions"),
-            timed_out_sessions=0,
+            timed_out_sessions=run.cloud("timed_out_sessions"),
             preempted_sessions=run.cloud("preempted_sessions"),
         )
         return Sight(run.now_ns, look)
@@ -147,9 +149,7 @@ class FleetDriver:
         ended_ns, until_ns = figures[col.ENDED_AT], self._plan.until_ns
         moved = bytes_of(figures, col.MOVED_IN_ALL)
         closing = bytes_of(figures, col.CLOSING)
-        reason = "eos" if said and said[-1] in self._plan.eos else "length"
-        if figures[col.FAILED]:
-            reason = f"cloud: {no_room(self._plan.limits.max_waiting)}"
+        reason = reason_of(figures, said, self._plan)
         if ended_ns == CUT_OFF or 0 < until_ns < ended_ns:
             reason, ended_ns = CENSORED, self._run.end_ns if ended_ns == CUT_OFF else until_ns
             closing = moved.less([row.moved for row in rows])
@@ -164,7 +164,7 @@ class FleetDriver:
             finished_ns=ended_ns,
             tokens=said,
             reason=reason,
-            failed=bool(figures[col.FAILED]) and reason != CENSORED,
+            failed=figures[col.FAILED] != ENDED and reason not in UNANSWERED,
             moved=moved,
             closing=closing,
             refuted=tuple(token for row in rows for token in row.record.refuted),

@@ -19,6 +19,7 @@ from actors.fleet.layout import (
     BATCHES,
     BATCHES_OUT,
     BEGUN,
+    CALM,
     CLOSE,
     COUNTS,
     CROSS,
@@ -49,6 +50,7 @@ from actors.fleet.layout import (
     STEP_ENDS,
     TOKEN,
     TOKENS_OUT,
+    TROUBLED,
     Books,
     Column,
     Fleet,
@@ -57,13 +59,18 @@ from actors.fleet.layout import (
 from actors.fleet.sessions import length_of, sessions_begin
 from actors.fleet.steps import end_forward, end_guess, end_select, start_step
 from actors.fleet.texts import DUE, FREE
+from actors.fleet.trouble.asking import begin_here
+from actors.fleet.trouble.happening import departs, hear_here, slots_are_short
 from actors.fleet.verifying import hear_drafting
 
 
 def begin_all(fleet: Fleet, books: Books) -> None:
     """Begin the first request of every device."""
     for device in range(fleet.devices):
-        begin(fleet, books, device)
+        if TROUBLED:
+            begin_here(fleet, books, device)
+        if CALM:
+            begin(fleet, books, device)
 
 
 def advance(fleet: Fleet, books: Books, events: int) -> bool:
@@ -96,6 +103,9 @@ def has_room(fleet: Fleet, books: Books) -> bool:
         short = rows + SPARE > books.under_way[0, FREE]
     if SHARING and fleet.shared:
         short = air_is_short(books)
+    if TROUBLED:
+        rows = max(rows, 1)
+        short = air_is_short(books) or slots_are_short(books)
     if short or engine[EVENTS] + 2 * rows + SPARE > len(books.heap):
         return False
     if fleet.refines and rows > engine[HELD_FREE]:
@@ -108,7 +118,7 @@ def has_room(fleet: Fleet, books: Books) -> bool:
         return True
     return (
         engine[TOKENS_OUT] + 2 * fleet.slots * fleet.longest <= len(books.rows)
-        and engine[REQUESTS_OUT] + 2 * fleet.slots <= len(books.requests)
+        and engine[REQUESTS_OUT] + 2 * fleet.slots + fleet.trouble.most <= len(books.requests)
         and engine[BATCHES_OUT] + BATCHES < len(engine)
     )
 
@@ -116,6 +126,8 @@ def has_room(fleet: Fleet, books: Books) -> bool:
 def take_event(fleet: Fleet, books: Books) -> bool:
     """Take what comes next; False if nothing does before the cell's end."""
     engine, heap = books.engine, books.heap
+    if TROUBLED and departs(fleet, books):
+        return True
     if engine[EVENTS] and comes_next(engine, heap):
         now_ns, word = heap[0, 0], heap[0, 1]
         if now_ns > fleet.ends[1]:
@@ -164,11 +176,13 @@ def hear_event(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
     kind, device, session = kind_of(word), device_of(word), session_of(word)
     if SHARING and kind >= CROSS:
         hear_air(fleet, books, word, now_ns)
+    elif TROUBLED:
+        hear_here(fleet, books, word, now_ns)
     elif DRAFTING and kind == OWN:
         hear_own(fleet, books, lane_of(word), device, session, now_ns)
     elif DRAFTING and fleet.window:
         hear_drafting(fleet, books, kind, device, session, now_ns)
-    elif EXCHANGING:
+    elif CALM and EXCHANGING:
         hear(fleet, books, kind, device, session, now_ns)
 
 

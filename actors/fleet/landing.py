@@ -10,6 +10,7 @@ from actors.fleet.events import device_of, kind_of, lane_of, number_of, push
 from actors.fleet.exchanges import use_logits, use_streamed
 from actors.fleet.layout import (
     AIR_LEFT,
+    CALM,
     CROSS,
     EVENTS,
     FAULT,
@@ -23,9 +24,11 @@ from actors.fleet.layout import (
     SILENT,
     SPARE,
     STREAM,
+    TROUBLED,
     Books,
     Fleet,
 )
+from actors.fleet.trouble.frames import land_in_line
 from actors.plan import REQUEST_BITS
 
 
@@ -70,6 +73,14 @@ def hear_air(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
 
 def land(fleet: Fleet, books: Books, row: int, done_ns: int) -> None:
     """Have a frame that has crossed what it shares come to who it is for."""
+    if TROUBLED:
+        land_in_line(fleet, books, row, done_ns)
+    if CALM:
+        come(fleet, books, row, done_ns)
+
+
+def come(fleet: Fleet, books: Books, row: int, done_ns: int) -> None:
+    """Have a frame arrive, and who it is for make of it what it will."""
     air, engine, at = books.air, books.engine, row - 1
     arrival_ns = landing_ns(fleet, books, row, done_ns)
     device, what, sent_ns = air[at, col.AIR_DEVICE], air[at, col.AIR_WHAT], air[at, col.AIR_SENT]

@@ -58,6 +58,13 @@ class Words(Protocol):
     def __setitem__(self, at: int, value: np.uint64) -> None: ...
 
 
+class Reals(Protocol):
+    """One-dimensional array of real numbers."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, at: int) -> float: ...
+
+
 class Shares(Protocol):
     """Two-dimensional array of real numbers."""
 
@@ -72,14 +79,18 @@ OPEN, TOKEN, MORE, CLOSE, ALONE, DRAFT, REFINE, OWN, CROSS, JOIN, SHARES = range
 has ended) and ``OWN`` (of a device that drafts, what its lane says); then, where devices share
 something: a frame is sent up, a frame reaches what is shared, somebody may have crossed it."""
 
-LOGITS, STREAM, REFUSAL = range(3)
-"""Kinds of frames that go down, where devices share something."""
+LOGITS, STREAM, REFUSAL, TIMED_OUT = range(4)
+"""Kinds of frames that go down, where devices share something or anything may fail."""
+
+ENDED, REFUSED, SILENCED, STALLED, LEFT = range(5)
+"""How a request ended: with all its tokens; or its cloud had no room, or heard nothing for too
+long, or its device heard nothing for too long, or left."""
 
 FORWARD, SELECT, GUESS = 1, 2, 3
 """What the cloud is doing."""
 
 LANE_REQUEST, LANE_UP, LANE_DOWN, LANE_NETWORK, LANE_CLOUD = range(5)
-LANE_FORWARD, LANE_DECODE, LANE_CHOICE, LANE_DRAFT = range(5, 9)
+LANE_FORWARD, LANE_DECODE, LANE_CHOICE, LANE_DRAFT, LANE_IDLE, LANE_ANSWER = range(5, 11)
 """What the ``virtual`` way takes first among events of the same nanosecond; a step comes last."""
 
 DECODING, PROMPTS, WAITING, REFINING, EVICTED = range(5)
@@ -139,6 +150,30 @@ NO_FAULT, SILENT, MANY_FRAMES = 0, 1, 2
 apart."""
 
 
+class Trouble(NamedTuple):
+    """What may fail in a cell; see ``actors.fleet.trouble``.
+
+    Args:
+        on: 1 where each step of a device is an event, since something may come between.
+        stalls: of each while in which the cloud does nothing: when it begins, when it ends, 1 if
+            frames that come meanwhile are lost.
+        departures: of each device that leaves, in their order: when, and which.
+        waits: how long a device waits for an answer, after its frame and after each repeat; empty
+            where it waits for ever.
+        jitter: a wait is longer or shorter by at most this share of it.
+        branch: of the small model, that a device goes on with alone; -1 where it gives up.
+        most: the most requests of one device.
+    """
+
+    on: int
+    stalls: Table
+    departures: Table
+    waits: Reals
+    jitter: float
+    branch: int
+    most: int
+
+
 class Fleet(NamedTuple):
     """What does not change while a cell runs.
 
@@ -160,6 +195,7 @@ class Fleet(NamedTuple):
         idle_timeout_ns: ...
         most_admitted: sessions that can hold memory at one time.
         refusal_bytes: of the body of the frame that refuses a session.
+        silence_bytes: likewise of the one that ends it because its device was silent.
         egress_bps: the cloud's way out, first in, first out; 0 for no limit, or where ``fluid``.
         shared: 1 if devices share something beside it.
         fluid: 1 if they share the cloud's way out at the same time.
@@ -210,6 +246,7 @@ class Fleet(NamedTuple):
         steer_at: where in ``kind`` those of steering begin, by round; 0 for one cost.
         found: of each outcome, how many there are to be found; one alone where that is drawn.
         followed: of each outcome, how many of them are right, from the first.
+        trouble: what may fail.
     """
 
     devices: int
@@ -229,6 +266,7 @@ class Fleet(NamedTuple):
     idle_timeout_ns: int
     most_admitted: int
     refusal_bytes: int
+    silence_bytes: int
     egress_bps: int
     shared: int
     fluid: int
@@ -276,6 +314,7 @@ class Fleet(NamedTuple):
     steer_at: int
     found: Column
     followed: Column
+    trouble: Trouble
 
 
 class Books(NamedTuple):
@@ -302,6 +341,7 @@ class Books(NamedTuple):
         rows: tokens of the sessions that sampled devices are in, and behind them those of sessions
             that ended, until they are fetched.
         requests: books of each sampled device, and behind them the sessions that ended.
+        trouble: what is kept where anything may fail, see ``trouble.slots``.
     """
 
     engine: Column
@@ -323,6 +363,7 @@ class Books(NamedTuple):
     words: Words
     rows: Table
     requests: Table
+    trouble: Column
 
 
 DRAFTING = EXCHANGING = SHARING = PAUSING = GUESSING = GUIDING = OVERLAPPING = True
@@ -330,6 +371,11 @@ DRAFTING = EXCHANGING = SHARING = PAUSING = GUESSING = GUIDING = OVERLAPPING = T
 that pauses, for clouds that draft, for two prompts a session, and for another order of a device's
 work. A cell needs one of the first two and seldom the others, so machine code is made without what
 it does not need: see ``loops``."""
+
+TROUBLED = CALM = True
+"""Whether anything may fail, and the opposite. If so, the rules of ``actors.fleet.trouble`` are
+followed instead of those of ``devices`` and ``exchanges``: the same steps of a device, each an
+event of its own, and sessions at the cloud have rows of their own."""
 
 NEVER = (1 << 62) - 1
 """A time that does not come."""

@@ -11,7 +11,17 @@ import numpy as np
 from actors.fleet import columns as col
 from actors.fleet.columns import DOWN, UP
 from actors.fleet.crossing import cross_down, cross_up
-from actors.fleet.layout import CLOUD, EGRESS_UNTIL, SHARING, Books, Column, Fleet, Shares, Table
+from actors.fleet.layout import (
+    CLOUD,
+    EGRESS_UNTIL,
+    SHARING,
+    TROUBLED,
+    Books,
+    Column,
+    Fleet,
+    Shares,
+    Table,
+)
 from actors.fleet.names import CLOUD_FIGURES, SERIES
 from actors.fleet.tally import bin_of
 from actors.fleet.traffic import tell_down, tell_up
@@ -241,6 +251,11 @@ def transmit(
     if way == UP and counter == 0:
         # All that comes later is sent later than this first frame.
         now_ns += of[kind, col.SETUP_NS]
+        if TROUBLED:
+            wide[device, col.CONNECTED] = now_ns
+    if TROUBLED:
+        # But for what is sent again.
+        now_ns = max(now_ns, wide[device, col.CONNECTED])
     rate_bps = of[kind, line + col.RATE]
     delay_ns = of[kind, line + col.PROPAGATION]
     terms = class_terms(of, kind, way)

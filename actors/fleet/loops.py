@@ -30,6 +30,7 @@ class Rules(NamedTuple):
         guessing: the cloud drafts for what it streams.
         guiding: it follows two prompts a session.
         overlapping: devices do not run their small model, and it alone, during an exchange.
+        troubled: something may fail.
     """
 
     drafting: bool = False
@@ -38,14 +39,16 @@ class Rules(NamedTuple):
     guessing: bool = False
     guiding: bool = False
     overlapping: bool = False
+    troubled: bool = False
 
 
-def rules_of(plan: ArmPlan, *, sharing: bool) -> Rules:
+def rules_of(plan: ArmPlan, *, sharing: bool, troubled: bool = False) -> Rules:
     """Return what the cells of an arm do.
 
     Args:
         plan: the arm.
         sharing: see ``Rules``.
+        troubled: likewise.
     """
     return Rules(
         drafting=plan.speculation is not None,
@@ -54,14 +57,17 @@ def rules_of(plan: ArmPlan, *, sharing: bool) -> Rules:
         guessing=plan.cloud_drafts is not None,
         guiding=plan.arm.method.guided,
         overlapping=plan.arm.overlap not in {None, OverlapConfig()},
+        troubled=troubled,
     )
 
 
 def advance_of(rules: Rules) -> Callable[[Fleet, Books, int], bool]:
     """Return a loop over events that has all rules that a cell needs."""
+    if rules.troubled:
+        return _advance(rules)  # a loop of its own: it follows other rules
     seldom = any(rules._replace(drafting=False))
     # A cached function's own arguments are not checked by types.
-    return _advance(Rules(*[seldom] * len(rules))._replace(drafting=rules.drafting))
+    return _advance(Rules(*[seldom] * len(rules))._replace(drafting=rules.drafting, troubled=False))
 
 
 @cache
@@ -75,4 +81,6 @@ def _advance(rules: Rules) -> Callable[[Fleet, Books, int], bool]:
         GUESSING=rules.guessing,
         GUIDING=rules.guiding,
         OVERLAPPING=rules.overlapping,
+        TROUBLED=rules.troubled,
+        CALM=not rules.troubled,
     )

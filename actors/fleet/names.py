@@ -33,6 +33,11 @@ CLASS_FIGURES = (
     "corrected",
     "refuted_drafts",
     "unsent_drafts",
+    "fallback_tokens",
+    "fallback_requests",
+    "stalled",
+    "left",
+    "repeated_frames",
     *(f"first_{stage}_ns" for stage in STAGES),
 )
 """Sums of each class: tokens of the requests that count; those delivered in the measured time,
@@ -40,6 +45,8 @@ whatever request they belong to; of the first, those certified, those that were 
 how often; bytes as in ``actors.records.ByteMeter``; work of the small model that was hidden, all of
 its forwards, and the device's work on logits; requests; tokens that the cloud had been told as
 drafts, those that refuted a draft that it had been told, and how many were refuted, told and not;
+tokens that devices chose alone and requests with such, requests given up and those whose devices
+left, frames that were sent again for a token;
 and the stages of first tokens."""
 
 CLASS_EDGES = ("first_arrival_ns", "last_token_ns")

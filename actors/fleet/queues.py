@@ -15,6 +15,7 @@ from actors.fleet.layout import (
     NEXT_SEQUENCE,
     PROMPTS,
     TAILS,
+    TROUBLED,
     Column,
     Table,
 )
@@ -37,6 +38,8 @@ def keep_first(engine: Column, narrow: Table, device: int) -> None:
         engine[TAILS + queue] = device
     engine[HEADS + queue] = device
     engine[COUNTS + queue] += 1
+    if TROUBLED:
+        narrow[device, col.QUEUED] = queue + 1
 
 
 def append(engine: Column, narrow: Table, queue: int, device: int) -> None:
@@ -47,6 +50,8 @@ def append(engine: Column, narrow: Table, queue: int, device: int) -> None:
         engine[HEADS + queue] = device
     engine[TAILS + queue] = device
     engine[COUNTS + queue] += 1
+    if TROUBLED:
+        narrow[device, col.QUEUED] = queue + 1
 
 
 def take_out(engine: Column, narrow: Table, queue: int, device: int) -> None:
@@ -61,6 +66,8 @@ def take_out(engine: Column, narrow: Table, queue: int, device: int) -> None:
         if engine[TAILS + queue] == device:
             engine[TAILS + queue] = before
     engine[COUNTS + queue] -= 1
+    if TROUBLED:
+        narrow[device, col.QUEUED] = 0
 
 
 def take_first(engine: Column, narrow: Table, queue: int) -> int:
@@ -68,6 +75,8 @@ def take_first(engine: Column, narrow: Table, queue: int) -> int:
     device = engine[HEADS + queue]
     engine[HEADS + queue] = narrow[device, col.NEXT]
     engine[COUNTS + queue] -= 1
+    if TROUBLED:
+        narrow[device, col.QUEUED] = 0
     return int(device)
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from actors import records
 from actors.fleet import columns as col
 from actors.fleet.cell import CellPlan
-from actors.fleet.layout import Array
-from actors.fleet.outcomes import Outcomes
+from actors.fleet.layout import LEFT, REFUSED, SILENCED, STALLED, Array
+from actors.fleet.outcomes import Outcome, Outcomes
+from actors.plan import ArmPlan
 from actors.records import NO_REPLICA, ByteMeter, TokenRow
+from costeer.errors import LocalProtocolError
 from costeer.methods import CloudRole, Method
+from costeer.opening import no_room
+from costeer.patience import gave_up
 from costeer.token_record import TokenRecord
 
 
@@ -25,7 +33,9 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
         outcomes: what the cell's sessions say.
         method: the arm's.
     """
-    outcome, index = outcomes[figures[col.ROW_OUTCOME]], figures[col.ROW_DEVICE]
+    index, of_token = figures[col.ROW_DEVICE], figures[col.ROW_OUTCOME]
+    alone, row = divmod(of_token, len(outcomes.token_R))
+    outcome = said_alone(outcomes, row, alone) if alone else outcomes[row]
     moved = ByteMeter(*figures[col.MOVED : col.MOVED_END])
     session = cell.session(index, figures[col.ROW_REQUEST])
     own = bool(figures[col.UNSTEERED])
@@ -36,7 +46,7 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
         latency_ns=figures[col.LATENCY],
         stages_ns=tuple(figures[col.STAGES : col.STAGES_END]),
         busy_edge_ns=figures[col.BUSY],
-        rounds=len(outcome.payload_bytes) - 1 if method.steered and not own else 0,
+        rounds=len(outcome.payload_bytes) - 1 if method.steered and not (own or alone) else 0,
         certified=outcome.certified and not own,
         margin=0.0 if method.streamed or method.verified or own else outcome.margin,
         drafted=bool(figures[col.DRAFTED]),
@@ -45,7 +55,9 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
             for ahead in range(figures[col.REFUTED])
         ),
         unsent=figures[col.UNSENT],
-        payload_bytes=outcome.payload_bytes if method.steered and not own else (),
+        payload_bytes=outcome.payload_bytes if method.steered and not (own or alone) else (),
+        fallback=alone > 0,
+        repeats=figures[col.ROW_REPEATS],
     )
     return TokenRow(
         int(cell.device_D[index]),
@@ -55,6 +67,29 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
         moved,
         replica_of(cell, method),
     )
+
+
+def said_alone(outcomes: Outcomes, row: int, alone: int) -> Outcome:
+    """Return what a device said that its cloud did not answer: the token, or its neighbour."""
+    known, drafts = outcomes[row], outcomes.drafts
+    if drafts is None:
+        raise LocalProtocolError("fleet: a device went on alone, and nobody says what it said")
+    token = (known.token + alone - 1) % drafts.vocab_size
+    return replace(known, token=token, certified=False)
+
+
+def reason_of(figures: Sequence[int], said: Sequence[int], plan: ArmPlan) -> str:
+    """Return why a request ended that has its tokens, or has none."""
+    how = figures[col.FAILED]
+    if how == REFUSED:
+        return f"cloud: {no_room(plan.limits.max_waiting)}"
+    if how == SILENCED:
+        return f"cloud: {plan.limits.silence}"
+    if how == STALLED and plan.retry is not None:
+        return gave_up(figures[col.WHY], plan.retry.tries)
+    if how == LEFT:
+        return records.LEFT
+    return "eos" if said and said[-1] in plan.eos else "length"
 
 
 def bytes_of(figures: list[int], first: int) -> ByteMeter:

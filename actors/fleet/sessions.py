@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.layout import Books, Fleet, Table
+from actors.fleet.layout import TROUBLED, Books, Fleet, Table
 from actors.plan import REQUEST_BITS
 
 
@@ -14,7 +14,7 @@ def session_number(fleet: Fleet, books: Books, device: int) -> int:
 
 def numbered(fleet: Fleet, narrow: Table, device: int, session: int) -> int:
     """Return the id of a device's so manieth session, as its frames say it."""
-    named = int(narrow[device, col.NUMBER]) if fleet.numbered else device
+    named = int(narrow[device, col.NUMBER]) if fleet.numbered else owner_of(narrow, device)
     return named << REQUEST_BITS | session
 
 
@@ -27,7 +27,15 @@ def session_row(fleet: Fleet, books: Books, device: int) -> int:
     """Return where what is fixed of a device's session stands."""
     if len(fleet.session) == 1:
         return 0
-    return sessions_begin(fleet, device) + int(books.narrow[device, col.SESSION])
+    owner = owner_of(books.narrow, device)
+    return sessions_begin(fleet, owner) + int(books.narrow[device, col.SESSION])
+
+
+def owner_of(narrow: Table, device: int) -> int:
+    """Return whose session it is, where sessions at the cloud have rows of their own."""
+    if TROUBLED:
+        return int(narrow[device, col.OWNER])
+    return device
 
 
 def template_of(fleet: Fleet, books: Books, device: int) -> int:

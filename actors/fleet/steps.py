@@ -25,6 +25,7 @@ from actors.fleet.layout import (
     ARMED,
     BATCHES,
     BATCHES_OUT,
+    CALM,
     CLOUD,
     COUNTS,
     DECODING,
@@ -46,6 +47,7 @@ from actors.fleet.layout import (
     STEP_ENDS,
     STEP_NS,
     STREAMED,
+    TROUBLED,
     WAITING,
     Books,
     Column,
@@ -56,6 +58,9 @@ from actors.fleet.pausing import answer_paused
 from actors.fleet.queues import keep_first, take_first
 from actors.fleet.sessions import template_of
 from actors.fleet.tally import bin_of
+from actors.fleet.trouble.serving import answer_session
+from actors.fleet.trouble.slots import forget
+from actors.fleet.trouble.stalls import gate_ns
 from actors.fleet.verifying import begin_row, begin_rows, end_row, end_rows
 from costeer.schedule import fill_step
 
@@ -77,7 +82,7 @@ def start_step(fleet: Fleet, books: Books, now_ns: int) -> None:
     if GUESSING and fleet.guesses:
         most = most_wanted(fleet, books)
         if most:
-            start_op(engine, now_ns, guessing_ns(fleet, books, most), GUESS)
+            start_op(fleet, engine, now_ns, guessing_ns(fleet, books, most), GUESS)
             return
     begin_forward(fleet, books, now_ns)
 
@@ -136,7 +141,7 @@ def begin_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
     duration_ns = forward_ns(
         rows + guides, new, held, pairs, fleet.cloud_terms, fleet.plain, fleet.cloud_grid
     )
-    start_op(engine, now_ns, duration_ns, FORWARD)
+    start_op(fleet, engine, now_ns, duration_ns, FORWARD)
     books.engine[_FORWARDS] += 1
     books.engine[_ROWS] += rows
     batches = len(books.histograms) - 1
@@ -185,11 +190,13 @@ def merge(fleet: Fleet, books: Books) -> int:
     return found
 
 
-def start_op(engine: Column, now_ns: int, duration_ns: int, what: int) -> None:
+def start_op(fleet: Fleet, engine: Column, now_ns: int, duration_ns: int, what: int) -> None:
     """Begin an operation of the cloud."""
     engine[STEP] = what
     engine[STEP_NS] = duration_ns
     engine[STEP_ENDS] = now_ns + duration_ns
+    if TROUBLED:
+        engine[STEP_ENDS] = gate_ns(fleet.trouble.stalls, now_ns + duration_ns)
 
 
 def end_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
@@ -203,6 +210,10 @@ def end_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
         device = int(step[index, col.RUNNING_NOW])
         if DRAFTING and device < 0:  # its session is over; see ``close_text``
             free(fleet, books, 0, 0, -1 - device)
+            over += 1
+            continue
+        if TROUBLED and narrow[device, col.OVER]:
+            forget(fleet, books, device)
             over += 1
             continue
         books.wide[device, col.COMPUTE] += step_ns
@@ -238,7 +249,7 @@ def start_select(fleet: Fleet, books: Books, now_ns: int) -> None:
     if rows == 0:
         return
     if DRAFTING and fleet.window:
-        start_op(engine, now_ns, begin_rows(fleet, books), SELECT)
+        start_op(fleet, engine, now_ns, begin_rows(fleet, books), SELECT)
         return
     # Where sessions are evicted, one that was asked for MORE may come from a forward.
     known = 0 if fleet.preempts else rows - refined
@@ -251,7 +262,7 @@ def start_select(fleet: Fleet, books: Books, now_ns: int) -> None:
         duration_ns += fleet.select_ns[round_, count]
     if PAUSING and fleet.pauses:
         duration_ns += choosing_ns(fleet, books, rows)
-    start_op(engine, now_ns, duration_ns, SELECT)
+    start_op(fleet, engine, now_ns, duration_ns, SELECT)
 
 
 def end_select(fleet: Fleet, books: Books, now_ns: int) -> None:
@@ -267,13 +278,19 @@ def end_select(fleet: Fleet, books: Books, now_ns: int) -> None:
         if DRAFTING and device < 0:
             free(fleet, books, 0, 0, -1 - device)
             continue
+        if TROUBLED:
+            if books.narrow[device, col.OVER]:
+                forget(fleet, books, device)
+            else:
+                answer_session(fleet, books, device, now_ns, select_ns)
+            continue
         if DRAFTING and fleet.window:
             end_rows(fleet, books, device, now_ns, select_ns)
         elif PAUSING and fleet.pauses:
             answer_paused(fleet, books, device, now_ns, select_ns)
         elif GUESSING and fleet.guesses:
             answer_guessed(fleet, books, device, now_ns, select_ns)
-        elif EXCHANGING:
+        elif CALM and EXCHANGING:
             answer(fleet, books, device, now_ns, select_ns)
 
 

@@ -12,6 +12,7 @@ from actors.fleet.events import MOST_DEVICES, MOST_SESSIONS
 from actors.fleet.layout import LOCAL, NEVER, STEERED, STREAMED, VERIFYING, Array, Fleet
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.sharing import fluid_egress, shares
+from actors.fleet.trouble.plan import said_alone, trouble_of
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms
 from actors.values.doubts import thresholds
@@ -61,6 +62,8 @@ def fleet_of(
     costs: Costs,
     outcomes: Outcomes,
     watch: Watch,
+    *,
+    silent: bool = False,
 ) -> Fleet:
     """Return what does not change while a cell runs.
 
@@ -71,6 +74,7 @@ def fleet_of(
         costs: what operations are charged.
         outcomes: what the sessions say.
         watch: what is wanted beside sums.
+        silent: whether a device is silent for longer than its cloud waits.
 
     Raises:
         ConfigError: something that cannot be expressed, or a session that does not fit.
@@ -78,6 +82,11 @@ def fleet_of(
     check_expressible(plan, terms, costs)
     _check_size(cell)
     drafts, ahead, window = _drafts(cell, plan, outcomes)
+    trouble = trouble_of(cell, plan, outcomes, silent=silent)
+    longest, outcome = int(outcomes.lengths.max(initial=1)), _outcomes(outcomes)
+    if trouble.branch >= 0:
+        longest = int(np.asarray(cell.new_tokens_S).max(initial=longest))
+        outcome = said_alone(outcome, terms.vocab_size)
     method, limits, overlap = plan.arm.method, plan.limits, plan.arm.overlap
     template, of_session = _templates(cell, plan, terms, outcomes)
     cloud_terms, edge_terms = costs.forward_terms()
@@ -93,6 +102,8 @@ def fleet_of(
     beside = costs.beside_terms(cell.devices + 1) if guesses else None
     beside_terms, beside_grid, beside_choose_ns = beside or (cloud_terms, (), [0])
     beside_at = plain.place_grid(beside_grid)
+    if trouble.on:  # sessions may be more than devices
+        rows = max(rows, 2 * limits.max_batch + 2)
     steered = method.steered
     return Fleet(
         devices=cell.devices,
@@ -112,6 +123,7 @@ def fleet_of(
         idle_timeout_ns=limits.idle_timeout_ns,
         most_admitted=min(limits.kv_tokens, limits.max_sessions, cell.sessions),
         refusal_bytes=len(encode_error(no_room(limits.max_waiting))),
+        silence_bytes=len(encode_error(limits.silence)),
         egress_bps=0 if fluid_egress(plan) else plan.egress_bps,
         shared=int(shares(cell, plan)),
         fluid=int(fluid_egress(plan)),
@@ -120,7 +132,7 @@ def fleet_of(
         ends=(cell.warmup_ns, cell.until_ns or NEVER),
         reading_ns=round(1e9 / watch.reading_speed_tokens_per_s),
         every=watch.sample_every,
-        longest=max(1, int(outcomes.lengths.max(initial=1))),
+        longest=max(1, longest),
         slots=-(-cell.devices // watch.sample_every) if watch.sample_every else 0,
         word=seed_word(plan.arm.seed),
         cloud_terms=cloud_terms,
@@ -130,7 +142,7 @@ def fleet_of(
         due_ns=_one_if_same(np.asarray(cell.due_ns_S, np.int64)),
         session=of_session,
         template=template,
-        outcome=_outcomes(outcomes),
+        outcome=outcome,
         payload_bytes=_narrow(outcomes.payload_bytes_P),
         kind=kinds_of(
             cell,
@@ -172,6 +184,7 @@ def fleet_of(
         beside_choose_ns=_integers(beside_choose_ns),
         found=_guessed(outcomes.guesses and outcomes.guesses.found_R),
         followed=_guessed(outcomes.guesses and outcomes.guesses.followed_R),
+        trouble=trouble,
     )
 
 

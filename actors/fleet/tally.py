@@ -97,15 +97,17 @@ def tell_arrival(fleet: Fleet, books: Books, device: int, intended_ns: int) -> N
         by_class[kind, col.FIRST_ARRIVAL] = min(by_class[kind, col.FIRST_ARRIVAL], intended_ns)
 
 
-def tell_end(fleet: Fleet, books: Books, device: int, now_ns: int, tokens: int) -> None:
-    """Write down that a request ended: with all its tokens, or refused and with none."""
+def tell_end(
+    fleet: Fleet, books: Books, device: int, now_ns: int, tokens: int, failed: bool
+) -> None:
+    """Write down that a request ended: with all its tokens, or failed and with fewer."""
     wide = books.wide
     arrival_ns = wide[device, col.ARRIVAL]
     if counts(fleet.ends, books.wide[device, col.ARRIVAL], now_ns):
         kind = int(books.narrow[device, col.KIND])
         books.by_class[kind, _FINISHED] += 1
         books.series[bin_of(books.engine, books.series, now_ns), _BIN_FINISHED] += 1
-        if tokens == 0:
+        if failed:
             books.by_class[kind, _FAILED] += 1
         else:
             first_ns = wide[device, col.FIRST]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.layout import DRAFTING, Books, Fleet
+from actors.fleet.layout import DRAFTING, TROUBLED, Books, Fleet
 from actors.fleet.names import CLASS_FIGURES
 from actors.fleet.sessions import sessions_begin
 from actors.fleet.tally import counts
@@ -49,6 +49,8 @@ def tell_down(
 ) -> None:
     """Write down what the cloud sent to a device at an instant."""
     if DRAFTING and fleet.window and not is_asking(fleet, books, device, now_ns):
+        return
+    if TROUBLED and books.narrow[device, col.ASKING] == 0:
         return
     if counts(fleet.ends, books.wide[device, col.ARRIVAL], now_ns):
         kind, by_class = int(books.narrow[device, col.KIND]), books.by_class

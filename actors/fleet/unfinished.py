@@ -57,7 +57,7 @@ def _cut_off(books: Books, device: int, slot: int, tokens: Array) -> Array:
     mine = np.asarray(books.requests)[slot]
     moved = mine[: col.TOTAL] + mine[col.TOTAL : col.BOOKED]
     row[0, col.MOVED_IN_ALL : col.CLOSING] = moved
-    row[0, col.CLOSING :] = moved - tokens[:, col.MOVED : col.MOVED_END].sum(axis=0)
+    row[0, col.CLOSING : col.WHY] = moved - tokens[:, col.MOVED : col.MOVED_END].sum(axis=0)
     return row
 
 

@@ -19,6 +19,7 @@ from actors.fleet.loops import advance_of, rules_of
 from actors.fleet.machine_code import is_kept
 from actors.fleet.result import CellResult
 from actors.fleet.sharing import fluid_egress
+from actors.fleet.trouble.plan import may_fail
 from actors.fleet.watching import Watch
 from actors.metrics import CellMetrics, Metrics
 from actors.plan import ArmPlan
@@ -103,7 +104,10 @@ def run_fleet(
     progress.note(size.told(len(arms), at_once))
     radio = any(each.shared_by > 1 for each in scenario.fleet.classes)
     loops = {
-        advance_of(rules_of(arm.plan, sharing=radio or fluid_egress(arm.plan))) for arm in arms
+        advance_of(
+            rules_of(arm.plan, sharing=radio or fluid_egress(arm.plan), troubled=may_fail(arm.plan))
+        )
+        for arm in arms
     }
     if not all(map(is_kept, loops)):
         progress.note("machine code of the fleet's rules is made first: no tokens for a while")

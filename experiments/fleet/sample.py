@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from actors.fleet import columns as col
 from actors.fleet.cell import CellPlan
+from actors.fleet.layout import ENDED
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.result import Sample
-from actors.fleet.rows import by_request, bytes_of, replica_of, token_row
+from actors.fleet.rows import by_request, bytes_of, reason_of, replica_of, token_row
 from actors.fleet.unfinished import CUT_OFF
 from actors.plan import ArmPlan
-from actors.records import CENSORED, RequestRow, TokenRow
-from costeer.opening import no_room
+from actors.records import CENSORED, UNANSWERED, RequestRow, TokenRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,8 @@ def _request(
     of = cell.classes[cell.class_D[index]]
     said = tuple(row.record.token for row in tokens)
     finished_ns = figures[col.ENDED_AT]
-    failed = bool(figures[col.FAILED])
-    reason = "eos" if said and said[-1] in plan.eos else "length"
-    if failed:
-        reason = f"cloud: {no_room(plan.limits.max_waiting)}"
+    reason = reason_of(figures, said, plan)
+    failed = figures[col.FAILED] != ENDED and reason not in UNANSWERED
     if finished_ns == CUT_OFF or 0 < cell.until_ns < finished_ns:
         finished_ns = end_ns if finished_ns == CUT_OFF else cell.until_ns
         reason, failed = CENSORED, False

@@ -113,8 +113,8 @@ def run_task(
         run.take_batches()
         overload.look(run.now_ns, run.finished)
         if told is not None:
-            told(run.tokens - known)
-        known = run.tokens
+            told(max(0, run.tokens - known))
+        known = max(known, run.tokens)
     sample = sample.merged(Sample(*run.take_unfinished()))
     result = run.result(overloaded=overload.found)
     rows = sampled_rows(sample, cell, plan, outcomes, result.end_ns)

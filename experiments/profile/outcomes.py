@@ -45,7 +45,8 @@ def outcomes_for(
     """
     if scenario.values != "profile":
         codec = plan.arm.codec if plan.arm.method.steered else None
-        drafting = plan.arm.seed if plan.speculation is not None else None
+        alone = plan.retry is not None and plan.retry.falls_back and plan.arm.method.steered
+        drafting = plan.arm.seed if plan.speculation is not None or alone else None
         constants = null_config(scenario, codec)
         return Outcomes.constant(
             constants,

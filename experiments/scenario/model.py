@@ -148,11 +148,10 @@ class Scenario(Section):
     @model_validator(mode="after")
     def _stalls_are_survived(self) -> Self:
         retry = self.cloud.retry
-        if self.way == "fleet" and (self.events or retry is not None):
-            said = "events" if self.events else "cloud.retry"
+        if self.way == "fleet" and failures_of(self.events):
             raise ValueError(
-                f"{said}: way: fleet has no cloud that stalls or fails, and no device that asks"
-                " again or leaves; choose way: virtual, or leave it out"
+                "events: way: fleet has no replicas that fail, their devices would turn to those of"
+                " other cells; choose way: virtual, or leave them out"
             )
         if retry is None and any(each.frames == "lost" for each in stalls_of(self.events)):
             raise ValueError(

@@ -258,9 +258,15 @@ def test_ctrl_c_before_the_first_cell_leaves_one_too(
     assert "holds no token" in write_report(tmp_path / "run").read_text()
 
 
-def test_a_cell_that_cannot_go_on_leaves_the_ones_before(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cloud\.idle_timeout_s"):
-        run(fleet(cloud={"idle_timeout_s": 0.001}), tmp_path / "run")
+def test_a_cell_that_cannot_go_on_leaves_the_ones_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ConfigError("no more")
+
+    monkeypatch.setattr("actors.fleet.cells.roomier", fail)
+    with pytest.raises(ConfigError, match="no more"):
+        run(fleet(), tmp_path / "run")
     assert not load(tmp_path / "run").complete
 
 

@@ -250,8 +250,6 @@ def test_a_stalled_cloud_is_planned_in_nanoseconds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("way=fleet", "values=null"), "events: way: fleet has no cloud that stalls"),
-        (("way=fleet", "values=null", "events=[]"), "cloud.retry: way: fleet has no cloud"),
         (("cloud.retry=null",), "frames that are lost are waited for for ever"),
         (("values=profile", "profile.path=p"), "a profile does not hold what small models say"),
         (("cloud.retry.tries=0",), "cloud.retry.tries"),
@@ -352,7 +350,7 @@ def test_failures_are_planned_in_nanoseconds(tmp_path: Path) -> None:
             ("way=live", "cloud.replicas=1", "events.0={kind: replica_fails, at_s: 1}"),
             "say when one is back with back_after_s",
         ),
-        (("way=fleet", "values=null"), "events: way: fleet has no cloud that stalls or fails"),
+        (("way=fleet", "values=null"), "events: way: fleet has no replicas that fail"),
         (("events.0.replica=2",), "there is no replica 2; cloud.replicas is 2"),
         (("events.1.devices=[0, 7]",), "there is no device 7; fleet.devices is 2"),
         (("events.1.devices=[0, 0]",), "name each device once"),

@@ -1,0 +1,294 @@
+"""What a device of a compiled cell, in which something may fail, makes of answers, and of none.
+
+The rules are those of ``costeer.edge``, ``costeer.endpoint`` and ``costeer.solo``.
+"""
+
+from __future__ import annotations
+
+from actors.fleet import columns as col
+from actors.fleet.air import give_row
+from actors.fleet.columns import DOWN
+from actors.fleet.events import push
+from actors.fleet.forwards import edge_terms, extend_by_one, forward_ns, tell_work
+from actors.fleet.layout import (
+    ENDED,
+    LANE_ANSWER,
+    LANE_CHOICE,
+    LANE_DOWN,
+    LOGITS,
+    MORE,
+    OWN,
+    REFUSAL,
+    REFUSED,
+    SILENCED,
+    STAGE,
+    STALLED,
+    STREAM,
+    TOKEN,
+    Books,
+    Fleet,
+)
+from actors.fleet.names import CLASS_FIGURES
+from actors.fleet.sampled import book
+from actors.fleet.sessions import length_of, outcome_of, session_number, template_of
+from actors.fleet.stages import (
+    COMPUTE,
+    DECODE,
+    DOWNLINK,
+    QUEUE,
+    QUEUED,
+    REFINEMENT,
+    SELECT,
+    STEER,
+    UPLINK,
+    WAIT,
+    clear_stages,
+    cut_stages,
+    held_at,
+    hold,
+    take_held,
+)
+from actors.fleet.tally import counts, tell_token
+from actors.fleet.texts import draft_of, ends_text
+from actors.fleet.trouble.asking import ask, ask_again, close, drop_work, end_request
+from actors.fleet.trouble.frames import take_next
+from actors.fleet.trouble.waiting import is_over, set_timer, wait_again, wait_for, wait_no_more
+from actors.plan import REQUEST_BITS
+from costeer.messages import frame_bytes
+from costeer.token_record import STAGES
+from costeer.varint import number_bytes
+
+_LOGITS_NS, _FORWARD_NS, _ALONE, _REPEATED = (
+    CLASS_FIGURES.index(name)
+    for name in ("edge_logits_ns", "edge_forward_ns", "fallback_tokens", "repeated_frames")
+)
+_OVERHEAD = STAGE + len(STAGES) - 1
+
+
+def hear_cloud(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
+    """Take the next frame that comes down to a device; what is not of its session is nobody's."""
+    air, narrow, wide = books.air, books.narrow, books.wide
+    row = take_next(air, narrow, device, DOWN)
+    at, what = row - 1, air[row - 1, col.AIR_WHAT]
+    mine = (
+        narrow[device, col.ASKING] > 0
+        and narrow[device, col.SOLO] == 0
+        and air[at, col.AIR_SESSION] == narrow[device, col.SESSION]
+        and air[at, col.AIR_EPOCH] == narrow[device, col.EPOCH]
+    )
+    position = int(narrow[device, col.POSITION])
+    if mine and what == LOGITS:
+        if (
+            air[at, col.AIR_POSITION] == position
+            and air[at, col.AIR_ROUND] == narrow[device, col.ROUND]
+            and narrow[device, col.RECEIVED] == 0
+        ):
+            narrow[device, col.RECEIVED] = 1
+            wait_no_more(books, device)
+            narrow[device, col.CHOOSING] = row
+            kind, round_ = int(narrow[device, col.KIND]), int(narrow[device, col.ROUND])
+            decoded_ns = now_ns + fleet.kind[kind, col.DECODE_NS + round_]
+            steering_ns = max(decoded_ns, wide[device, col.FORWARD_DONE])
+            choose_at(books, device, steering_ns + fleet.kind[kind, col.STEER_NS])
+            return
+    elif mine and what == STREAM:
+        if air[at, col.AIR_POSITION] == position:
+            accept(fleet, books, device, row, now_ns)
+    elif mine:
+        how = REFUSED if what == REFUSAL else SILENCED
+        end_request(fleet, books, device, now_ns, LANE_DOWN, position, how, 0)
+    give_row(books.engine, air, row)
+
+
+def choose_at(books: Books, device: int, at_ns: int) -> None:
+    """Have a device choose at an instant, unless something comes between."""
+    turn = int(books.narrow[device, col.TURN])
+    push(books.engine, books.heap, at_ns, LANE_CHOICE, device, turn, OWN << REQUEST_BITS)
+
+
+def choose_now(fleet: Fleet, books: Books, device: int, turn: int, now_ns: int) -> None:
+    """Make the choice that is due."""
+    if turn != books.narrow[device, col.TURN]:
+        return  # something came between
+    if books.narrow[device, col.SOLO]:
+        choose_alone(fleet, books, device, now_ns)
+    else:
+        choose_steered(fleet, books, device, now_ns)
+
+
+def lay_stages(books: Books, device: int, row: int) -> None:
+    """Lay down what a token's way took until its answer came."""
+    air, stages, at = books.air, books.engine, row - 1
+    clear_stages(books.engine)
+    sent_ns, select_ns = air[at, col.AIR_SENT], air[at, col.AIR_SELECT]
+    compute_ns = air[at, col.AIR_COMPUTE]
+    stages[QUEUED] = books.wide[device, col.WAITED]
+    stages[UPLINK] = air[at, col.AIR_UPLINK]
+    stages[QUEUE] = sent_ns - air[at, col.AIR_READY] - compute_ns - select_ns
+    stages[COMPUTE] = compute_ns
+    stages[SELECT] = select_ns
+    stages[DOWNLINK] = air[at, col.AIR_ARRIVAL] - sent_ns
+
+
+def tell(
+    fleet: Fleet, books: Books, device: int, outcome: int, now_ns: int, busy_ns: int, rounds: int
+) -> None:
+    """Write down the token that a device has, its stages standing in the scratch."""
+    narrow, wide, stages = books.narrow, books.wide, books.engine
+    position, repeats = int(narrow[device, col.POSITION]), int(narrow[device, col.REPEATS])
+    cut_stages(books.engine, now_ns - wide[device, col.SINCE if position else col.ARRIVAL])
+    if repeats and narrow[device, col.SOLO] == 0:
+        stages[QUEUE] += stages[_OVERHEAD]
+        stages[_OVERHEAD] = 0
+    if counts(fleet.ends, wide[device, col.ARRIVAL], now_ns):
+        books.by_class[int(narrow[device, col.KIND]), _REPEATED] += repeats
+    tell_token(fleet, books, device, position, outcome, now_ns, busy_ns, rounds)
+    if fleet.every and device % fleet.every == 0:
+        at = device // fleet.every * fleet.longest + position
+        books.rows[at, col.ROW_REPEATS] = repeats
+        book(fleet, books, device)
+
+
+def go_on(books: Books, device: int, now_ns: int) -> None:
+    """Turn to the next position."""
+    narrow, wide = books.narrow, books.wide
+    narrow[device, col.POSITION] += 1
+    narrow[device, col.ROUND] = 0
+    narrow[device, col.RECEIVED] = 0
+    narrow[device, col.REPEATS] = 0
+    wide[device, col.WAITED] = 0
+    wide[device, col.FORWARD_BEGAN] = now_ns
+
+
+def choose_steered(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
+    """Choose from the logits that came, or ask for more of them; see ``exchanges.use_logits``."""
+    narrow, wide, stages = books.narrow, books.wide, books.engine
+    kind, position = int(narrow[device, col.KIND]), int(narrow[device, col.POSITION])
+    row, round_ = int(narrow[device, col.CHOOSING]), int(narrow[device, col.ROUND])
+    outcome = outcome_of(fleet, books, device, position)
+    first = int(fleet.outcome[outcome, col.FIRST_PAYLOAD])
+    rounds = int(fleet.outcome[outcome + 1, col.FIRST_PAYLOAD]) - first - 1
+    number = session_number(fleet, books, device)
+    decode_ns = fleet.kind[kind, col.DECODE_NS + round_]
+    steer_ns = fleet.kind[kind, col.STEER_NS]
+    tell_work(fleet, books, device, now_ns, _LOGITS_NS, decode_ns + steer_ns)
+    if round_ == 0:
+        lay_stages(books, device, row)
+        stages[DECODE] = decode_ns
+        stages[WAIT] = now_ns - steer_ns - books.air[row - 1, col.AIR_ARRIVAL] - decode_ns
+        stages[STEER] = steer_ns
+        wide[device, col.STEERED] = now_ns
+        if rounds:
+            hold(books.engine, books.held, narrow, device, held_at(fleet))
+            narrow[device, col.HOLDS] = 1
+    give_row(books.engine, books.air, row)
+    narrow[device, col.CHOOSING] = 0
+    if round_ < rounds:
+        narrow[device, col.ROUND] += 1
+        narrow[device, col.RECEIVED] = 0
+        size = frame_bytes(number, position, round_ + 1, 0, fleet.up_bucket)
+        ask(fleet, books, device, now_ns, LANE_CHOICE, MORE, position, round_ + 1, size)
+        wait_for(fleet, books, device, now_ns)
+        return
+    if rounds:
+        take_held(books.engine, books.held, narrow, device, held_at(fleet))
+        narrow[device, col.HOLDS] = 0
+        stages[REFINEMENT] = now_ns - wide[device, col.STEERED]
+    ran_ns = wide[device, col.FORWARD_DONE] - wide[device, col.FORWARD_BEGAN]
+    tell(fleet, books, device, outcome, now_ns, max(0, ran_ns - stages[WAIT]), rounds)
+    if position + 1 == length_of(fleet, books, device):
+        close(fleet, books, device, now_ns, LANE_CHOICE, round_)
+        end_request(fleet, books, device, now_ns, LANE_CHOICE, position + 1, ENDED, 0)
+        return
+    body_bytes = number_bytes(int(fleet.outcome[outcome, col.OUTCOME_TOKEN]))
+    size = frame_bytes(number, position, round_, body_bytes, fleet.up_bucket)
+    ask(fleet, books, device, now_ns, LANE_CHOICE, TOKEN, position, round_, size)
+    go_on(books, device, now_ns)
+    wait_for(fleet, books, device, now_ns)
+    extend_by_one(fleet, books, device, position, now_ns)
+
+
+def accept(fleet: Fleet, books: Books, device: int, row: int, now_ns: int) -> None:
+    """Take a streamed token; see ``exchanges.use_streamed``."""
+    narrow, wide, stages = books.narrow, books.wide, books.engine
+    position = int(narrow[device, col.POSITION])
+    outcome = outcome_of(fleet, books, device, position)
+    narrow[device, col.QUESTION] = 0
+    lay_stages(books, device, row)
+    transit_ns = stages[DOWNLINK]
+    stages[DOWNLINK] = transit_ns - wide[device, col.STEERED]
+    wide[device, col.STEERED] = transit_ns
+    tell(fleet, books, device, outcome, now_ns, 0, 0)
+    if position + 1 == length_of(fleet, books, device):
+        end_request(fleet, books, device, now_ns, LANE_DOWN, position + 1, ENDED, 0)
+    else:
+        go_on(books, device, now_ns)
+        wait_for(fleet, books, device, now_ns)
+
+
+# --------------------------------------------------------------------------- a silent cloud
+
+
+def look_at_clock(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
+    """Ask again if an answer is overdue, and in the end go on alone or give up."""
+    narrow, wide = books.narrow, books.wide
+    if not is_over(books, device, now_ns):
+        return
+    if wait_again(fleet, books, device, now_ns):
+        ask_again(fleet, books, device, now_ns, LANE_ANSWER)
+        set_timer(books, device)
+        return
+    close(fleet, books, device, now_ns, LANE_ANSWER, 0)
+    if fleet.trouble.branch < 0:
+        waited_ns = now_ns - wide[device, col.AWAITED]
+        position = int(narrow[device, col.POSITION])
+        end_request(fleet, books, device, now_ns, LANE_ANSWER, position, STALLED, waited_ns)
+        return
+    drop_work(fleet, books, device)
+    narrow[device, col.SOLO] = 1
+    wide[device, col.GAVE_UP] = now_ns
+    decide_alone(fleet, books, device, max(now_ns, wide[device, col.FORWARD_DONE]))
+
+
+def decide_alone(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
+    """Begin to choose, now that the small model's logits are there."""
+    books.wide[device, col.DECIDED] = now_ns
+    kind = int(books.narrow[device, col.KIND])
+    choose_at(books, device, now_ns + fleet.kind[kind, col.CHOOSE_NS])
+
+
+def choose_alone(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
+    """Choose from the small model's own logits, and go on to the next token."""
+    narrow, wide, stages = books.narrow, books.wide, books.engine
+    position, kind = int(narrow[device, col.POSITION]), int(narrow[device, col.KIND])
+    since_ns = wide[device, col.SINCE if position else col.ARRIVAL]
+    begun_ns = since_ns + wide[device, col.WAITED]
+    gave_up_ns, decided_ns = wide[device, col.GAVE_UP], wide[device, col.DECIDED]
+    clear_stages(books.engine)
+    stages[QUEUED] = wide[device, col.WAITED]
+    stages[QUEUE] = max(0, gave_up_ns - begun_ns)
+    stages[WAIT] = decided_ns - max(begun_ns, gave_up_ns)
+    stages[STEER] = now_ns - decided_ns
+    outcome = outcome_of(fleet, books, device, position)
+    said = draft_of(fleet, books, device, position)
+    wrong = said != fleet.outcome[outcome, col.OUTCOME_TOKEN]
+    if counts(fleet.ends, wide[device, col.ARRIVAL], now_ns):
+        books.by_class[kind, _ALONE] += 1
+        books.by_class[kind, _ALONE + 1] += int(narrow[device, col.SOLO] == 1)
+    narrow[device, col.SOLO] = 2
+    rows = (len(fleet.outcome) - 1) // 3
+    tell(fleet, books, device, outcome + rows * (1 + int(wrong)), now_ns, 0, 0)
+    prompt = fleet.template[template_of(fleet, books, device), col.PROMPT]
+    limit = fleet.template[template_of(fleet, books, device), col.NEEDS] - prompt
+    if ends_text(fleet.end_tokens, said) or position + 1 == limit:
+        end_request(fleet, books, device, now_ns, LANE_CHOICE, position + 1, ENDED, 0)
+        return
+    go_on(books, device, now_ns)
+    held = (
+        position
+        + fleet.template[template_of(fleet, books, device), col.EDGE_PROMPT + fleet.trouble.branch]
+    )
+    grid, terms = fleet.kind[kind, col.GRID], edge_terms(fleet.kind, kind)
+    took_ns = forward_ns(1, 1, held, held + 1, terms, fleet.plain, grid)
+    tell_work(fleet, books, device, now_ns, _FORWARD_NS, took_ns)
+    decide_alone(fleet, books, device, now_ns + took_ns)

@@ -1,0 +1,142 @@
+"""What may fail in a cell, as arrays: from an arm's plan; what cannot be told is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from actors.fleet import columns as col
+from actors.fleet.cell import CellPlan
+from actors.fleet.layout import NEVER, Array, Books, Fleet, Trouble
+from actors.fleet.outcomes import Outcomes
+from actors.fleet.trouble.slots import FREE_SLOT, SLOTS_LEFT, TROUBLE_FIGURES
+from actors.plan import ArmPlan
+from costeer.errors import ConfigError
+from costeer.methods import CloudRole, Prompt
+from costeer.overlap import OverlapConfig
+
+_WAY_OUT = "choose way: virtual"
+
+
+def may_fail(plan: ArmPlan) -> bool:
+    """Whether something may fail in some cell of an arm, beside devices that are silent."""
+    alone = plan.arm.method.cloud is CloudRole.ABSENT
+    return bool(plan.departures or (not alone and (plan.stalls or plan.retry is not None)))
+
+
+def trouble_of(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, *, silent: bool) -> Trouble:
+    """Return what may fail in a cell.
+
+    Args:
+        cell: the devices and their users.
+        plan: the arm.
+        outcomes: what the sessions say.
+        silent: whether a device is silent for longer than its cloud waits.
+
+    Raises:
+        ConfigError: what the compiled way cannot carry out.
+    """
+    alone = plan.arm.method.cloud is CloudRole.ABSENT
+    retry = None if alone else plan.retry
+    stalls = () if alone else [each for each in plan.stalls if each.concerns(cell.cell)]
+    at_ns = {each.device: each.at_ns for each in plan.departures}
+    departures = sorted(
+        (at_ns[number], index)
+        for index, number in enumerate(cell.device_D.tolist())
+        if number in at_ns
+    )
+    branch = -1
+    if retry is not None and retry.falls_back and Prompt.PERSONAL in plan.arm.method.edge_branches:
+        branch = plan.arm.method.edge_branches.index(Prompt.PERSONAL)
+    on = bool(silent or stalls or departures or retry is not None)
+    if on:
+        _check(cell, plan, outcomes, branch, silent=silent)
+    waits_ns = [] if retry is None else [retry.base_ns(each) for each in range(retry.tries)]
+    return Trouble(
+        on=int(on),
+        stalls=_table([(each.from_ns, each.until_ns, int(each.loses)) for each in stalls], 3),
+        departures=_table(departures, 2),
+        waits=np.array(waits_ns, np.float64),
+        jitter=0.0 if retry is None else retry.jitter,
+        branch=branch,
+        most=int(np.diff(cell.first_session_D1).max(initial=0)) if departures else 0,
+    )
+
+
+def _check(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, branch: int, *, silent: bool) -> None:
+    if plan.retry is not None:
+        said = "cloud.retry"
+    else:
+        said = "cloud.idle_timeout_s" if silent else "events"
+    if plan.failures:
+        raise ConfigError(
+            "events: way: fleet has no replicas that fail, their devices would turn to those of"
+            f" other cells; {_WAY_OUT}"
+        )
+    others = {
+        "drafts": plan.speculation is not None or plan.cloud_drafts is not None,
+        "steering that pauses": plan.arm.method.gated,
+        "two prompts a session": plan.arm.method.guided,
+        "overlap": plan.arm.overlap not in {None, OverlapConfig()},
+    }
+    for what in (each for each, has in others.items() if has):
+        raise ConfigError(
+            f"{said}: way: fleet does not know this together with {what}; {_WAY_OUT}, or leave one"
+            " of them out"
+        )
+    for each in cell.classes:
+        if not each.link.transport.ordered:
+            raise ConfigError(
+                f"{said}: frames of link {each.link.name} may overtake each other, which way: fleet"
+                f" does not know together with this; {_WAY_OUT}, or take an ordered transport"
+            )
+    if branch >= 0 and (outcomes.drafts is None or outcomes.drafts.token_R is not None):
+        raise ConfigError(
+            "cloud.retry.fallback: these values do not say what small models say alone;"
+            f" {_WAY_OUT}, or fallback: none"
+        )
+
+
+def _table(rows: object, figures: int) -> Array:
+    return np.array(rows, np.int64).reshape(-1, figures)
+
+
+def said_alone(outcome: Array, vocab_size: int) -> Array:
+    """Return outcomes with what devices say alone behind them: the tokens, and their neighbours."""
+    last = outcome[-1:]
+    right = outcome[:-1].copy()
+    right[:, col.CERTIFIED] = 0
+    right[:, col.FIRST_PAYLOAD] = last[0, col.FIRST_PAYLOAD]
+    wrong = right.copy()
+    wrong[:, col.OUTCOME_TOKEN] = (wrong[:, col.OUTCOME_TOKEN] + 1) % vocab_size
+    return np.concatenate((outcome[:-1], right, wrong, last))
+
+
+def lay_out(fleet: Fleet, narrow: Array, wide: Array) -> tuple[Array, Array, Array]:
+    """Return a cell's troubles, and the rows of its devices with those of sessions behind them."""
+    trouble = np.zeros(TROUBLE_FIGURES, np.int64)
+    devices = fleet.devices
+    narrow[:, col.OWNER] = np.arange(devices)
+    narrow[:, col.LAST_OPENED] = -1
+    wide[:, [col.DUE, col.TIMER_AT, col.IDLE_AT, col.LEAVES]] = NEVER
+    departures = np.asarray(fleet.trouble.departures)
+    wide[departures[:, 1], col.LEAVES] = departures[:, 0]
+    return (trouble, *more_slots(trouble, narrow, wide, devices + 8))
+
+
+def with_slots(fleet: Fleet, books: Books) -> Books:
+    """Return books with rows for more sessions, if none is left and something may fail."""
+    if fleet.trouble.on == 0 or books.trouble[SLOTS_LEFT]:
+        return books
+    narrow, wide = more_slots(books.trouble, books.narrow, books.wide, len(books.narrow))
+    return books._replace(narrow=narrow, wide=wide)
+
+
+def more_slots(trouble: Array, narrow: Array, wide: Array, more: int) -> tuple[Array, Array]:
+    """Return the rows of devices and sessions with so many more that no session has."""
+    first = len(narrow)
+    longer = np.concatenate((narrow, np.zeros((more, narrow.shape[1]), narrow.dtype)))
+    longer[first:, col.NEXT] = np.arange(first + 2, first + more + 2)
+    longer[-1, col.NEXT] = trouble[FREE_SLOT]
+    trouble[FREE_SLOT] = first + 1
+    trouble[SLOTS_LEFT] += more
+    return longer, np.concatenate((wide, np.zeros((more, wide.shape[1]), wide.dtype)))

@@ -1,0 +1,192 @@
+"""The cloud of a compiled cell in which something may fail: what it hears, answers and drops.
+
+The rules are those of ``costeer.cloud`` and ``costeer.population``.
+"""
+
+from __future__ import annotations
+
+from actors.fleet import columns as col
+from actors.fleet.admission import let_open
+from actors.fleet.air import give_row
+from actors.fleet.columns import UP
+from actors.fleet.events import push
+from actors.fleet.eviction import ask_more, extend_text
+from actors.fleet.layout import (
+    CLOSE,
+    CLOUD,
+    LANE_IDLE,
+    LOGITS,
+    MORE,
+    NEVER,
+    OPEN,
+    OWN,
+    REFUSAL,
+    STREAM,
+    STREAMED,
+    TIMED_OUT,
+    Books,
+    Fleet,
+)
+from actors.fleet.names import CLOUD_FIGURES
+from actors.fleet.sessions import length_of, outcome_of, session_number
+from actors.fleet.trouble.frames import say_down, take_next
+from actors.fleet.trouble.slots import (
+    find_slot,
+    give_slot,
+    is_away,
+    key_of,
+    release,
+    take_slot,
+    unchain,
+)
+from actors.fleet.trouble.stalls import gate_ns
+from actors.plan import REQUEST_BITS
+from costeer.messages import frame_bytes
+from costeer.varint import number_bytes
+
+_DROPPED, _TIMED_OUT = (
+    CLOUD + CLOUD_FIGURES.index(name) for name in ("dropped_frames", "timed_out_sessions")
+)
+
+
+def hear_frame(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
+    """Take a device's next frame; what is repeated, late or of what is over is dropped."""
+    air, narrow = books.air, books.narrow
+    row = take_next(air, narrow, device, UP)
+    session, epoch = int(air[row - 1, col.AIR_SESSION]), int(air[row - 1, col.AIR_EPOCH])
+    what, key = air[row - 1, col.AIR_WHAT], key_of(session, epoch)
+    slot = find_slot(narrow, device, session, epoch)
+    fresh = True
+    if what == OPEN:
+        fresh = key > narrow[device, col.LAST_OPENED]
+        if fresh:
+            narrow[device, col.LAST_OPENED] = key
+            open_session(fleet, books, device, row, now_ns)
+    elif what == CLOSE:
+        if slot >= 0:
+            release(fleet, books, slot)
+        else:
+            fresh = key > narrow[device, col.LAST_OPENED]
+            if fresh:
+                narrow[device, col.LAST_OPENED] = key
+    else:
+        fresh = slot >= 0 and hear_answer(fleet, books, slot, row, now_ns)
+    if not fresh:
+        books.engine[_DROPPED] += 1
+    give_row(books.engine, air, row)
+
+
+def open_session(fleet: Fleet, books: Books, device: int, row: int, now_ns: int) -> None:
+    """Let a session in, have it wait for memory, or refuse it."""
+    air, narrow, wide = books.air, books.narrow, books.wide
+    session, epoch = int(air[row - 1, col.AIR_SESSION]), int(air[row - 1, col.AIR_EPOCH])
+    slot = take_slot(books, device, session, epoch)
+    narrow[slot, col.POSITION] = air[row - 1, col.AIR_POSITION]
+    begin_wait(books, slot, row)
+    wide[slot, col.SEEN] = now_ns
+    if not let_open(fleet, books, slot):
+        narrow[slot, col.POSITION] = 0
+        size = frame_bytes(session_number(fleet, books, slot), 0, 0, fleet.refusal_bytes, 1)
+        say_down(fleet, books, slot, now_ns, REFUSAL, size, 0, 0)
+        unchain(narrow, slot)
+        give_slot(books.trouble, narrow, slot)
+    elif wide[device, col.IDLE_AT] == NEVER:
+        watch(fleet, books, device, now_ns + fleet.idle_timeout_ns)
+
+
+def begin_wait(books: Books, slot: int, row: int) -> None:
+    """Note what a session is served for from now on."""
+    air, wide = books.air, books.wide
+    wide[slot, col.READY] = air[row - 1, col.AIR_ARRIVAL]
+    wide[slot, col.COMPUTE] = 0
+    wide[slot, col.UPLINK_NS] = air[row - 1, col.AIR_ARRIVAL] - air[row - 1, col.AIR_SENT]
+
+
+def hear_answer(fleet: Fleet, books: Books, slot: int, row: int, now_ns: int) -> bool:
+    """Take TOKEN or MORE of a session; return whether it is what comes next."""
+    air, narrow = books.air, books.narrow
+    more = air[row - 1, col.AIR_WHAT] == MORE
+    books.wide[slot, col.SEEN] = now_ns
+    if (
+        not is_away(narrow, slot)
+        or air[row - 1, col.AIR_POSITION] != narrow[slot, col.POSITION]
+        or air[row - 1, col.AIR_ROUND] != narrow[slot, col.ROUND] + int(more)
+    ):
+        return False
+    narrow[slot, col.AWAY] = 0
+    if more:
+        narrow[slot, col.ROUND] += 1
+        ask_more(fleet, books, slot)
+    else:
+        begin_wait(books, slot, row)
+        go_on(fleet, books, slot)
+    return True
+
+
+def go_on(fleet: Fleet, books: Books, slot: int) -> None:
+    """Give a session its next token."""
+    books.narrow[slot, col.POSITION] += 1
+    books.narrow[slot, col.ROUND] = 0
+    extend_text(fleet, books, slot)
+
+
+def answer_session(fleet: Fleet, books: Books, slot: int, now_ns: int, select_ns: int) -> None:
+    """Send a session's device what was selected or chosen for it."""
+    narrow, wide = books.narrow, books.wide
+    position, round_ = int(narrow[slot, col.POSITION]), int(narrow[slot, col.ROUND])
+    outcome = outcome_of(fleet, books, slot, position)
+    number = session_number(fleet, books, slot)
+    wide[slot, col.SEEN] = now_ns
+    narrow[slot, col.AWAY] = 1
+    if fleet.role != STREAMED:
+        first = int(fleet.outcome[outcome, col.FIRST_PAYLOAD])
+        payload_bytes = int(fleet.payload_bytes[first + round_])
+        size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
+        say_down(fleet, books, slot, now_ns, LOGITS, size, payload_bytes, select_ns)
+        return
+    token = int(fleet.outcome[outcome, col.OUTCOME_TOKEN])
+    size = frame_bytes(number, position, 0, number_bytes(token), 1)
+    say_down(fleet, books, slot, now_ns, STREAM, size, 0, select_ns)
+    if position + 1 == length_of(fleet, books, slot):
+        release(fleet, books, slot)
+        return
+    narrow[slot, col.AWAY] = 0
+    wide[slot, col.READY] = now_ns
+    wide[slot, col.COMPUTE] = 0
+    wide[slot, col.UPLINK_NS] = 0
+    go_on(fleet, books, slot)
+
+
+def watch(fleet: Fleet, books: Books, device: int, due_ns: int) -> None:
+    """Look at a device's sessions at an instant, or when the cloud goes on after that."""
+    at_ns = gate_ns(fleet.trouble.stalls, due_ns)
+    books.wide[device, col.IDLE_AT] = at_ns
+    push(books.engine, books.heap, at_ns, LANE_IDLE, device, 0, OWN << REQUEST_BITS)
+
+
+def look_after(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
+    """Drop the sessions whose device was silent too long, and look again when another may be."""
+    narrow, wide, timeout_ns = books.narrow, books.wide, fleet.idle_timeout_ns
+    wide[device, col.IDLE_AT] = NEVER
+    next_ns, row = NEVER, int(narrow[device, col.SESSIONS])
+    while row:
+        slot = row - 1
+        row = int(narrow[slot, col.SESSIONS])
+        since_ns = wide[slot, col.SEEN] if is_away(narrow, slot) else now_ns
+        if now_ns - since_ns >= timeout_ns:
+            drop(fleet, books, slot, now_ns)
+        else:
+            next_ns = min(next_ns, since_ns + timeout_ns)
+    if next_ns < NEVER:
+        watch(fleet, books, device, next_ns)
+
+
+def drop(fleet: Fleet, books: Books, slot: int, now_ns: int) -> None:
+    """End a session and tell its device why."""
+    narrow = books.narrow
+    books.engine[_TIMED_OUT] += 1
+    number = session_number(fleet, books, slot)
+    position, round_ = int(narrow[slot, col.POSITION]), int(narrow[slot, col.ROUND])
+    size = frame_bytes(number, position, round_, fleet.silence_bytes, 1)
+    say_down(fleet, books, slot, now_ns, TIMED_OUT, size, 0, 0)
+    release(fleet, books, slot)

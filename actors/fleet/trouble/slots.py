@@ -1,0 +1,97 @@
+"""Sessions at the cloud of a compiled cell in which something may fail: a row each.
+
+The engine's queues and steps name these rows where they name devices in other cells. They lie
+behind the devices' rows, with the columns that a session has at its cloud; a device knows its own,
+the oldest first. A row is told by its place, and in chains by its place plus 1.
+"""
+
+from __future__ import annotations
+
+from actors.fleet import columns as col
+from actors.fleet.admission import free, let_in
+from actors.fleet.layout import EVICTED, WAITING, Books, Column, Fleet, Table
+from actors.fleet.queues import take_out
+from actors.fleet.sessions import template_of
+from actors.plan import REQUEST_BITS
+
+FREE_SLOT, SLOTS_LEFT, NEXT_DEPARTURE = range(3)
+TROUBLE_FIGURES = 3
+"""Books of a cell's troubles: the first row that no session has, plus 1, how many such there are,
+and which departure comes next."""
+
+
+def key_of(session: int, epoch: int) -> int:
+    """Return what orders the epochs of a device's sessions."""
+    return session << REQUEST_BITS | epoch
+
+
+def take_slot(books: Books, device: int, session: int, epoch: int) -> int:
+    """Return a row for a device's session, which opens now."""
+    narrow, trouble = books.narrow, books.trouble
+    slot = trouble[FREE_SLOT] - 1
+    trouble[FREE_SLOT] = narrow[slot, col.NEXT]
+    trouble[SLOTS_LEFT] -= 1
+    for figure in (col.QUEUED, col.AWAY, col.OVER, col.SESSIONS, col.ROUND, col.SLOT):
+        narrow[slot, figure] = 0
+    narrow[slot, col.OWNER] = device
+    narrow[slot, col.NUMBER] = narrow[device, col.NUMBER]
+    narrow[slot, col.KIND] = narrow[device, col.KIND]
+    narrow[slot, col.SESSION] = session
+    narrow[slot, col.EPOCH] = epoch
+    last = device
+    while narrow[last, col.SESSIONS]:
+        last = int(narrow[last, col.SESSIONS]) - 1
+    narrow[last, col.SESSIONS] = slot + 1
+    return slot
+
+
+def find_slot(narrow: Table, device: int, session: int, epoch: int) -> int:
+    """Return the row of a device's session; -1 if it is not, or no longer, at the cloud."""
+    row = int(narrow[device, col.SESSIONS])
+    while row and (narrow[row - 1, col.SESSION] != session or narrow[row - 1, col.EPOCH] != epoch):
+        row = int(narrow[row - 1, col.SESSIONS])
+    return row - 1
+
+
+def is_away(narrow: Table, slot: int) -> bool:
+    """Whether it is a session's device that has the word."""
+    return narrow[slot, col.AWAY] > 0 and narrow[slot, col.QUEUED] == 0
+
+
+def release(fleet: Fleet, books: Books, slot: int) -> None:
+    """End a session; its memory is free now, or at the end of the step that it runs in."""
+    engine, narrow = books.engine, books.narrow
+    unchain(narrow, slot)
+    queued = int(narrow[slot, col.QUEUED])
+    if queued:
+        take_out(engine, narrow, queued - 1, slot)
+    elif not narrow[slot, col.AWAY]:
+        narrow[slot, col.OVER] = 1
+        return
+    if queued == WAITING + 1 or queued == EVICTED + 1:
+        let_in(fleet, books)
+        give_slot(books.trouble, narrow, slot)
+    else:
+        forget(fleet, books, slot)
+
+
+def forget(fleet: Fleet, books: Books, slot: int) -> None:
+    """Take back what a session that is over holds."""
+    session = int(books.narrow[slot, col.SESSION])
+    free(fleet, books, slot, session, template_of(fleet, books, slot))
+    give_slot(books.trouble, books.narrow, slot)
+
+
+def unchain(narrow: Table, slot: int) -> None:
+    """Have a device know nothing of a session any more."""
+    before = int(narrow[slot, col.OWNER])
+    while narrow[before, col.SESSIONS] != slot + 1:
+        before = int(narrow[before, col.SESSIONS]) - 1
+    narrow[before, col.SESSIONS] = narrow[slot, col.SESSIONS]
+
+
+def give_slot(trouble: Column, narrow: Table, slot: int) -> None:
+    """Give a row back."""
+    narrow[slot, col.NEXT] = trouble[FREE_SLOT]
+    trouble[FREE_SLOT] = slot + 1
+    trouble[SLOTS_LEFT] += 1
