@@ -66,6 +66,7 @@ def _panel(axes: Axes, name: str, points: Sequence[Point]) -> None:
 def _over_c(axes: Axes, found: Sensitivity) -> None:
     curve = sorted(found.curve, key=lambda point: point.c)
     x = [point.c for point in curve]
+    axes.plot(x, [point.rouge_l.mean for point in curve], color=GREY, label="c alone (scalar form)")
     axes.fill_between(
         x,
         [point.rouge_l.low for point in curve],
@@ -75,7 +76,6 @@ def _over_c(axes: Axes, found: Sensitivity) -> None:
         lw=0,
         label="its 95 % interval",
     )
-    axes.plot(x, [point.rouge_l.mean for point in curve], color=GREY, label="c alone (scalar form)")
     for name, (title, colour, marker) in _LOOKS.items():
         points = found.of(name)
         axes.plot(
