@@ -5,6 +5,7 @@ It prints one JSON line per point and ends with exit code 1 if any digest differ
 
 ============  ==============================================================================
 cloud, shard  SIGKILL of the process that a host lives in
+replica       likewise, of one of two replicas (live: its sessions go on at the other one)
 raylet        SIGKILL of the node that the cloud lives on; another takes its place
 stall         SIGSTOP of the cloud's process, and SIGCONT a second later
 messages      the driver's own messages come late, overtake each other and come twice
@@ -24,7 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -60,6 +61,7 @@ SHARDS = 2
 METHODS = {
     "cloud": ("costeer", "llm_with"),
     "shard": ("costeer", "slm_with"),
+    "replica": ("costeer", "llm_with"),
     "raylet": ("costeer", "llm_with"),
     "stall": ("costeer", "llm_with"),
     "messages": ("costeer", "llm_with"),
@@ -176,9 +178,12 @@ TOKENS = 12
 """Of each answer."""
 
 
-def fleet(method: str, tokens: int = TOKENS) -> ArmPlan:
-    devices = [device(number, 2, where=link(2 * MS, jitter_ns=MS)) for number in range(4)]
-    return arm_plan(method, devices, max_new_tokens=tokens)
+def fleet(method: str, tokens: int = TOKENS, replicas: int = 1) -> ArmPlan:
+    devices = [
+        replace(device(number, 2, where=link(2 * MS, jitter_ns=MS)), replica=number % replicas)
+        for number in range(4)
+    ]
+    return replace(arm_plan(method, devices, max_new_tokens=tokens), replicas=replicas)
 
 
 def simulated(
@@ -186,8 +191,8 @@ def simulated(
 ) -> tuple[str, float]:
     """Run an arm in simulated time, with a kill after a share of its events; return its digest."""
     events = count()
-    method = plan.arm.method.name
-    at = int(share * EVENTS.get(method, 0)) if hosts is not None else -1
+    arm = (plan.arm.method.name, plan.replicas)
+    at = int(share * EVENTS.get(arm, 0)) if hosts is not None else -1
 
     def stopped() -> bool:
         if next(events) == at:
@@ -195,16 +200,20 @@ def simulated(
         return False
 
     found = digest(driver_of(plan, hosts).run(stopped))
-    EVENTS[method] = next(events)
+    EVENTS[arm] = next(events)
     return found, 0.0
 
 
-EVENTS: dict[str, int] = {}
-"""Events of an undisturbed run, once there was one."""
+EVENTS: dict[tuple[str, int], int] = {}
+"""Events of an undisturbed run by method and replicas, once there was one."""
 
 
 def live(
-    plan: ArmPlan, hosts: Hosts | None, share: float, kill: Callable[[], None]
+    plan: ArmPlan,
+    hosts: Hosts | None,
+    share: float,
+    kill: Callable[[], None],
+    second: Handle | None = None,
 ) -> tuple[str, float]:
     """Run an arm live, with a kill after a share of its tokens.
 
@@ -223,7 +232,12 @@ def live(
         time.sleep(pause_s / 20)
 
     terms = begin(plan, hosts)
-    needed = (hosts[0],) if plan.arm.method.cloud is not CloudRole.ABSENT else ()
+    needed: list[Handle] = []
+    if plan.arm.method.cloud is not CloudRole.ABSENT:
+        needed.append(hosts[0])
+    if needed and second is not None and plan.replicas > 1:
+        second.call("begin_arm", plan.arm)
+        needed.append(second)
     run = run_live(plan, terms, needed, hosts[1], recorder, wait)
     still = [row.record.stages_ns[0] for row in run.tokens if row.record.position]
     return output_digest(run.tokens), round(max(still, default=0) / 1e9, 2)
@@ -235,27 +249,32 @@ class Laboratory:
     def __init__(self, way: str, nodes: Nodes, tokens: int) -> None:
         self._nodes = nodes
         self._tokens = tokens
-        self._run = live if way == "live" else simulated
-        self._port = RayPort(nodes.address, min_cpus=SHARDS + 1)
-        self._calm: dict[str, str] = {}
+        self._port = RayPort(nodes.address, min_cpus=SHARDS + 2)
+        self._calm: dict[tuple[str, int], str] = {}
         self._harmed = 0
         self._hosts = generated_hosts(SHARDS, self._port)
+        # In a simulated run one host stands for both replicas.
+        self._second = self._hosts[0]
+        if way == "live":
+            self._second, _ = generated_hosts(0, self._port, threads=2 * SHARDS + 1)
+        self._run = partial(live, second=self._second) if way == "live" else simulated
 
     def close(self) -> None:
         self._port.close()
 
     def harmed(self, point: Point, number: int) -> dict[str, Any]:
         """Go through a point; return what became of it."""
-        plan = fleet(point.method, self._tokens)
-        if point.method not in self._calm:
-            self._calm[point.method] = self._run(plan, None, 0, lambda: None)[0]
+        plan = fleet(point.method, self._tokens, 1 + (point.target == "replica"))
+        arm = (point.method, plan.replicas)
+        if arm not in self._calm:
+            self._calm[arm] = self._run(plan, None, 0, lambda: None)[0]
         before, harmed = len(self._port.recoveries), self._harmed
         unruly = unruly_messages(number) if point.target == "messages" else nullcontext()
         with unruly:
             harm = partial(self._harm, point.target)
             found, stood_still_s = self._run(plan, self._hosts, point.after_share, harm)
         return {
-            "same": found == self._calm[point.method],
+            "same": found == self._calm[arm],
             # A live arm may be over before its driver looks again.
             "harmed": self._harmed > harmed,
             "recovery_s": [round(each.took_s, 2) for each in self._port.recoveries[before:]],
@@ -264,12 +283,13 @@ class Laboratory:
 
     def _harm(self, target: str) -> None:
         self._harmed += 1
-        host = host_of(self._hosts[1][0] if target == "shard" else self._hosts[0])
+        harmed = {"shard": self._hosts[1][0], "replica": self._second}
+        host = host_of(harmed.get(target, self._hosts[0]))
         if target == "raylet":
             self._nodes.kill_one(host)
         elif target == "stall":
             stall_process(host)
-        elif target in {"cloud", "shard"}:
+        elif target in {"cloud", "shard", "replica"}:
             kill_process(host)
 
 
