@@ -223,5 +223,4 @@ def test_what_cannot_be_expressed_is_refused() -> None:
     shared = tuple(replace(each, cell=Cell(0, Discipline.FIFO)) for each in plan.devices)
     fair = replace(plan, egress_bps=10**6, egress_discipline=Discipline.PS)
     assert "egress_sharing" in refused(replace(fair, devices=shared))
-    assert "idle_timeout_s" in refused(replace(plan, limits=replace(LIMITS, idle_timeout_ns=1)))
     assert "max_new_tokens" in refused(replace(plan, limits=replace(LIMITS, max_context=8)))
