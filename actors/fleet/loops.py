@@ -64,7 +64,8 @@ def rules_of(plan: ArmPlan, *, sharing: bool, troubled: bool = False) -> Rules:
 def advance_of(rules: Rules) -> Callable[[Fleet, Books, int], bool]:
     """Return a loop over events that has all rules that a cell needs."""
     if rules.troubled:
-        return _advance(rules)  # a loop of its own: it follows other rules
+        # It follows other rules, beside which a cell does nothing else but share.
+        return _advance(Rules(sharing=rules.sharing, troubled=True))
     seldom = any(rules._replace(drafting=False))
     # A cached function's own arguments are not checked by types.
     return _advance(Rules(*[seldom] * len(rules))._replace(drafting=rules.drafting, troubled=False))
