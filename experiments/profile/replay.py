@@ -179,4 +179,6 @@ def _words(config: ArmConfig, profile: Profile) -> str:
         words.append(f"temperature {config.sampling.temperature:g}")
     if config.speculation is not None:
         words.append(f"{config.speculation.draft} drafts")
+    if config.gate is not None:
+        words.append(f"paused after {config.gate.label}")
     return ", ".join(words)

@@ -87,6 +87,13 @@ def test_replayed_as_it_was_measured_the_text_is_the_same(recorded: Path, tmp_pa
     assert again["payload_bytes_down"].sum() == before["payload_bytes_down"].sum()
 
 
+def test_another_gate_is_refused_by_what_differs(recorded: Path, tmp_path: Path) -> None:
+    profile = {"path": str(recorded / "profile.parquet")}
+    arm = ARM | {"gate": GATE | {"after": 5}}
+    with pytest.raises(ConfigError, match=r"has no .*5 below 0\.6.* it has .*2 below 0\.6"):
+        run(scenario(values="profile", profile=profile, arms=[arm]), tmp_path / "run")
+
+
 def test_constant_values_are_sure_as_often_as_is_said(tmp_path: Path) -> None:
     given: dict[str, Any] = {"values": "null", "arms": [ARM], "fleet": FLEET, "workload": TOKENS}
     always = {"vocab_size": 400, "prompt_tokens": 9, "context_tokens": 11, "sure": 1.0}
