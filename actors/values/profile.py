@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,115 +27,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.values.order import ReplayOrder
+from actors.values.profile_file import FORMAT, METADATA, MORE, SCHEMA, ProfileOrigin
 from costeer.errors import ConfigError
 from netsim.random import Stream, hash_u64, stream_keys, u64
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 
-FORMAT = 1
-_METADATA = b"costeer_profile"
 _MAX_BYTES = 1 << 28
 _LONGEST_PROMPT = 10_000_000
 _ID_BYTES = 5
 """That an id takes in a frame at most."""
-_SCHEMA = pa.schema(
-    [
-        ("part", pa.int32()),
-        ("session", pa.int32()),
-        ("device", pa.int32()),
-        ("request", pa.int32()),
-        ("prompt_id", pa.string()),
-        ("public_tokens", pa.int32()),
-        ("personal_tokens", pa.int32()),
-        ("public_bytes", pa.int32()),
-        ("personal_bytes", pa.int32()),
-        ("limit", pa.int32()),
-        ("tokens", pa.list_(pa.int32())),
-        ("rounds", pa.list_(pa.int16())),
-        ("payload_bytes", pa.list_(pa.int32())),
-        ("certified", pa.list_(pa.bool_())),
-        ("margin", pa.list_(pa.float32())),
-    ]
-)
-_MORE = (
-    pa.field("right", pa.list_(pa.bool_())),
-    pa.field("own", pa.list_(pa.bool_())),
-    pa.field("found", pa.list_(pa.int16())),
-    pa.field("followed", pa.list_(pa.int16())),
-)
-"""Columns more, each where an arm has something to say in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileOrigin:
-    """What a profile is of.
-
-    Args:
-        run: name of the scenario that was run.
-        seed: of that run.
-        bytes_origin: where its sizes are from: ``measured`` (a model's logits, really encoded) or
-            ``synthetic`` (generated logits, really encoded).
-        vocab_size: V of its logits.
-        eos: ids that ended its sessions.
-        cloud: what computed the large model's values.
-        edge: what computed the small model's.
-        arms: the arm of each part, as a scenario writes it.
-    """
-
-    run: str
-    seed: int
-    bytes_origin: str
-    vocab_size: int
-    eos: tuple[int, ...]
-    cloud: str
-    edge: str
-    arms: tuple[dict[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ProfiledSession:
-    """One session of one part.
-
-    Args:
-        device: that had it.
-        request: which of that device's requests it was.
-        prompt_id: id of its prompt's row.
-        public_tokens: length of the prompt without the private context.
-        personal_tokens: with it.
-        public_bytes: of the public prompt's ids in an OPEN frame.
-        personal_bytes: the same of the whole prompt; no id of it is kept.
-        limit: the most tokens that it was allowed.
-        tokens: what was chosen.
-        rounds: MOREs of each token.
-        payload_bytes: sizes of the payloads, token after token, round after round; of one token
-            there are one more than rounds. One of 0 B a token where nothing is steered.
-        certified: whether each token was proven to be the full-vocabulary one.
-        margin: nats between the best and the second-best candidate, of each.
-        right: whether what the device drafted in each token's place was that token, of an arm that
-            drafts.
-        own: whether each token was the cloud's own, unsteered, of an arm whose steering pauses.
-        found: how many tokens the cloud could have looked up to stand from each position on, of an
-            arm that streams.
-        followed: how many of these stand there, from the first.
-    """
-
-    device: int
-    request: int
-    prompt_id: str
-    public_tokens: int
-    personal_tokens: int
-    public_bytes: int
-    personal_bytes: int
-    limit: int
-    tokens: Sequence[int]
-    rounds: Sequence[int]
-    payload_bytes: Sequence[int]
-    certified: Sequence[bool]
-    margin: Sequence[float]
-    right: Sequence[bool] = ()
-    own: Sequence[bool] = ()
-    found: Sequence[int] = ()
-    followed: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,38 +81,6 @@ class ProfilePart:
     def total_bytes_R(self) -> Integers:
         """Payload bytes of each token, all its rounds together."""
         return np.add.reduceat(self.payload_bytes_P, self.first_payload_R1[:-1])
-
-
-def write_profile(
-    path: Path, origin: ProfileOrigin, parts: Sequence[Sequence[ProfiledSession]]
-) -> None:
-    """Write a profile, whole or not at all.
-
-    Args:
-        path: of the file.
-        origin: what it is of.
-        parts: per arm its sessions; every part has the same ones.
-    """
-    rows: list[dict[str, Any]] = [
-        {"part": part, "session": number, **asdict(session)}
-        for part, sessions in enumerate(parts)
-        for number, session in enumerate(sessions)
-    ]
-    told = json.dumps({"format": FORMAT, **asdict(origin)}).encode()
-    schema = _SCHEMA
-    for more in _MORE:
-        if any(row[more.name] for row in rows):
-            schema = schema.append(more)
-    table = pa.Table.from_pylist(rows, schema=schema)
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(
-        table.replace_schema_metadata({_METADATA: told}),
-        partial,
-        compression="zstd",
-        compression_level=19,
-        write_page_checksum=True,
-    )
-    partial.replace(path)
 
 
 class Profile:
@@ -321,14 +190,14 @@ class Profile:
             return np.asarray(pa.compute.list_flatten(table[name]), dtype=kind)
 
         length_S, rounds_R = lengths("tokens"), values("rounds", np.int64)
-        told = [more.name for more in _MORE if more.name in table.schema.names]
+        told = [more.name for more in MORE if more.name in table.schema.names]
         told = [name for name in told if lengths(name).any()]
         same = ("rounds", "certified", "margin", *told)
         if any(not np.array_equal(lengths(name), length_S) for name in same):
             raise self._torn("a session has more tokens than outcomes, or fewer")
         more = {
-            each.name: values(each.name, np.bool_ if each.type == _MORE[0].type else np.int64)
-            for each in _MORE
+            each.name: values(each.name, np.bool_ if each.type == MORE[0].type else np.int64)
+            for each in MORE
             if each.name in told
         }
         own_R, sure_R = more.get("own"), None
@@ -391,8 +260,8 @@ class Profile:
         except (OSError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"profile {self.path}: cannot be read ({reason})") from error
-        known = _SCHEMA
-        for more in _MORE:
+        known = SCHEMA
+        for more in MORE:
             if more.name in table.schema.names:
                 known = known.append(more)
         if table.schema.names != known.names or table.schema.types != known.types:
@@ -405,7 +274,7 @@ class Profile:
 
     def _origin(self, metadata: dict[bytes, bytes]) -> ProfileOrigin:
         try:
-            told = json.loads(metadata[_METADATA])
+            told = json.loads(metadata[METADATA])
             if told.pop("format") != FORMAT:
                 raise ConfigError(f"profile {self.path}: of another version; record it again")
             told["eos"], told["arms"] = tuple(told["eos"]), tuple(told["arms"])

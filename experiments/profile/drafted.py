@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from actors.values.profile import ProfiledSession
+    from actors.values.profile_file import ProfiledSession
     from experiments.scenario import ArmConfig, Scenario
 
 _MOST_UNDRAFTED = 0.05

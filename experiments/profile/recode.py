@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.values.profile import ProfiledSession
+from actors.values.profile_file import ProfiledSession
 from costeer.codec.config import (
     CodecConfig,
     DenseConfig,

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.values.profile import Profile, ProfiledSession, ProfileOrigin, write_profile
+from actors.values.profile import Profile
+from actors.values.profile_file import ProfiledSession, ProfileOrigin, write_profile
 from costeer.errors import ConfigError
 from costeer.methods import CloudRole, Method, Prompt
 from costeer.varint import number_bytes

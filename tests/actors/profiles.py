@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actors.values.profile import Profile, ProfiledSession, ProfileOrigin, write_profile
+from actors.values.profile import Profile
+from actors.values.profile_file import ProfiledSession, ProfileOrigin, write_profile
 
 EOS = 2
 VOCAB = 50

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from actors.fleet.outcomes import Outcomes
 from actors.plan import session_id
 from actors.values.order import ReplayOrder
-from actors.values.profile import Profile, ProfiledSession
+from actors.values.profile import Profile
+from actors.values.profile_file import ProfiledSession
 from actors.values.replayed import ReplayCloudHost, ReplayEdgeHost, ReplaySpec
 from costeer.certificate import Choice
 from costeer.errors import ConfigError, LocalProtocolError

@@ -10,7 +10,8 @@ import pytest
 
 from actors.fleet.outcomes import Outcomes
 from actors.values.order import ReplayOrder
-from actors.values.profile import Profile, ProfiledSession
+from actors.values.profile import Profile
+from actors.values.profile_file import ProfiledSession
 from costeer.errors import ConfigError
 from costeer.methods import METHODS
 from experiments.cli import main
