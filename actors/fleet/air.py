@@ -26,12 +26,14 @@ from actors.fleet.layout import (
     Fleet,
     Table,
 )
-from actors.fleet.names import CLOUD_FIGURES
+from actors.fleet.names import CLOUD_FIGURES, SERIES
+from actors.fleet.tally import bin_of
 from actors.plan import REQUEST_BITS
 from netsim.carriage import serialise_ns
 from netsim.fairness import BITS, completion_ns, share_bps
 
 _EGRESS_BUSY = CLOUD + CLOUD_FIGURES.index("egress_busy_ns")
+_BIN_EGRESS_BUSY = SERIES.index("egress_busy_ns")
 TURNS = (1 << 23) - 1
 """Changes of a hub are counted up to here and begin anew."""
 
@@ -117,6 +119,8 @@ def pass_time(books: Books, hub: int, now_ns: int) -> None:
     row = hubs[hub, col.HUB_FIRST]
     if hub == 0 and row:
         books.engine[_EGRESS_BUSY] += elapsed_ns
+        at = bin_of(books.engine, books.series, now_ns - elapsed_ns)
+        books.series[at, _BIN_EGRESS_BUSY] += elapsed_ns
     while row:
         air[row - 1, col.AIR_LEFT_BITS] -= air[row - 1, col.AIR_RATE] * elapsed_ns
         row = air[row - 1, col.AIR_AFTER]

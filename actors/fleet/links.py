@@ -212,7 +212,10 @@ def send_down(
     tell_down(fleet, books, device, now_ns, payload_bytes, size, wire_bytes, packets, ack_bytes)
     if SHARING and fleet.shared:
         if fleet.fluid:
-            books.engine[_EGRESS_BYTES] += wire_numbers(size, fleet.egress_wire)[0]
+            egress_bytes = wire_numbers(size, fleet.egress_wire)[0]
+            books.engine[_EGRESS_BYTES] += egress_bytes
+            at = bin_of(books.engine, books.series, now_ns)
+            books.series[at, _BIN_EGRESS_BYTES] += egress_bytes
         return cross_down(fleet, books, device, left_ns, arrival_ns, wire_bytes)
     return arrival_ns
 

@@ -24,7 +24,13 @@ from actors.records import ArmRun, RequestRow, TokenRow
 from actors.sink import METER_COLUMNS
 from costeer.token_record import STAGES
 from netsim.spread import SPREADS
-from tests.actors.compiled_fleets import as_python, fleets, run_and_outcomes, run_fleet
+from tests.actors.compiled_fleets import (
+    as_python,
+    fleets,
+    neighbours,
+    run_and_outcomes,
+    run_fleet,
+)
 from tests.actors.fleets import MS, arm_plan, begin, costs_of, device, generated_hosts, link
 
 READING_NS = 40 * MS
@@ -104,7 +110,12 @@ def _stall_ns(chosen_ns: list[int]) -> int:
 
 
 @settings(max_examples=40, deadline=None)
-@given(fleets(), st.integers(1, 110), st.integers(0, 60), st.sampled_from((0, 10**6)))
+@given(
+    st.one_of(fleets(), neighbours()),
+    st.integers(1, 110),
+    st.integers(0, 60),
+    st.sampled_from((0, 10**6)),
+)
 def test_a_result_is_what_the_rows_add_up_to(
     plan: ArmPlan, percent: int, warmup_percent: int, max_waiting: int
 ) -> None:
