@@ -50,7 +50,8 @@ def look(lives: dict[str, Life], named: dict[str, SupervisedHandle], now_s: floa
 def left_behind(port: RayPort) -> dict[str, int]:
     """What must not grow: living actors, threads of live runs, entries of shared memory.
 
-    Asked for before and after alone: Ray lists its actors, dead ones included, to whoever asks.
+    Asked for after the first arm and the last alone: Ray lists its actors, dead ones included, to
+    whoever asks.
     """
     states: Any = actors()
     return {
@@ -97,7 +98,7 @@ def soak(minutes: float, warm_up: float, tell: Callable[..., None]) -> int:
             named[name] = host
         doomed = cycle([named["cloud"], named["shard 0"]])
         began_s = killed_s = time.monotonic()
-        first = left_behind(port)
+        first: dict[str, int] = {}
         for method in cycle(_METHODS):
             elapsed_s = time.monotonic() - began_s
             if elapsed_s > 60 * minutes:
@@ -114,6 +115,7 @@ def soak(minutes: float, warm_up: float, tell: Callable[..., None]) -> int:
             arms += 1
             look(lives, named, time.monotonic() - began_s)
             tell(elapsed_s=round(elapsed_s, 1), method=method, same=same)
+            first = first or left_behind(port)
         left = left_behind(port)
         leaks = {name: left[name] - first[name] for name in ("actors", "threads", "shared")}
         failed += any(more > 0 for more in leaks.values())
