@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from costeer.certificate import Choice
-from costeer.critical_path import critical_path
 from costeer.edge import EdgeSession
 from costeer.errors import CodecError, ConfigError, LocalProtocolError
 from costeer.machine import (
-    CloudTrace,
-    Command,
     Compute,
     ComputeDone,
     EdgeChoose,
@@ -33,98 +27,29 @@ from costeer.machine import (
     TimerFired,
 )
 from costeer.messages import (
-    Frame,
     FrameKind,
     Open,
     Role,
-    decode_frame,
     decode_open,
     decode_token,
     encode_error,
-    encode_frame,
     encode_token,
 )
-from costeer.methods import METHODS, method_named
-from costeer.refinement import Ladder, RefineConfig
+from costeer.methods import METHODS
 from costeer.session import SessionSpec
-from costeer.token_record import STAGES, TokenRecord
-
-OpT = TypeVar("OpT", bound=EdgeOp)
-SESSION = 7
-SPEC = SessionSpec(
-    session=SESSION,
-    method=method_named("costeer"),
-    public=(5, 6),
-    personal=(33, 5, 6),
-    max_new_tokens=3,
-    eos=frozenset({0}),
-    codec_fingerprint=0xC0DEC,
-    ladder=Ladder(4, 40, RefineConfig(growth=2, max_rounds=1, at_cap="accept")),
+from tests.costeer.edge_bench import (
+    LOCAL,
+    SESSION,
+    SPEC,
+    STREAMED,
+    SURE,
+    UNSURE,
+    Bench,
+    finish,
+    only,
+    records,
+    sent,
 )
-STREAMED = replace(SPEC, method=method_named("llm_without"))
-LOCAL = replace(SPEC, method=method_named("slm_with"))
-SURE = Choice(9, certified=True, margin=2.0)
-UNSURE = Choice(8, certified=False, margin=-1.0)
-
-
-class Bench:
-    """One session and a clock that moves by hand."""
-
-    def __init__(self, spec: SessionSpec = SPEC, *, start: bool = True) -> None:
-        self.spec = spec
-        self.machine = EdgeSession(spec)
-        self.now_ns = 1000
-        if start:
-            self.started = self.machine.handle(Start(), self.now_ns)
-
-    def frame(
-        self,
-        kind: FrameKind,
-        position: int = 0,
-        round_: int = 0,
-        body: bytes = b"",
-        epoch: int = 0,
-        session: int = SESSION,
-        trace: CloudTrace | None = None,
-        transit_ns: int = 4,
-    ) -> list[Command]:
-        data = encode_frame(Frame(kind, session, epoch, position, round_, body))
-        return self.machine.handle(FrameArrived(data, transit_ns, trace), self.now_ns)
-
-    def done(self, op: EdgeOp, value: object = None, duration_ns: int = 1) -> list[Command]:
-        return self.machine.handle(ComputeDone(op, value, duration_ns), self.now_ns)
-
-    def forward(self) -> EdgeForward:
-        """The operation that Start asked for."""
-        return only(self.started, EdgeForward)
-
-    def choose(self, choice: object, position: int = 0) -> list[Command]:
-        """Bring LOGITS, and the choice made from them."""
-        op = only(self.frame(FrameKind.LOGITS, position, 0, b"ranks"), EdgeDecode)
-        op_steer = only(self.done(op), EdgeSteer)
-        return self.done(op_steer, choice)
-
-
-def only(commands: list[Command], kind: type[OpT]) -> OpT:
-    """The one operation that was asked for."""
-    (command,) = (command for command in commands if isinstance(command, Compute))
-    assert isinstance(command.op, kind)
-    return command.op
-
-
-def sent(commands: list[Command]) -> list[Frame]:
-    return [decode_frame(command.frame) for command in commands if isinstance(command, Send)]
-
-
-def records(commands: list[Command]) -> list[TokenRecord]:
-    return [command.record for command in commands if isinstance(command, Emit)]
-
-
-def finish(commands: list[Command]) -> Finish:
-    last = commands[-1]
-    assert isinstance(last, Finish)
-    return last
-
 
 # --------------------------------------------------------------------------- the way of a token
 
@@ -227,6 +152,14 @@ def test_streamed_tokens_are_shown_in_order_and_once() -> None:
     commands = bench.frame(FrameKind.STREAM, 2, 0, encode_token(12))
     assert commands[-1] == Finish(SESSION, "length")
     assert sent(commands) == []  # the cloud has closed by itself
+
+
+def test_all_methods_start_without_a_frame_they_do_not_need() -> None:
+    for method in METHODS:
+        commands = EdgeSession(replace(SPEC, method=method)).handle(Start(), 0)
+        assert len(sent(commands)) == (method.cloud_prompt is not None)
+        asks = [command for command in commands if isinstance(command, Compute)]
+        assert len(asks) == bool(method.edge_branches)
 
 
 # --------------------------------------------------------------------------- dropped frames
@@ -343,121 +276,3 @@ def test_a_choice_that_is_none_is_our_own_bug(value: object) -> None:
 def test_a_session_with_nothing_left_to_choose_is_not_resumed(chosen: tuple[int, ...]) -> None:
     with pytest.raises(LocalProtocolError, match="nothing is left to resume"):
         EdgeSession(replace(SPEC, epoch=1, chosen=chosen))
-
-
-# --------------------------------------------------------------------------- where the time went
-
-
-def test_each_nanosecond_of_a_steered_token_is_in_its_stage() -> None:
-    bench = Bench()
-    bench.now_ns += 100  # uplink 30, queue 20, compute 40, select 6, downlink 4
-    decode = only(bench.frame(FrameKind.LOGITS, trace=CloudTrace(30, 20, 40, 6)), EdgeDecode)
-    bench.now_ns += 5
-    assert bench.done(decode) == []
-    bench.now_ns += 7
-    steer = only(bench.done(bench.forward(), duration_ns=112), EdgeSteer)
-    bench.now_ns += 3
-    assert len(bench.done(steer, UNSURE)) == 1
-    bench.now_ns += 50
-    steer = only(bench.done(only(bench.frame(FrameKind.LOGITS, 0, 1), EdgeDecode)), EdgeSteer)
-    bench.now_ns += 2
-    (record,) = records(bench.done(steer, SURE))
-    assert dict(zip(STAGES, record.stages_ns, strict=True)) == {
-        "device_queue": 0,
-        "draft": 0,
-        "uplink": 30,
-        "cloud_queue": 20,
-        "cloud_compute": 40,
-        "select_encode": 6,
-        "downlink": 4,
-        "decode": 5,
-        "edge_wait": 7,
-        "steer": 3,
-        "refinement": 52,
-        "overhead": 0,
-    }
-    assert record.latency_ns == sum(record.stages_ns) == 167
-    assert record.busy_edge_ns == 105
-
-
-@pytest.mark.parametrize("spec", [STREAMED, LOCAL], ids=["streamed", "local"])
-def test_the_wait_behind_an_earlier_request_counts_from_the_intended_arrival(
-    spec: SessionSpec,
-) -> None:
-    bench = Bench(spec, start=False)
-    commands = bench.machine.handle(Start(intended_ns=900), 1000)
-    bench.now_ns += 30
-    if spec is LOCAL:
-        commands = bench.done(only(commands, EdgeForward), duration_ns=30)
-        commands = bench.done(only(commands, EdgeChoose), SURE)
-    else:
-        trace = CloudTrace(10, 1, 10, 5)
-        commands = bench.frame(FrameKind.STREAM, 0, 0, encode_token(9), trace=trace)
-    (record,) = records(commands)
-    assert record.latency_ns == 130
-    assert record.stages_ns[STAGES.index("device_queue")] == 100
-    assert record.stages_ns[-1] == 0
-
-
-def test_an_arrival_cannot_lie_in_the_future() -> None:
-    bench = Bench(STREAMED, start=False)
-    bench.machine.handle(Start(intended_ns=bench.now_ns + 1), bench.now_ns)
-    (record,) = records(bench.frame(FrameKind.STREAM, 0, 0, encode_token(9)))
-    assert record.latency_ns == 0
-
-
-def test_what_no_stage_explains_is_overhead() -> None:
-    bench = Bench(STREAMED)
-    bench.now_ns += 100
-    (record,) = records(
-        bench.frame(FrameKind.STREAM, 0, 0, encode_token(9), trace=CloudTrace(30, 20, 10, 6))
-    )
-    assert record.stages_ns[-1] == 100 - 30 - 20 - 10 - 6 - 4
-
-
-def test_a_stream_is_charged_its_making_and_what_its_way_grew_by() -> None:
-    bench = Bench(STREAMED)
-    bench.now_ns += 100
-    bench.frame(FrameKind.STREAM, 0, 0, encode_token(9), trace=CloudTrace(30, 20, 40, 6))
-
-    def next_token(position: int, after_ns: int, transit_ns: int) -> tuple[int, ...]:
-        bench.now_ns += after_ns
-        trace = CloudTrace(0, 20, 40, 3)
-        body = encode_token(9)
-        (record,) = records(
-            bench.frame(FrameKind.STREAM, position, 0, body, trace=trace, transit_ns=transit_ns)
-        )
-        assert record.stages_ns[-1] == 0
-        return record.stages_ns[2:7]
-
-    # Under way for five longer than the token before: these five are the downlink's.
-    assert next_token(1, 68, 9) == (0, 20, 40, 3, 5)
-    # Shorter again: it comes sooner than the cloud's pace, so part of its making lies before.
-    assert next_token(2, 58, 4) == (0, 15, 40, 3, 0)
-
-
-@given(
-    st.integers(0, 2**62),
-    st.lists(st.integers(-5, 2**40), max_size=len(STAGES) - 1).map(tuple),
-)
-def test_a_critical_path_sums_to_the_latency(latency_ns: int, stages: tuple[int, ...]) -> None:
-    path = critical_path(latency_ns, stages)
-    assert len(path) == len(STAGES)
-    assert sum(path) == latency_ns
-    assert min(path) >= 0
-    for index, part_ns in enumerate(path[:-1]):
-        whole_ns = max(0, stages[index]) if index < len(stages) else 0
-        assert part_ns <= whole_ns
-        # Only the earliest stages are cut: what follows a counted one counts in full.
-        if part_ns and index + 1 < len(stages):
-            assert path[index + 1] == max(0, stages[index + 1])
-    if path[-1]:
-        assert path[: len(stages)] == tuple(max(0, stage) for stage in stages)
-
-
-def test_all_methods_start_without_a_frame_they_do_not_need() -> None:
-    for method in METHODS:
-        commands = EdgeSession(replace(SPEC, method=method)).handle(Start(), 0)
-        assert len(sent(commands)) == (method.cloud_prompt is not None)
-        asks = [command for command in commands if isinstance(command, Compute)]
-        assert len(asks) == bool(method.edge_branches)
