@@ -28,19 +28,15 @@ from actors.fleet.layout import (
 from actors.fleet.links import send_down, send_up
 from actors.fleet.names import CLASS_FIGURES
 from actors.fleet.sampled import book_accepted
-from actors.fleet.sessions import length_of, outcome_of, session_number
+from actors.fleet.sessions import length_of, outcome_of, payload_of, rounds_of, session_number
 from actors.fleet.stages import (
-    DECODE,
     DOWNLINK,
-    REFINEMENT,
-    STEER,
     UPLINK,
     WAIT,
     cloud_stages,
     cut_stages,
-    held_at,
-    hold,
-    take_held,
+    end_refinement,
+    lay_steering,
 )
 from actors.fleet.tally import tell_token
 from costeer.messages import frame_bytes
@@ -59,18 +55,22 @@ def take_logits(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns:
         now_ns: when the cloud sent it.
         select_ns: how long the select took that it comes from.
     """
-    narrow = books.narrow
-    position, round_ = int(narrow[device, col.POSITION]), int(narrow[device, col.ROUND])
-    outcome = outcome_of(fleet, books, device, position)
-    first = int(fleet.outcome[outcome, col.FIRST_PAYLOAD])
-    number = session_number(fleet, books, device)
-    payload_bytes = int(fleet.payload_bytes[first + round_])
-    size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
-    arrival_ns = send_down(fleet, books, device, now_ns, size, payload_bytes)
+    arrival_ns = send_logits(fleet, books, device, now_ns)
     if SHARING and arrival_ns < 0:
+        position = int(books.narrow[device, col.POSITION])
         note_answer(books, -arrival_ns, position, now_ns, select_ns, LOGITS)
         return
     use_logits(fleet, books, device, now_ns, arrival_ns, select_ns)
+
+
+def send_logits(fleet: Fleet, books: Books, device: int, now_ns: int) -> int:
+    """Send a device the ranks of its round; return what ``send_down`` does."""
+    narrow = books.narrow
+    position, round_ = int(narrow[device, col.POSITION]), int(narrow[device, col.ROUND])
+    payload_bytes = payload_of(fleet, outcome_of(fleet, books, device, position), round_)
+    number = session_number(fleet, books, device)
+    size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
+    return send_down(fleet, books, device, now_ns, size, payload_bytes)
 
 
 def use_logits(
@@ -81,9 +81,7 @@ def use_logits(
     kind, position = int(narrow[device, col.KIND]), int(narrow[device, col.POSITION])
     round_ = int(narrow[device, col.ROUND])
     outcome = outcome_of(fleet, books, device, position)
-    first = int(fleet.outcome[outcome, col.FIRST_PAYLOAD])
-    rounds = int(fleet.outcome[outcome + 1, col.FIRST_PAYLOAD]) - first - 1
-    number = session_number(fleet, books, device)
+    rounds = rounds_of(fleet, outcome)
     decode_ns = fleet.kind[kind, col.DECODE_NS + round_]
     steer_ns = fleet.kind[kind, col.STEER_NS]
     decoded_ns = arrival_ns + decode_ns
@@ -98,33 +96,47 @@ def use_logits(
         cloud_stages(books, device, position, now_ns, select_ns, ready_ns, compute_ns)
         stages[UPLINK] = ready_ns - wide[device, col.SINCE]
         stages[DOWNLINK] = arrival_ns - now_ns
-        stages[DECODE] = decode_ns
-        stages[WAIT] = steering_ns - decoded_ns
-        stages[STEER] = steer_ns
-        wide[device, col.STEERED] = done_ns
+        wait_ns = steering_ns - decoded_ns
+        lay_steering(fleet, books, device, decode_ns, wait_ns, steer_ns, done_ns, rounds)
+    what = MORE
+    if round_ >= rounds:
         if rounds:
-            hold(books.engine, books.held, narrow, device, held_at(fleet))
-    if round_ < rounds:
-        size = frame_bytes(number, position, round_ + 1, 0, fleet.up_bucket)
-        what = MORE
-    else:
-        if rounds:
-            take_held(books.engine, books.held, narrow, device, held_at(fleet))
-            stages[REFINEMENT] = done_ns - wide[device, col.STEERED]
+            end_refinement(fleet, books, device, done_ns)
         forward_ns = forward_done_ns - wide[device, col.SINCE]
         hidden = not (OVERLAPPING and fleet.waits)
         busy_ns = max(0, forward_ns - stages[WAIT]) if hidden else 0
         choose(fleet, books, device, position, done_ns, busy_ns, rounds)
-        last = position + 1 == length_of(fleet, books, device)
-        what = CLOSE if last else TOKEN
-        body_bytes = 0 if last else number_bytes(int(fleet.outcome[outcome, col.OUTCOME_TOKEN]))
-        size = frame_bytes(number, position, round_, body_bytes, fleet.up_bucket)
-    replied_ns = send_up(fleet, books, device, done_ns, size)
-    speak(fleet, books, device, done_ns, replied_ns, LANE_CHOICE, what, now_ns)
+        what = CLOSE if position + 1 == length_of(fleet, books, device) else TOKEN
+    reply(fleet, books, device, what, done_ns, now_ns)
     if what == TOKEN:
         extend_by_one(fleet, books, device, position, done_ns)
     elif what == CLOSE:
         finish(fleet, books, device, done_ns, LANE_CHOICE, position + 1)
+
+
+def reply(fleet: Fleet, books: Books, device: int, what: int, done_ns: int, heard_ns: int) -> None:
+    """Send up what a device makes of the ranks that were sent to it at ``heard_ns``.
+
+    Args:
+        fleet: fixed figures.
+        books: changing ones.
+        device: whose frame it is.
+        what: MORE, CLOSE or TOKEN.
+        done_ns: when it is sent.
+        heard_ns: when the cloud sent the ranks.
+    """
+    narrow = books.narrow
+    position, round_ = int(narrow[device, col.POSITION]), int(narrow[device, col.ROUND])
+    body_bytes = 0
+    if what == TOKEN:
+        outcome = outcome_of(fleet, books, device, position)
+        body_bytes = number_bytes(int(fleet.outcome[outcome, col.OUTCOME_TOKEN]))
+    elif what == MORE:
+        round_ += 1
+    number = session_number(fleet, books, device)
+    size = frame_bytes(number, position, round_, body_bytes, fleet.up_bucket)
+    replied_ns = send_up(fleet, books, device, done_ns, size)
+    speak(fleet, books, device, done_ns, replied_ns, LANE_CHOICE, what, heard_ns)
 
 
 def reordered_ns(fleet: Fleet, books: Books, device: int, round_: int, decoded_ns: int) -> int:

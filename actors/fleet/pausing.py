@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from actors.fleet import columns as col
 from actors.fleet.admission import free
-from actors.fleet.devices import choose, finish, speak
+from actors.fleet.devices import choose, finish
 from actors.fleet.eviction import extend_text
+from actors.fleet.exchanges import reply, send_logits
 from actors.fleet.forwards import tell_work
 from actors.fleet.gates import pass_gate, read_all, read_one, read_until
 from actors.fleet.layout import (
@@ -22,22 +23,18 @@ from actors.fleet.layout import (
     Books,
     Fleet,
 )
-from actors.fleet.links import send_down, send_up
+from actors.fleet.links import send_down
 from actors.fleet.names import CLASS_FIGURES
 from actors.fleet.sampled import book_accepted, write_own
-from actors.fleet.sessions import length_of, outcome_of, session_number, template_of
+from actors.fleet.sessions import length_of, outcome_of, rounds_of, session_number, template_of
 from actors.fleet.stages import (
-    DECODE,
     DOWNLINK,
-    REFINEMENT,
-    STEER,
     UPLINK,
     WAIT,
     cloud_stages,
     cut_stages,
-    held_at,
-    hold,
-    take_held,
+    end_refinement,
+    lay_steering,
 )
 from actors.fleet.tally import tell_token
 from costeer.messages import frame_bytes
@@ -119,17 +116,11 @@ def take_paused_logits(
     fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int
 ) -> None:
     """What a device does with a LOGITS frame sent at ``now_ns``; see ``exchanges``."""
-    narrow, wide, stages = books.narrow, books.wide, books.engine
+    narrow, wide = books.narrow, books.wide
     kind, position = int(narrow[device, col.KIND]), int(narrow[device, col.POSITION])
     round_ = int(narrow[device, col.ROUND])
-    outcome = outcome_of(fleet, books, device, position)
-    first = int(fleet.outcome[outcome, col.FIRST_PAYLOAD])
-    rounds = int(fleet.outcome[outcome + 1, col.FIRST_PAYLOAD]) - first - 1
-    number = session_number(fleet, books, device)
-    payload_bytes = int(fleet.payload_bytes[first + round_])
-    size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
-    arrival_ns = send_down(fleet, books, device, now_ns, size, payload_bytes)
-    at_ns = max(arrival_ns, wide[device, col.SINCE])
+    rounds = rounds_of(fleet, outcome_of(fleet, books, device, position))
+    at_ns = max(send_logits(fleet, books, device, now_ns), wide[device, col.SINCE])
     decode_ns, steer_ns = fleet.kind[kind, col.DECODE_NS + round_], fleet.kind[kind, col.STEER_NS]
     decoded_ns = at_ns + decode_ns
     if round_ == 0:
@@ -141,42 +132,28 @@ def take_paused_logits(
     done_ns = steering_ns + steer_ns
     tell_work(fleet, books, device, done_ns, _LOGITS_NS, decode_ns + steer_ns)
     if round_ == 0:
-        stages[DECODE] = decode_ns
-        stages[WAIT] = steering_ns - decoded_ns
-        stages[STEER] = steer_ns
-        wide[device, col.STEERED] = done_ns
-        if rounds:
-            hold(books.engine, books.held, narrow, device, held_at(fleet))
-    reply(fleet, books, device, now_ns, done_ns)
+        wait_ns = steering_ns - decoded_ns
+        lay_steering(fleet, books, device, decode_ns, wait_ns, steer_ns, done_ns, rounds)
+    decide(fleet, books, device, now_ns, done_ns)
 
 
-def reply(fleet: Fleet, books: Books, device: int, now_ns: int, done_ns: int) -> None:
+def decide(fleet: Fleet, books: Books, device: int, now_ns: int, done_ns: int) -> None:
     """Ask for more, or choose, when logits sent at ``now_ns`` are steered at ``done_ns``."""
     narrow, wide, stages, gates = books.narrow, books.wide, books.engine, books.gates
     position, round_ = int(narrow[device, col.POSITION]), int(narrow[device, col.ROUND])
-    outcome = outcome_of(fleet, books, device, position)
-    first = int(fleet.outcome[outcome, col.FIRST_PAYLOAD])
-    rounds = int(fleet.outcome[outcome + 1, col.FIRST_PAYLOAD]) - first - 1
-    number = session_number(fleet, books, device)
-    if round_ < rounds:
-        size = frame_bytes(number, position, round_ + 1, 0, fleet.up_bucket)
-        what = MORE
-    else:
+    rounds = rounds_of(fleet, outcome_of(fleet, books, device, position))
+    what = MORE
+    if round_ >= rounds:
         if rounds:
-            take_held(books.engine, books.held, narrow, device, held_at(fleet))
-            stages[REFINEMENT] = done_ns - wide[device, col.STEERED]
+            end_refinement(fleet, books, device, done_ns)
         wide[device, col.STEERED] = 0
         busy_ns = max(0, gates[device, col.WORKED_NS] - stages[WAIT])
         gates[device, col.WORKED_NS] = 0
         cut_stages(books.engine, done_ns - wide[device, col.SINCE if position else col.ARRIVAL])
         write_own(fleet, books, device, position)
         choose(fleet, books, device, position, done_ns, busy_ns, rounds)
-        last = position + 1 == length_of(fleet, books, device)
-        what = CLOSE if last else TOKEN
-        body_bytes = 0 if last else number_bytes(int(fleet.outcome[outcome, col.OUTCOME_TOKEN]))
-        size = frame_bytes(number, position, round_, body_bytes, fleet.up_bucket)
-    replied_ns = send_up(fleet, books, device, done_ns, size)
-    speak(fleet, books, device, done_ns, replied_ns, LANE_CHOICE, what, now_ns)
+        what = CLOSE if position + 1 == length_of(fleet, books, device) else TOKEN
+    reply(fleet, books, device, what, done_ns, now_ns)
     if what == TOKEN:
         read_one(fleet, books, device, done_ns)
     elif what == CLOSE:

@@ -57,3 +57,14 @@ def length_of(fleet: Fleet, books: Books, device: int) -> int:
 def outcome_of(fleet: Fleet, books: Books, device: int, position: int) -> int:
     """Return what becomes of a token of a device's session."""
     return int(fleet.session[session_row(fleet, books, device), col.FIRST_ROW]) + position
+
+
+def rounds_of(fleet: Fleet, outcome: int) -> int:
+    """Return how many times a token asks for more ranks."""
+    after = int(fleet.outcome[outcome + 1, col.FIRST_PAYLOAD])
+    return after - int(fleet.outcome[outcome, col.FIRST_PAYLOAD]) - 1
+
+
+def payload_of(fleet: Fleet, outcome: int, round_: int) -> int:
+    """Return how many bytes of ranks a token's round is."""
+    return int(fleet.payload_bytes[int(fleet.outcome[outcome, col.FIRST_PAYLOAD]) + round_])

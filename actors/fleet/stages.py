@@ -84,3 +84,40 @@ def take_held(engine: Column, held: Table, narrow: Table, device: int, column: i
 def cut_stages(engine: Column, latency_ns: int) -> None:
     """Cut the stages in the scratch to what a latency consists of."""
     walk_back(latency_ns, engine[STAGE : STAGE + _STAGES])
+
+
+def lay_steering(
+    fleet: Fleet,
+    books: Books,
+    device: int,
+    decode_ns: int,
+    wait_ns: int,
+    steer_ns: int,
+    done_ns: int,
+    rounds: int,
+) -> None:
+    """Lay down what round 0 took at the device until ``done_ns``, and keep it if more is asked for.
+
+    Args:
+        fleet: fixed figures.
+        books: changing ones.
+        device: whose token it is.
+        decode_ns: of the ranks.
+        wait_ns: for the small model.
+        steer_ns: of steering.
+        done_ns: when it is steered.
+        rounds: of refinement.
+    """
+    stages = books.engine
+    stages[DECODE] = decode_ns
+    stages[WAIT] = wait_ns
+    stages[STEER] = steer_ns
+    books.wide[device, col.STEERED] = done_ns
+    if rounds:
+        hold(books.engine, books.held, books.narrow, device, held_at(fleet))
+
+
+def end_refinement(fleet: Fleet, books: Books, device: int, done_ns: int) -> None:
+    """Lay the stages of round 0 down again, with all that came after it until ``done_ns``."""
+    take_held(books.engine, books.held, books.narrow, device, held_at(fleet))
+    books.engine[REFINEMENT] = done_ns - books.wide[device, col.STEERED]

@@ -30,23 +30,20 @@ from actors.fleet.layout import (
 )
 from actors.fleet.names import CLASS_FIGURES
 from actors.fleet.sampled import book
-from actors.fleet.sessions import length_of, outcome_of, session_number, template_of
+from actors.fleet.sessions import length_of, outcome_of, rounds_of, session_number, template_of
 from actors.fleet.stages import (
     COMPUTE,
-    DECODE,
     DOWNLINK,
     QUEUE,
     QUEUED,
-    REFINEMENT,
     SELECT,
     STEER,
     UPLINK,
     WAIT,
     clear_stages,
     cut_stages,
-    held_at,
-    hold,
-    take_held,
+    end_refinement,
+    lay_steering,
 )
 from actors.fleet.tally import counts, tell_token
 from actors.fleet.texts import draft_of, ends_text
@@ -166,20 +163,16 @@ def choose_steered(fleet: Fleet, books: Books, device: int, now_ns: int) -> None
     kind, position = int(narrow[device, col.KIND]), int(narrow[device, col.POSITION])
     row, round_ = int(narrow[device, col.CHOOSING]), int(narrow[device, col.ROUND])
     outcome = outcome_of(fleet, books, device, position)
-    first = int(fleet.outcome[outcome, col.FIRST_PAYLOAD])
-    rounds = int(fleet.outcome[outcome + 1, col.FIRST_PAYLOAD]) - first - 1
+    rounds = rounds_of(fleet, outcome)
     number = session_number(fleet, books, device)
     decode_ns = fleet.kind[kind, col.DECODE_NS + round_]
     steer_ns = fleet.kind[kind, col.STEER_NS]
     tell_work(fleet, books, device, now_ns, _LOGITS_NS, decode_ns + steer_ns)
     if round_ == 0:
         lay_stages(books, device, row)
-        stages[DECODE] = decode_ns
-        stages[WAIT] = now_ns - steer_ns - books.air[row - 1, col.AIR_ARRIVAL] - decode_ns
-        stages[STEER] = steer_ns
-        wide[device, col.STEERED] = now_ns
+        wait_ns = now_ns - steer_ns - books.air[row - 1, col.AIR_ARRIVAL] - decode_ns
+        lay_steering(fleet, books, device, decode_ns, wait_ns, steer_ns, now_ns, rounds)
         if rounds:
-            hold(books.engine, books.held, narrow, device, held_at(fleet))
             narrow[device, col.HOLDS] = 1
     give_row(books.engine, books.air, row)
     narrow[device, col.CHOOSING] = 0
@@ -191,9 +184,8 @@ def choose_steered(fleet: Fleet, books: Books, device: int, now_ns: int) -> None
         wait_for(fleet, books, device, now_ns)
         return
     if rounds:
-        take_held(books.engine, books.held, narrow, device, held_at(fleet))
+        end_refinement(fleet, books, device, now_ns)
         narrow[device, col.HOLDS] = 0
-        stages[REFINEMENT] = now_ns - wide[device, col.STEERED]
     ran_ns = wide[device, col.FORWARD_DONE] - wide[device, col.FORWARD_BEGAN]
     tell(fleet, books, device, outcome, now_ns, max(0, ran_ns - stages[WAIT]), rounds)
     if position + 1 == length_of(fleet, books, device):

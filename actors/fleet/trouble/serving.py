@@ -28,7 +28,7 @@ from actors.fleet.layout import (
     Fleet,
 )
 from actors.fleet.names import CLOUD_FIGURES
-from actors.fleet.sessions import length_of, outcome_of, session_number
+from actors.fleet.sessions import length_of, outcome_of, payload_of, session_number
 from actors.fleet.trouble.frames import say_down, take_next
 from actors.fleet.trouble.slots import (
     find_slot,
@@ -139,8 +139,7 @@ def answer_session(fleet: Fleet, books: Books, slot: int, now_ns: int, select_ns
     wide[slot, col.SEEN] = now_ns
     narrow[slot, col.AWAY] = 1
     if fleet.role != STREAMED:
-        first = int(fleet.outcome[outcome, col.FIRST_PAYLOAD])
-        payload_bytes = int(fleet.payload_bytes[first + round_])
+        payload_bytes = payload_of(fleet, outcome, round_)
         size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
         say_down(fleet, books, slot, now_ns, LOGITS, size, payload_bytes, select_ns)
         return
