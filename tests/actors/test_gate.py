@@ -14,10 +14,10 @@ from costeer.gate import ALWAYS, GateConfig
 from costeer.machine import CloudSelect, Doubt, EncodeItem
 from costeer.sampling import Sampling
 from experiments.results import digest, output_digest
+from tests.actors.books import check_books
 from tests.actors.fleets import MS, arm_plan, device, generated_hosts, link, run_virtual
 from tests.actors.test_live import live
 from tests.actors.test_speculation import tiny_hosts, tiny_plan
-from tests.actors.test_virtual import check_books
 from tests.actors.value_sessions import arm
 
 GATE = GateConfig(sure=0.6, after=1, unsure=0.8)

@@ -29,6 +29,7 @@ from costeer.refinement import Ladder, RefineConfig
 from costeer.sampling import Sampling
 from costeer.speculation import SpeculationConfig
 from experiments.results import digest, output_digest
+from tests.actors.books import check_books
 from tests.actors.fleets import (
     MS,
     Hosts,
@@ -41,7 +42,6 @@ from tests.actors.fleets import (
     run_virtual,
 )
 from tests.actors.test_live import live
-from tests.actors.test_virtual import check_books
 from tests.actors.tiny_pair import VOCAB as TINY_VOCAB
 from tests.actors.tiny_pair import tiny_folder
 from tests.actors.value_sessions import arm
