@@ -152,7 +152,7 @@ class CellRun:
 
     @property
     def tokens(self) -> int:
-        """Tokens so far, those of the warm-up included."""
+        """Tokens so far, those of the warm-up included; none that is chosen after the end."""
         return self._figure(TOKENS_TOLD)
 
     @property
@@ -275,6 +275,7 @@ class CellRun:
             complete=self.finished == fleet.sessions
             and not (by_class[:, _CENSORED] - by_class[:, _LEFT]).any(),
             overloaded=int(overloaded),
+            tokens=self.tokens,
             by_class_CK=by_class,
             first_arrival_ns_C=table[:, col.FIRST_ARRIVAL],
             last_token_ns_C=table[:, col.LAST_TOKEN],

@@ -121,6 +121,7 @@ class CellResult:
         end_ns: the last instant: of the cell that ended last.
         complete: whether every request has ended.
         overloaded: cells that were stopped because their backlog would have grown for ever.
+        tokens: chosen from the beginning to the end, those of the warm-up included.
         by_class_CK: see ``CLASS_FIGURES``.
         first_arrival_ns_C: see ``CLASS_EDGES``.
         last_token_ns_C: ...
@@ -141,6 +142,7 @@ class CellResult:
     end_ns: int
     complete: bool
     overloaded: int
+    tokens: int
     by_class_CK: Integers
     first_arrival_ns_C: Integers
     last_token_ns_C: Integers
@@ -210,6 +212,7 @@ class CellResult:
             end_ns=max(self.end_ns, other.end_ns),
             complete=self.complete and other.complete,
             overloaded=self.overloaded + other.overloaded,
+            tokens=self.tokens + other.tokens,
             by_class_CK=self.by_class_CK + other.by_class_CK,
             first_arrival_ns_C=np.minimum(self.first_arrival_ns_C, other.first_arrival_ns_C),
             last_token_ns_C=np.maximum(self.last_token_ns_C, other.last_token_ns_C),

@@ -186,7 +186,7 @@ def tell_token(
             if engine[STAGE + stage]:
                 count(books.histograms, kind, _STAGE + stage, engine[STAGE + stage])
         hash_token(fleet, books, device, position, outcome, now_ns, latency_ns, busy_ns, rounds)
-    engine[TOKENS_TOLD] += 1
+    engine[TOKENS_TOLD] += int(now_ns <= fleet.ends[1])
     if fleet.every and device % fleet.every == 0:
         write_token(fleet, books, device, position, outcome, now_ns, latency_ns, busy_ns)
 

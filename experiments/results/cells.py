@@ -224,7 +224,7 @@ def _cloud(arm: FleetArm, cloud_s: float | None) -> dict[str, Any]:
         "kv_tokens": arm.kv_tokens,
         "forwards": result.cloud("forwards"),
         "rows_per_forward_mean": _ratio(result.cloud("rows"), result.cloud("forwards")),
-        "forward_s_per_token": _ratio(result.cloud("forward_ns") / _NS, result.figure("tokens")),
+        "forward_s_per_token": _ratio(result.cloud("forward_ns") / _NS, result.tokens),
         "wasted_tokens": result.cloud("wasted_tokens"),
         "cloud_draft_acceptance": _ratio(
             result.cloud("right_drafts"),

@@ -25,7 +25,7 @@ def cloud_figures(
         arm: whose they are.
         replicas: whose figures are asked for.
         cloud_s: how long they ran.
-        tokens: that came of them.
+        tokens: that came of them since the run began, as what they counted did.
     """
     engine = merged([each.engine for each in replicas])
     egress_ns = sum(each.egress_busy_ns for each in replicas)
@@ -55,7 +55,11 @@ def cloud_figures(
 
 
 def replica_rows(
-    arm: Arm, requests: pd.DataFrame, tokens: pd.DataFrame, cloud_s: float | None
+    arm: Arm,
+    requests: pd.DataFrame,
+    tokens: pd.DataFrame,
+    all_tokens: pd.DataFrame,
+    cloud_s: float | None,
 ) -> list[dict[str, Any]]:
     """Return a row for each replica of an arm; none where there is one or none.
 
@@ -63,6 +67,7 @@ def replica_rows(
         arm: whose they are.
         requests: that are counted.
         tokens: theirs.
+        all_tokens: those of the warm-up's requests included.
         cloud_s: how long the replicas ran.
     """
     if len(arm.replicas) < 2:  # noqa: PLR2004 - one replica is the arm's own row
@@ -71,7 +76,9 @@ def replica_rows(
     for number_, replica in enumerate(arm.replicas):
         served = requests[requests["replica"] == number_]
         said = tokens[tokens["replica"] == number_]
-        figures = cloud_figures(arm, [replica], cloud_s, len(said))
+        figures = cloud_figures(
+            arm, [replica], cloud_s, int((all_tokens["replica"] == number_).sum())
+        )
         del figures["replicas"], figures["lateness_s"]
         row = {
             "arm": arm.index,

@@ -21,9 +21,10 @@ Rules
   ``fallback_requests`` have at least one. ``requests_stalled``, part of ``requests_failed``, ended
   because there was nothing to fall back on. ``repeated_frames`` are those of tokens that came.
 * Figures of the cloud are of all replicas together, shares are of all replicas' time;
-  ``forward_s_per_token`` is their time in forwards over all tokens that came of them. Where there
-  are several, ``replicas`` has a row for each: tokens stand with the replica that they came from,
-  requests with the one that served them last. ``events`` says what failed when, in the model.
+  ``forward_s_per_token`` is their time in forwards over all tokens that came of them, both from the
+  run's beginning on, warm or not. Where there are several, ``replicas`` has a row for each: tokens
+  stand with the replica that they came from, requests with the one that served them last.
+  ``events`` says what failed when, in the model.
 * Warm-up: requests whose intended arrival lies within ``warmup_s`` of the arm's beginning are cut
   off with all their tokens. What the system delivers is another question: ``delivered_tokens`` are
   all that came after the warm-up, whatever request they belong to, and the makespan then begins
@@ -105,8 +106,8 @@ def summarise(
         )
         # The cloud's figures begin with the run, warm or not.
         cloud_s = arm.end_ns / _NS if warmup_s else makespan_s
-        rows.append(whole | cloud_figures(arm, arm.replicas, cloud_s, len(classed)))
-        replicas += replica_rows(arm, requests, classed, cloud_s)
+        rows.append(whole | cloud_figures(arm, arm.replicas, cloud_s, len(said)))
+        replicas += replica_rows(arm, requests, classed, said, cloud_s)
         events += incident_rows(arm)
         for name in sorted(asked["link_class"].unique()):
             part, theirs, count = (

@@ -165,6 +165,7 @@ def check_result(plan: ArmPlan, outcomes: Outcomes, warmup_ns: int) -> None:
 def check_cloud(result: CellResult, rows: ArmRun) -> None:
     counted = rows.engine
     assert result.end_ns == rows.end_ns
+    assert result.tokens == len(rows.tokens)
     assert result.cloud("forwards") == result.batches.count == len(counted.batches)
     assert result.cloud("rows") == result.batches.total == sum(counted.batches)
     assert result.cloud("forward_ns") == counted.forward_ns

@@ -32,6 +32,7 @@ def results(draw: st.DrawFn, classes: int = 2) -> CellResult:
         end_ns=draw(st.integers(0, 10**12)),
         complete=draw(st.booleans()),
         overloaded=draw(st.integers(0, 1)),
+        tokens=draw(st.integers(0, 10**6)),
         by_class_CK=table(classes, len(CLASS_FIGURES)),
         first_arrival_ns_C=table(classes),
         last_token_ns_C=table(classes),

@@ -93,6 +93,10 @@ def test_warmup_and_end_bound_what_is_counted(tmp_path: Path) -> None:
     assert len(counted) == row["requests"] > 100
     assert requests["arrival_ns"].max() <= 60 * 10**9
     assert row["requests_censored"] == counted["censored"].sum()
+    assert row["tokens"] < len(load(tmp_path / "run").tokens)
+    other = given.model_copy(update={"way": "virtual"})
+    rows = whole(run_scenario(other, tmp_path / "rows", "none", NoProgress()).summary)[0]
+    assert row["forward_s_per_token"] == pytest.approx(rows["forward_s_per_token"], rel=1e-9)
     assert load(tmp_path / "run").complete
 
 

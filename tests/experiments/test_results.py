@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.records import ArmRun
+from actors.records import ArmRun, ReplicaRun
 from actors.sink import LATER_COLUMNS, RunSink
 from costeer.errors import ConfigError
 from costeer.methods import method_named
+from costeer.serving import EngineCounters
 from experiments.results import (
     Arm,
     Run,
@@ -144,6 +145,24 @@ def test_warmup_cuts_early_requests_with_their_tokens(arm: ArmRun) -> None:
     assert rate == pytest.approx(len(delivered_ns) / makespan_s)
     by_link = [row["system_tokens_per_second"] for row in summary["arms"][1:]]
     assert sum(by_link) == pytest.approx(rate)
+
+
+def test_forwards_are_divided_by_the_tokens_that_they_were_for_warm_or_not(arm: ArmRun) -> None:
+    frames = frames_of([(KEYS, arm, None)])
+    replicas = tuple(ReplicaRun(EngineCounters(forward_ns=each * 10**9)) for each in (3, 5))
+    shared = dataclasses.replace(arm_of(0, KEYS, arm), replicas=replicas)
+    served = [row.device % 2 for row in arm.tokens]
+    frames.tokens["replica"] = frames.tokens["device"] % 2
+    frames.requests["replica"] = frames.requests["device"] % 2
+    last_s = max(row.arrival_ns for row in arm.requests) / 1e9
+    for warmup_s in (0.0, last_s):
+        summary = summarise(frames, [shared], warmup_s=warmup_s)
+        whole, *_ = summary["arms"]
+        assert whole["requests"] == (1 if warmup_s else len(arm.requests))
+        assert whole["forward_s_per_token"] == pytest.approx(8 / len(arm.tokens))
+        assert [row["forward_s_per_token"] for row in summary["replicas"]] == pytest.approx(
+            [3 / served.count(0), 5 / served.count(1)]
+        )
 
 
 def test_an_arm_without_rows_has_no_numbers() -> None:
