@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import deque
 from collections.abc import Callable
@@ -35,6 +36,12 @@ class Seat:
             self._host = make(*args)
         except Exception as failure:  # noqa: BLE001 - raised by every call
             self._failure = failure
+        # What is here now (Ray, a model's libraries) stays as long as the process, and is as many
+        # objects as Python would wait for a quarter of in garbage before it looks for any: that
+        # is minutes of arms, whose sessions it keeps so long. And then it would look at all of it,
+        # which stops the host for a tenth of a second.
+        gc.collect()
+        gc.freeze()
 
     def call(self, stamp: Stamp, method: str, args: tuple[object, ...]) -> object:
         """Carry a call out, or give its first time's reply."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import fields
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.records import ArmRun, ByteMeter, Recorder, RequestRow, TokenRow
+from actors.sight import Sight
 from costeer.token_record import STAGES, TokenRecord
 from tests.actors.fleets import Kept
 
@@ -115,3 +118,31 @@ def test_meters_add_up() -> None:
     meter = ByteMeter(*range(1, len(names) + 1))
     meter.add(ByteMeter(*[10] * len(names)))
     assert [getattr(meter, name) for name in names] == [*range(11, 11 + len(names))]
+
+
+class Driver:
+    """Holds a recorder and is looked at by it."""
+
+    def __init__(self) -> None:
+        self.recorder = Recorder(1, Kept())
+        self.recorder.attend(self.sight)
+
+    def sight(self) -> Sight:
+        return Sight()
+
+    def run(self) -> ArmRun:
+        self.recorder.token(token(0, 0, 0))
+        return self.recorder.close(9, complete=True)
+
+
+def test_rows_do_not_wait_for_a_search_for_circles() -> None:
+    driver = Driver()
+    recorder = weakref.ref(driver.recorder)
+    gc.disable()
+    try:
+        run = driver.run()
+        del driver
+        assert recorder() is None
+    finally:
+        gc.enable()
+    assert len(run.tokens) == 1
