@@ -44,11 +44,12 @@ from actors.fleet.layout import (
     Fleet,
 )
 from actors.fleet.loops import advance_of, rules_of
-from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOGRAMS
+from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOGRAMS, SERIES
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.result import CellResult, Sample, Series
 from actors.fleet.sharing import hubs_of
 from actors.fleet.tables import fleet_of, select_costs
+from actors.fleet.tally import bin_of
 from actors.fleet.trouble.slots import NEXT_DEPARTURE
 from actors.fleet.unfinished import unfinished
 from actors.fleet.watching import Watch
@@ -263,11 +264,11 @@ class CellRun:
         arrived = by_class[:, _ARRIVED] + behind
         by_class[:, _ARRIVED] = arrived
         by_class[:, _CENSORED] = arrived - by_class[:, _FINISHED]
-        cloud = np.array(books.engine)[CLOUD:PEAKS]
-        cloud[CLOUD_FIGURES.index("egress_busy_ns")] += self._egress_unsettled_ns()
+        engine, series = self._settled()
+        cloud = engine[CLOUD:PEAKS]
         cloud[CLOUD_FIGURES.index("backlog")] = self.waiting_sessions + behind.sum()
         histograms, batches = _completed(books, by_class)
-        filled = np.flatnonzero(np.asarray(books.series).any(axis=1))
+        filled = np.flatnonzero(series.any(axis=1))
         bins = int(filled[-1]) + 1 if len(filled) else 0
         return CellResult(
             cells=1,
@@ -284,13 +285,24 @@ class CellRun:
             least_CH=histograms[:, :, col.LEAST],
             most_CH=histograms[:, :, col.MOST],
             cloud_K=cloud,
-            peaks_K=np.array(books.engine)[PEAKS:STAGE],
+            peaks_K=engine[PEAKS:STAGE],
             batches=Histogram(batches, self.cloud("rows"), *_ends(batches)),
-            series=Series(self._figure(BIN_NS), np.array(books.series)[:bins]),
+            series=Series(int(engine[BIN_NS]), series[:bins]),
             sample=sample or Sample.none(),
             output_word=int(books.words[OUTPUT]),
             digest_word=int(books.words[DIGEST]),
         )
+
+    def _settled(self) -> tuple[Array, Array]:
+        """Return the engine's books and the bins, a fairly shared way out told up to the end."""
+        engine: Array = np.array(self._books.engine)
+        series: Array = np.array(self._books.series)
+        sending_ns = self._egress_unsettled_ns()
+        if sending_ns:
+            at = bin_of(engine, series, int(self._books.hubs[0, col.HUB_NOW]))
+            series[at, SERIES.index("egress_busy_ns")] += sending_ns
+            engine[CLOUD + CLOUD_FIGURES.index("egress_busy_ns")] += sending_ns
+        return engine, series
 
     def _behind_others(self) -> Array:
         """Return, by class, the counted requests that waited at their devices at the end."""
