@@ -13,6 +13,7 @@ import numpy as np
 from actors.fleet import columns as col
 from actors.fleet.cell import CellPlan
 from actors.fleet.histogram import NONE_YET
+from actors.fleet.landing import most_in_air
 from actors.fleet.layout import (
     AIR_FREE,
     AIR_LEFT,
@@ -131,7 +132,7 @@ def roomier(fleet: Fleet, books: Books, costs_of: Callable[[int], Array]) -> tup
     if engine[EVENTS] + 2 * running + SPARE > len(books.heap):
         books = books._replace(heap=_longer(books.heap, 2 * running + len(books.heap) // 4 + SPARE))
     if fleet.shared or fleet.trouble.on:
-        more = 2 * (engine[RUNNING] + len(books.air) - engine[AIR_LEFT]) + SPARE
+        more = most_in_air(fleet, books)
         if more > engine[AIR_LEFT]:
             books = books._replace(air=_more_air(engine, books.air, 3 * more))
         if engine[EVENTS] + 2 * more > len(books.heap):

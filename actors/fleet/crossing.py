@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.air import give_row, hub_of, landing_ns, serve, take_row
+from actors.fleet.air import give_row, hub_of, join, landing_ns, serve, take_row
 from actors.fleet.columns import DOWN, UP
 from actors.fleet.events import push
 from actors.fleet.layout import JOIN, LANE_NETWORK, Books, Fleet
@@ -11,9 +11,25 @@ from actors.plan import REQUEST_BITS
 
 
 def cross_down(
-    fleet: Fleet, books: Books, device: int, left_ns: int, arrival_ns: int, wire_bytes: int
+    fleet: Fleet,
+    books: Books,
+    device: int,
+    now_ns: int,
+    left_ns: int,
+    arrival_ns: int,
+    wire_bytes: int,
 ) -> int:
-    """Send a frame down through what its device shares; see ``send_down``."""
+    """Send a frame down through what its device shares; see ``send_down``.
+
+    Args:
+        fleet: fixed figures.
+        books: changing ones.
+        device: whose frame it is.
+        now_ns: when the cloud sends it.
+        left_ns: when it has left the cloud, where frames do so one after the other.
+        arrival_ns: when it arrives by its own link alone.
+        wire_bytes: its bytes there.
+    """
     engine, air, hubs = books.engine, books.air, books.hubs
     hub = hub_of(fleet, books, device, DOWN)
     if hub < 0:
@@ -25,7 +41,10 @@ def cross_down(
         arrival_ns = landing_ns(fleet, books, row, done_ns)
         give_row(engine, air, row)
         return arrival_ns
-    push(engine, books.heap, left_ns, LANE_NETWORK, device, row, JOIN << REQUEST_BITS)
+    if left_ns == now_ns:
+        join(fleet, books, hub, row, now_ns)
+    else:
+        push(engine, books.heap, left_ns, LANE_NETWORK, device, row, JOIN << REQUEST_BITS)
     return -row
 
 

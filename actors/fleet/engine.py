@@ -102,10 +102,10 @@ def has_room(fleet: Fleet, books: Books) -> bool:
         rows = max(rows, books.under_way[0, DUE])
         short = rows + SPARE > books.under_way[0, FREE]
     if SHARING and fleet.shared:
-        short = air_is_short(books)
+        short = short or air_is_short(fleet, books)
     if TROUBLED:
         rows = max(rows, 1)
-        short = air_is_short(books) or slots_are_short(books)
+        short = air_is_short(fleet, books) or slots_are_short(books)
     if short or engine[EVENTS] + 2 * rows + SPARE > len(books.heap):
         return False
     if fleet.refines and rows > engine[HELD_FREE]:

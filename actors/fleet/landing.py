@@ -12,35 +12,51 @@ from actors.fleet.layout import (
     AIR_LEFT,
     CALM,
     CROSS,
+    DRAFTING,
     EVENTS,
+    EXCHANGING,
     FAULT,
+    GUESSING,
     JOIN,
     LANDED,
     LANE_DOWN,
     LANE_NETWORK,
     LANE_UP,
     LOGITS,
+    OWN,
+    PAUSING,
+    REFUSAL,
     RUNNING,
     SILENT,
     SPARE,
-    STREAM,
     TROUBLED,
     Books,
     Fleet,
 )
+from actors.fleet.pausing import use_own, use_paused_logits
+from actors.fleet.texts import DUE
 from actors.fleet.trouble.frames import land_in_line
 from actors.plan import REQUEST_BITS
 
 
-def air_is_short(books: Books) -> bool:
-    """Whether one event may need more rows or events than there is room for.
+def air_is_short(fleet: Fleet, books: Books) -> bool:
+    """Whether one event may need more rows or events than there is room for."""
+    more = most_in_air(fleet, books)
+    return more > books.engine[AIR_LEFT] or books.engine[EVENTS] + 2 * more > len(books.heap)
 
-    All that crosses may land at once, and each of it may bring two frames.
+
+def most_in_air(fleet: Fleet, books: Books) -> int:
+    """Return how many frames one event may send at most.
+
+    A step may answer all its rows, and all that crosses may land at once: each of these may bring
+    two frames.
     """
-    engine = books.engine
-    used = len(books.air) - engine[AIR_LEFT]
-    more = 2 * (engine[RUNNING] + used) + SPARE
-    return more > engine[AIR_LEFT] or engine[EVENTS] + 2 * more > len(books.heap)
+    answers = books.engine[RUNNING]
+    if DRAFTING and fleet.window:
+        answers = max(answers, books.under_way[0, DUE])
+    if GUESSING and fleet.guesses:
+        answers *= fleet.guesses + 1
+    return 2 * (answers + len(books.air) - books.engine[AIR_LEFT]) + SPARE
 
 
 def hear_air(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
@@ -85,18 +101,29 @@ def come(fleet: Fleet, books: Books, row: int, done_ns: int) -> None:
     arrival_ns = landing_ns(fleet, books, row, done_ns)
     device, what, sent_ns = air[at, col.AIR_DEVICE], air[at, col.AIR_WHAT], air[at, col.AIR_SENT]
     select_ns, position = air[at, col.AIR_SELECT], air[at, col.AIR_POSITION]
+    ready_ns, compute_ns = air[at, col.AIR_READY], air[at, col.AIR_COMPUTE]
     give_row(engine, air, row)
     if air[at, col.AIR_WAY] == UP:
         if arrival_ns - air[at, col.AIR_HEARD] > fleet.idle_timeout_ns:
             engine[FAULT] = SILENT
         what = what << REQUEST_BITS | air[at, col.AIR_SESSION]
         push(engine, books.heap, arrival_ns, LANE_UP, device, air[at, col.AIR_NUMBER], what)
-    elif what == LOGITS:
+    elif DRAFTING and fleet.window:
+        what = OWN << REQUEST_BITS | air[at, col.AIR_SESSION]
+        push(engine, books.heap, arrival_ns, LANE_DOWN, device, air[at, col.AIR_NUMBER], what)
+    elif what == REFUSAL:
+        finish(fleet, books, device, arrival_ns, LANE_DOWN, 0)
+    elif PAUSING and fleet.pauses and what == LOGITS:
+        use_paused_logits(
+            fleet, books, device, sent_ns, arrival_ns, select_ns, ready_ns, compute_ns
+        )
+    elif PAUSING and fleet.pauses:
+        use_own(
+            fleet, books, device, position, sent_ns, arrival_ns, select_ns, ready_ns, compute_ns
+        )
+    elif EXCHANGING and what == LOGITS:
         use_logits(fleet, books, device, sent_ns, arrival_ns, select_ns)
-    elif what == STREAM:
-        ready_ns, compute_ns = air[at, col.AIR_READY], air[at, col.AIR_COMPUTE]
+    elif EXCHANGING:
         use_streamed(
             fleet, books, device, position, sent_ns, arrival_ns, select_ns, ready_ns, compute_ns
         )
-    else:
-        finish(fleet, books, device, arrival_ns, LANE_DOWN, 0)

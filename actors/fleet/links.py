@@ -216,7 +216,7 @@ def send_down(
             books.engine[_EGRESS_BYTES] += egress_bytes
             at = bin_of(books.engine, books.series, now_ns)
             books.series[at, _BIN_EGRESS_BYTES] += egress_bytes
-        return cross_down(fleet, books, device, left_ns, arrival_ns, wire_bytes)
+        return cross_down(fleet, books, device, now_ns, left_ns, arrival_ns, wire_bytes)
     return arrival_ns
 
 

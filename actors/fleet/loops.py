@@ -67,8 +67,11 @@ def advance_of(rules: Rules) -> Callable[[Fleet, Books, int], bool]:
         # It follows other rules, beside which a cell does nothing else but share.
         return _advance(Rules(sharing=rules.sharing, troubled=True))
     seldom = any(rules._replace(drafting=False))
+    if rules.drafting:
+        # Nothing else goes with drafts.
+        return _advance(Rules(drafting=True, sharing=seldom, overlapping=seldom))
     # A cached function's own arguments are not checked by types.
-    return _advance(Rules(*[seldom] * len(rules))._replace(drafting=rules.drafting, troubled=False))
+    return _advance(Rules(*[seldom] * len(rules))._replace(drafting=False, troubled=False))
 
 
 @cache

@@ -11,14 +11,18 @@ from actors.fleet import columns as col
 from actors.fleet.admission import free
 from actors.fleet.devices import choose, finish
 from actors.fleet.eviction import extend_text
-from actors.fleet.exchanges import reply, send_logits
+from actors.fleet.exchanges import note_answer, reply, send_logits
 from actors.fleet.forwards import tell_work
 from actors.fleet.gates import pass_gate, read_all, read_one, read_until
 from actors.fleet.layout import (
     CLOSE,
     LANE_CHOICE,
     LANE_DOWN,
+    LOGITS,
     MORE,
+    NEVER,
+    SHARING,
+    STREAM,
     TOKEN,
     Books,
     Fleet,
@@ -50,10 +54,12 @@ def answer_paused(fleet: Fleet, books: Books, device: int, now_ns: int, select_n
     if fleet.every and device % fleet.every == 0:
         book_accepted(fleet, books, device, position, now_ns)
     if narrow[device, col.ROUND] or not pass_gate(fleet, books, device, position):
-        take_paused_logits(fleet, books, device, now_ns, select_ns)
+        send_paused_logits(fleet, books, device, now_ns, select_ns)
         return
     template, session = template_of(fleet, books, device), int(narrow[device, col.SESSION])
-    if take_own(fleet, books, device, now_ns, select_ns):
+    last = position + 1 == length_of(fleet, books, device)
+    send_own(fleet, books, device, now_ns, select_ns)
+    if last:
         free(fleet, books, device, session, template)
         return
     narrow[device, col.POSITION] += 1
@@ -62,20 +68,71 @@ def answer_paused(fleet: Fleet, books: Books, device: int, now_ns: int, select_n
     extend_text(fleet, books, device)
 
 
-def lay_cloud(books: Books, device: int, now_ns: int, at_ns: int, select_ns: int, own: int) -> None:
+def send_own(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int) -> None:
+    """Send a device the cloud's own token, and what it makes of it."""
+    position = int(books.narrow[device, col.POSITION])
+    outcome = outcome_of(fleet, books, device, position)
+    number = session_number(fleet, books, device)
+    token = int(fleet.outcome[outcome, col.OUTCOME_TOKEN])
+    size = frame_bytes(number, position, 0, number_bytes(token), 1)
+    arrival_ns = send_down(fleet, books, device, now_ns, size, 0)
+    if SHARING and arrival_ns < 0:
+        note_paused(books, -arrival_ns, position, now_ns, select_ns, STREAM)
+        if fleet.every and device % fleet.every == 0:
+            books.rows[device // fleet.every * fleet.longest + position, col.CHOSEN_AT] = NEVER
+        return
+    ready_ns, compute_ns = books.wide[device, col.READY], books.wide[device, col.COMPUTE]
+    use_own(fleet, books, device, position, now_ns, arrival_ns, select_ns, ready_ns, compute_ns)
+
+
+def send_paused_logits(
+    fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int
+) -> None:
+    """Send a device the ranks of its round, and what it makes of them."""
+    arrival_ns = send_logits(fleet, books, device, now_ns)
+    if SHARING and arrival_ns < 0:
+        position = int(books.narrow[device, col.POSITION])
+        note_paused(books, -arrival_ns, position, now_ns, select_ns, LOGITS)
+        return
+    ready_ns, compute_ns = books.wide[device, col.READY], books.wide[device, col.COMPUTE]
+    use_paused_logits(fleet, books, device, now_ns, arrival_ns, select_ns, ready_ns, compute_ns)
+
+
+def note_paused(
+    books: Books, row: int, position: int, now_ns: int, select_ns: int, what: int
+) -> None:
+    """Write down what the cloud's answer is that is in the air."""
+    note_answer(books, row, position, now_ns, select_ns, what)
+    device = books.air[row - 1, col.AIR_DEVICE]
+    books.air[row - 1, col.AIR_READY] = books.wide[device, col.READY]
+    books.air[row - 1, col.AIR_COMPUTE] = books.wide[device, col.COMPUTE]
+
+
+def lay_cloud(
+    books: Books,
+    device: int,
+    position: int,
+    now_ns: int,
+    at_ns: int,
+    select_ns: int,
+    ready_ns: int,
+    compute_ns: int,
+    own: int,
+) -> None:
     """Lay down what the cloud and the way down took of a token that is there at ``at_ns``.
 
     Args:
         books: of the cell.
         device: whose token it is.
+        position: of it.
         now_ns: when the cloud sent its answer.
         at_ns: when that is there, and all before it are.
         select_ns: how long the select took that it comes from.
+        ready_ns: from when on the cloud had it to do.
+        compute_ns: forwards since.
         own: 1 if the token is the cloud's.
     """
     wide, stages, gates = books.wide, books.engine, books.gates
-    position = int(books.narrow[device, col.POSITION])
-    ready_ns, compute_ns = wide[device, col.READY], wide[device, col.COMPUTE]
     cloud_stages(books, device, position, now_ns, select_ns, ready_ns, compute_ns)
     # Behind a token of its own the cloud was asked by nobody.
     if gates[device, col.OWN_TOKEN] == 0:
@@ -86,48 +143,71 @@ def lay_cloud(books: Books, device: int, now_ns: int, at_ns: int, select_ns: int
     gates[device, col.OWN_TOKEN] = own
 
 
-def take_own(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int) -> bool:
-    """What a device does with the cloud's own token, sent at ``now_ns``; whether it is the last."""
-    wide, gates, position = books.wide, books.gates, int(books.narrow[device, col.POSITION])
-    outcome = outcome_of(fleet, books, device, position)
-    number = session_number(fleet, books, device)
-    token = int(fleet.outcome[outcome, col.OUTCOME_TOKEN])
-    size = frame_bytes(number, position, 0, number_bytes(token), 1)
-    arrival_ns = send_down(fleet, books, device, now_ns, size, 0)
+def use_own(
+    fleet: Fleet,
+    books: Books,
+    device: int,
+    position: int,
+    now_ns: int,
+    arrival_ns: int,
+    select_ns: int,
+    ready_ns: int,
+    compute_ns: int,
+) -> None:
+    """What a device does with the cloud's own token.
+
+    Args:
+        fleet: fixed figures.
+        books: changing ones.
+        device: whose frame it is.
+        position: of its token.
+        now_ns: when the cloud sent it.
+        arrival_ns: when it arrives.
+        select_ns: how long the select took that it comes from.
+        ready_ns: from when on the cloud had it to do.
+        compute_ns: forwards since.
+    """
+    wide, gates = books.wide, books.gates
     at_ns = max(arrival_ns, wide[device, col.SINCE])
     since_ns = wide[device, col.SINCE if position else col.ARRIVAL]
     # A token that was kept is as long under way as it takes until it stands.
-    lay_cloud(books, device, now_ns, at_ns, select_ns, 1)
+    lay_cloud(books, device, position, now_ns, at_ns, select_ns, ready_ns, compute_ns, 1)
     cut_stages(books.engine, at_ns - since_ns)
     read_until(fleet, books, device, at_ns)
     busy_ns = gates[device, col.WORKED_NS]
     gates[device, col.WORKED_NS] = 0
     write_own(fleet, books, device, position)
+    outcome = outcome_of(fleet, books, device, position)
     tell_token(fleet, books, device, position, outcome, at_ns, busy_ns, 0)
-    last = position + 1 == length_of(fleet, books, device)
-    if last:
+    if position + 1 == length_of(fleet, books, device):
         finish(fleet, books, device, at_ns, LANE_DOWN, position + 1)
     else:
         read_one(fleet, books, device, at_ns)
-    return last
 
 
-def take_paused_logits(
-    fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int
+def use_paused_logits(
+    fleet: Fleet,
+    books: Books,
+    device: int,
+    now_ns: int,
+    arrival_ns: int,
+    select_ns: int,
+    ready_ns: int,
+    compute_ns: int,
 ) -> None:
-    """What a device does with a LOGITS frame sent at ``now_ns``; see ``exchanges``."""
+    """What a device does with a LOGITS frame; see ``use_own``, and ``exchanges``."""
     narrow, wide = books.narrow, books.wide
     kind, position = int(narrow[device, col.KIND]), int(narrow[device, col.POSITION])
     round_ = int(narrow[device, col.ROUND])
     rounds = rounds_of(fleet, outcome_of(fleet, books, device, position))
-    at_ns = max(send_logits(fleet, books, device, now_ns), wide[device, col.SINCE])
+    at_ns = max(arrival_ns, wide[device, col.SINCE])
     decode_ns, steer_ns = fleet.kind[kind, col.DECODE_NS + round_], fleet.kind[kind, col.STEER_NS]
     decoded_ns = at_ns + decode_ns
     if round_ == 0:
         if fleet.every and device % fleet.every == 0:
             book_accepted(fleet, books, device, position, at_ns)
         read_all(fleet, books, device)
-        lay_cloud(books, device, now_ns, at_ns, select_ns, 0)
+        lay_cloud(books, device, position, now_ns, at_ns, select_ns, ready_ns, compute_ns, 0)
     steering_ns = max(decoded_ns, wide[device, col.FORWARD_DONE])
     done_ns = steering_ns + steer_ns
     tell_work(fleet, books, device, done_ns, _LOGITS_NS, decode_ns + steer_ns)

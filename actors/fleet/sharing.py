@@ -35,21 +35,6 @@ def hubs_of(cell: CellPlan, plan: ArmPlan) -> Array:
     """
     if not shares(cell, plan):
         return np.zeros((1, col.HUB_FIGURES), np.int64)
-    if plan.speculation is not None:
-        raise ConfigError(
-            "speculation: way: fleet has no drafts where devices share a radio cell, or the cloud's"
-            f" way out at the same time; {_WAY_OUT}, or leave one of them out"
-        )
-    if plan.cloud_drafts is not None:
-        raise ConfigError(
-            "cloud_drafts: way: fleet has none where devices share a radio cell, or the cloud's"
-            f" way out at the same time; {_WAY_OUT}, or leave one of them out"
-        )
-    if plan.arm.method.gated:
-        raise ConfigError(
-            f"arms: way: fleet has no {plan.arm.method.name} where devices share a radio cell, or"
-            f" the cloud's way out at the same time; {_WAY_OUT}, or share neither"
-        )
     radio_D = np.asarray(cell.radio_D)
     cells, first = np.unique(radio_D[radio_D >= 0], return_index=True)
     members = np.flatnonzero(radio_D >= 0)[first]

@@ -25,6 +25,7 @@ from actors.fleet.layout import (
     PROMPTS,
     REFINING,
     RUNNING,
+    SHARING,
     SILENT,
     VERIFYING,
     Books,
@@ -333,6 +334,10 @@ def send_rows(
     frame[row, texts.QUEUE_NS] = now_ns - wide[device, col.READY] - compute_ns - select_ns
     frame[row, texts.COMPUTE_NS] = compute_ns
     frame[row, texts.SELECT_NS] = select_ns
-    number = int(books.narrow[device, col.FRAMES])
-    what = OWN << REQUEST_BITS | of[begin + texts.SESSION]
+    number, session = int(books.narrow[device, col.FRAMES]), of[begin + texts.SESSION]
+    if SHARING and arrival_ns < 0:
+        books.air[-arrival_ns - 1, col.AIR_SESSION] = session
+        books.air[-arrival_ns - 1, col.AIR_NUMBER] = number
+        return
+    what = OWN << REQUEST_BITS | session
     push(books.engine, books.heap, arrival_ns, LANE_DOWN, device, number, what)

@@ -179,7 +179,12 @@ def crowds(draw: st.DrawFn, methods: Sequence[str] = tuple(m.name for m in METHO
 @st.composite
 def neighbours(draw: st.DrawFn, methods: Sequence[str] = tuple(m.name for m in METHODS)) -> ArmPlan:
     """Any small fleet whose devices share radio cells, the cloud's way out, or both."""
-    plan = draw(st.one_of(fleets(methods), crowds(methods)))
+    return draw(sharing(draw(st.one_of(fleets(methods), crowds(methods)))))
+
+
+@st.composite
+def sharing(draw: st.DrawFn, plan: ArmPlan) -> ArmPlan:
+    """The plan with devices that share radio cells, the cloud's way out, or both."""
     egress = draw(st.sampled_from(list(Discipline)))
     alike = Discipline.PS if egress is Discipline.PS else draw(st.sampled_from(list(Discipline)))
     number = st.integers(-1, 2)

@@ -17,7 +17,7 @@ from costeer.methods import METHODS, method_named
 from costeer.speculation import SpeculationConfig
 from netsim.transport import Transport
 from netsim.wire import QUIC
-from tests.actors.compiled_fleets import fleets, run_fleet, same
+from tests.actors.compiled_fleets import fleets, run_fleet, same, sharing
 from tests.actors.fleets import VOCAB, arm_plan, device, driver_of, link, null_hosts
 from tests.actors.test_fleet_cells import check_result
 
@@ -72,6 +72,8 @@ def drafting_fleets(draw: st.DrawFn) -> tuple[ArmPlan, float]:
     plan = drafting(draw(fleets(methods=STEERED)), speculation, draw(st.integers(0, 12)))
     if draw(st.booleans()):
         plan = verified(plan)
+    if draw(st.booleans()):
+        plan = draw(sharing(plan))
     eos = draw(st.sampled_from((frozenset[int](), frozenset({14}), frozenset({11, 15}))))
     return replace(plan, eos=eos), draw(st.sampled_from((0.0, 0.4, 0.8, 0.95, 1.0)))
 

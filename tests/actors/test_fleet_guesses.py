@@ -13,14 +13,12 @@ from hypothesis import strategies as st
 import tests.actors.fleets
 from actors.costs import Costs
 from actors.fleet.outcomes import Outcomes
-from actors.plan import ArmPlan, Cell
+from actors.plan import ArmPlan
 from actors.values.null import NullConfig
-from costeer.errors import ConfigError
 from costeer.lookup import CloudDraftsConfig
 from netsim.hardware import CostModel, Fixed
-from netsim.sharing import Discipline
-from tests.actors.compiled_fleets import fleets, run_fleet, same
-from tests.actors.fleets import MS, VOCAB, arm_plan, device, driver_of, link, null_hosts
+from tests.actors.compiled_fleets import fleets, run_fleet, same, sharing
+from tests.actors.fleets import MS, VOCAB, driver_of, null_hosts
 from tests.actors.test_fleet_cells import check_result
 
 
@@ -43,6 +41,8 @@ def guessing_fleets(draw: st.DrawFn) -> tuple[ArmPlan, float]:
         eos=draw(st.sampled_from((frozenset[int](), frozenset({14}), frozenset({11, 15})))),
         limits=limits,
     )
+    if draw(st.booleans()):
+        plan = draw(sharing(plan))
     return plan, draw(st.sampled_from((0.0, 0.5, 0.8, 0.95, 1.0)))
 
 
@@ -79,10 +79,3 @@ def test_so_do_those_that_are_cut_off_or_turned_away_and_rows_add_up(
     run = driver_of(plan, null_hosts(acceptance=acceptance)).run()
     same(run_fleet(plan, outcomes), run)
     check_result(plan, outcomes, end_ns * warmup_percent // 100)
-
-
-def test_drafts_where_devices_share_the_air_are_refused() -> None:
-    shared = replace(device(0, where=link()), cell=Cell(0, Discipline.PS))
-    plan = replace(arm_plan("llm_without", [shared]), cloud_drafts=CloudDraftsConfig())
-    with pytest.raises(ConfigError, match=r"cloud_drafts: way: fleet has none where"):
-        run_fleet(plan, outcomes_of(plan, 0.5))

@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.fleet.outcomes import Outcomes
-from actors.plan import ArmPlan, Cell
+from actors.plan import ArmPlan
 from actors.values.null import NullCloudHost, NullConfig, NullEdgeHost
-from costeer.errors import ConfigError
 from costeer.gate import GateConfig
-from netsim.sharing import Discipline
-from tests.actors.compiled_fleets import fleets, run_fleet, same
+from tests.actors.compiled_fleets import fleets, run_fleet, same, sharing
 from tests.actors.fleets import VOCAB, Hosts, arm_plan, device, driver_of, hosts_of, link
 from tests.actors.test_fleet_cells import check_result
 
@@ -55,6 +52,8 @@ def pausing_fleets(draw: st.DrawFn) -> tuple[ArmPlan, float]:
         eos=draw(st.sampled_from((frozenset[int](), frozenset({14}), frozenset({11, 15})))),
         limits=replace(plan.limits, kv_tokens=memory),
     )
+    if draw(st.booleans()):
+        plan = draw(sharing(plan))
     return plan, draw(st.sampled_from((0.0, 0.5, 0.8, 0.95, 1.0)))
 
 
@@ -95,10 +94,3 @@ def test_pauses_save_frames() -> None:
     never, often = (run_fleet(plan, outcomes_of(plan, share)).tokens for share in (0.0, 0.9))
     assert sum(row.record.certified for row in never) == 30
     assert 0 < sum(row.record.certified for row in often) < 15
-
-
-def test_pauses_where_devices_share_the_air_are_refused() -> None:
-    shared = replace(device(0), cell=Cell(0, Discipline.PS))
-    plan = replace(arm_plan("adacosteer", [shared]), gate=GateConfig())
-    with pytest.raises(ConfigError, match=r"no adacosteer where devices share"):
-        run_fleet(plan, outcomes_of(plan, 0.5))
