@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.fleet.machine_code import kept_compiler
 from actors.fleet.outcomes import Outcomes
 from actors.plan import ArmPlan
+from actors.retry import RetryPolicy
 from tests.actors.compiled_fleets import neighbours, run_and_outcomes, run_fleet, same
+from tests.actors.fleets import MS
 from tests.actors.test_fleet_drafts import constants, drafting_fleets
 from tests.actors.test_fleet_guesses import guessing_fleets
 from tests.actors.test_fleet_guesses import outcomes_of as guessed
 from tests.actors.test_fleet_orders import guided, reordered
 from tests.actors.test_fleet_pauses import outcomes_of as paused
 from tests.actors.test_fleet_pauses import pausing_fleets
+from tests.actors.test_fleet_trouble import METHODS, in_order, troubled
 
 some = settings(max_examples=25, deadline=None)
 
@@ -56,3 +61,12 @@ def test_loop_of_clouds_that_draft(of: tuple[ArmPlan, float]) -> None:
 def test_loop_of_other_orders_of_work_and_of_two_prompts(plan: ArmPlan) -> None:
     _, outcomes = run_and_outcomes(plan)
     agree(plan, outcomes)
+
+
+@some
+@given(st.data(), neighbours(METHODS))
+def test_loop_of_cells_in_which_something_fails(data: st.DataObject, plan: ArmPlan) -> None:
+    plan = in_order(plan)
+    calm, outcomes = run_and_outcomes(plan)
+    plan = data.draw(troubled(plan, calm.end_ns))
+    agree(replace(plan, retry=plan.retry or RetryPolicy(60 * MS, 2)), outcomes)
