@@ -161,6 +161,9 @@ def run_arms(
     texts = TextBook(scenario, workload)
     plans = [plan_arm(scenario, workload, config) for config in scenario.arms]
     recovered = len(hosts.recoveries)
+    # Before anything is written: of hosts that cannot be made, on a cluster told by their first
+    # call, there is no run to go on with.
+    vocab_size = hosts.begin_arm(plans[0].arm)
     manifest = manifest_of(scenario, way.name, hosts)
     pieces, earlier = None, dict[int, Earlier]()
     if resume:
@@ -175,7 +178,9 @@ def run_arms(
         marked: list[dict[str, Any]] = []
         try:
             for index, plan in enumerate(plans):
-                terms = codec_terms(plan, hosts.begin_arm(plan.arm))
+                if index:
+                    vocab_size = hosts.begin_arm(plan.arm)
+                terms = codec_terms(plan, vocab_size)
                 keys = arm_keys(scenario, plan, terms, way.name)
                 progress.begin(arm_title(keys), plan.expected_tokens)
                 commit = _Commit(sink, index, keys, texts, plan)
