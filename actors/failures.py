@@ -6,6 +6,7 @@ or a node, is none of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -84,9 +85,12 @@ class Incidents:
 
     def by_time(self) -> list[Incident]:
         """Return them in the order of a simulated run's events."""
-        return sorted(
-            self._found.values(), key=lambda one: (one.at_ns, _ORDER[one.kind], one.subject)
-        )
+        return in_order(self._found.values())
+
+
+def in_order(incidents: Iterable[Incident]) -> list[Incident]:
+    """Return them in the order of a simulated run's events."""
+    return sorted(incidents, key=lambda one: (one.at_ns, _ORDER[one.kind], one.subject))
 
 
 _ORDER: dict[IncidentKind, int] = {"replica_is_back": 0, "replica_fails": 1, "device_leaves": 2}

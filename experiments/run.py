@@ -39,7 +39,7 @@ from experiments.planning.size import runs_in_cells
 from experiments.progress import Progress, Watch
 from experiments.report import write_report
 from experiments.results.frames import Arm, arm_of, frames_of
-from experiments.results.incidents import incident_row
+from experiments.results.incidents import told_incidents
 from experiments.results.narrow import narrow_choices
 from experiments.results.samples import MARKED
 from experiments.results.summary import summarise
@@ -280,8 +280,8 @@ class _Arms:
             arm = replace(arm, complete=ended and run.complete)
             self._rows.append((keys, run, texts))
             self.described.append(arm)
-            for each in arm.incidents:
-                self._sink.log(event="incident", arm=index, **incident_row(each))
+            for each in told_incidents(arm.incidents):
+                self._sink.log(event="incident", arm=index, **each)
             self._sink.log(event="arm", arm=index, end_ns=run.end_ns, complete=arm.complete, **keys)
 
     def write(self) -> dict[str, Any]:

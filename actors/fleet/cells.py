@@ -51,7 +51,7 @@ from actors.fleet.sharing import hubs_of
 from actors.fleet.tables import fleet_of, select_costs
 from actors.fleet.tally import bin_of
 from actors.fleet.trouble.slots import NEXT_DEPARTURE
-from actors.fleet.unfinished import unfinished
+from actors.fleet.unfinished import devices_done, unfinished
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import never
@@ -277,6 +277,7 @@ class CellRun:
             and not (by_class[:, _CENSORED] - by_class[:, _LEFT]).any(),
             overloaded=int(overloaded),
             tokens=self.tokens,
+            devices_done=int(devices_done(fleet, books, self.end_ns).sum()),
             by_class_CK=by_class,
             first_arrival_ns_C=table[:, col.FIRST_ARRIVAL],
             last_token_ns_C=table[:, col.LAST_TOKEN],

@@ -122,6 +122,7 @@ class CellResult:
         complete: whether every request has ended.
         overloaded: cells that were stopped because their backlog would have grown for ever.
         tokens: chosen from the beginning to the end, those of the warm-up included.
+        devices_done: that have nothing more to ask: their last requests came, or they left.
         by_class_CK: see ``CLASS_FIGURES``.
         first_arrival_ns_C: see ``CLASS_EDGES``.
         last_token_ns_C: ...
@@ -143,6 +144,7 @@ class CellResult:
     complete: bool
     overloaded: int
     tokens: int
+    devices_done: int
     by_class_CK: Integers
     first_arrival_ns_C: Integers
     last_token_ns_C: Integers
@@ -213,6 +215,7 @@ class CellResult:
             complete=self.complete and other.complete,
             overloaded=self.overloaded + other.overloaded,
             tokens=self.tokens + other.tokens,
+            devices_done=self.devices_done + other.devices_done,
             by_class_CK=self.by_class_CK + other.by_class_CK,
             first_arrival_ns_C=np.minimum(self.first_arrival_ns_C, other.first_arrival_ns_C),
             last_token_ns_C=np.maximum(self.last_token_ns_C, other.last_token_ns_C),

@@ -1,4 +1,4 @@
-"""What is written down of sampled devices' requests that had not ended when a compiled cell did."""
+"""What is known at a compiled cell's end of what had not ended: of requests, and of devices."""
 
 from __future__ import annotations
 
@@ -37,6 +37,38 @@ def unfinished(fleet: Fleet, books: Books, end_ns: int) -> tuple[Array, Array]:
             for request in _came_meanwhile(fleet, device, begun + 1, end_ns)
         ]
     return np.concatenate(tokens), np.concatenate(requests)
+
+
+def devices_done(fleet: Fleet, books: Books, end_ns: int) -> Array:
+    """Return which devices have nothing more to ask: their last requests have come, or they left.
+
+    Args:
+        fleet: fixed figures.
+        books: changing ones.
+        end_ns: the cell's last instant.
+    """
+    narrow, wide = (np.asarray(each)[: fleet.devices] for each in (books.narrow, books.wide))
+    last_D = _last_sessions(fleet)
+    request_D = narrow[:, col.SESSION] - (last_D - _first_sessions(fleet))
+    if fleet.opened:
+        due_ns = np.asarray(fleet.due_ns)
+        came_D = (due_ns if len(due_ns) == 1 else due_ns[last_D]) <= end_ns
+    else:
+        came_D = (request_D == 0) & (wide[:, col.ARRIVAL] <= end_ns)
+    done_D: Array = (request_D > 0) | came_D
+    return done_D
+
+
+def _first_sessions(fleet: Fleet) -> Array:
+    if fleet.each:
+        return np.arange(fleet.devices) * fleet.each
+    return np.asarray(fleet.first_session)[: fleet.devices].astype(np.int64)
+
+
+def _last_sessions(fleet: Fleet) -> Array:
+    if fleet.each:
+        return _first_sessions(fleet) + fleet.each - 1
+    return np.asarray(fleet.first_session)[1:].astype(np.int64) - 1
 
 
 def _sessions(fleet: Fleet, device: int) -> int:

@@ -1,9 +1,10 @@
 """What the cells of a large fleet add to a run's metrics, each when it has ended.
 
 A cell keeps no rows, so what is counted comes from its sums and histograms: values of Prometheus'
-buckets are those of the middles of the cell's (at most 0.8 % off), their sums are exact. What only
-rows or an instant could tell is not there: states of devices, sessions that run or wait, how busy
-access links are.
+buckets are those of the middles of the cell's (at most 0.8 % off), their sums are exact. Devices
+wait until their cell has ended. What only an instant of the whole fleet could tell is not there
+(devices that are decoding, sessions that run or wait for memory), nor what only rows could: how
+busy access links are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 from actors.fleet.histogram import Histogram, middle_of
 from actors.fleet.result import CellResult
 from actors.metrics.series import Metrics
-from actors.records import CENSORED
+from actors.plan import ArmPlan
+from actors.records import CENSORED, LEFT
+from costeer.patience import STALLED
 from costeer.token_record import STAGES
 
 _NS = 1e-9
@@ -29,6 +32,14 @@ _FIGURES = (
     ("tokens", "tokens"),
     ("certified_tokens", "certified"),
     ("refinement_rounds", "rounds"),
+    ("fallback_tokens", "fallback_tokens"),
+    ("repeated_frames", "repeated_frames"),
+)
+_DRAFTS = (
+    ("spec_decode_accepted_tokens", "drafted"),
+    ("spec_decode_refutations", "corrected"),
+    ("spec_decode_refuted_tokens", "refuted_drafts"),
+    ("spec_decode_unsent_tokens", "unsent_drafts"),
 )
 _BYTES = (
     ("payload_bytes", "down", "payload_bytes_down"),
@@ -43,6 +54,7 @@ _CLOUD = (
     ("frames_dropped", "dropped_frames"),
     ("sessions_refused", "refused_sessions"),
     ("sessions_timed_out", "timed_out_sessions"),
+    ("num_preemptions", "preempted_sessions"),
 )
 ENDED = "ended"
 """Reason of requests of which a cell only counts that they ended as they should."""
@@ -54,10 +66,11 @@ class CellMetrics:
     def __init__(
         self,
         metrics: Metrics,
+        plan: ArmPlan,
         *,
-        method: str,
         codec: str,
         links: Sequence[str],
+        devices: int,
         cells: int,
         expected_tokens: int,
     ) -> None:
@@ -65,15 +78,18 @@ class CellMetrics:
 
         Args:
             metrics: the run's.
-            method: its name.
+            plan: the arm; its own devices are not looked at.
             codec: its name; empty for methods without one.
             links: link class of each class of devices.
+            devices: how many there are.
             cells: how many there will be.
             expected_tokens: about how many tokens.
         """
         self._metrics = metrics
-        self._method = method
+        self._method = plan.arm.method.name
         self._codec = codec or "none"
+        self._figures = _FIGURES + (_DRAFTS if plan.speculation is not None else ())
+        self._waiting, self._asked = devices, 0
         self._links = links
         self._cells = cells
         self._done = 0
@@ -82,6 +98,7 @@ class CellMetrics:
             metrics.set("expected_tokens", expected_tokens)
             metrics.set("cells", 0, "done")
             metrics.set("cells", cells, "left")
+            self._states()
 
     def __call__(self, result: CellResult) -> None:
         """Count what a cell came to."""
@@ -90,7 +107,10 @@ class CellMetrics:
             self._done += 1
             metrics.set("cells", self._done, "done")
             metrics.set("cells", self._cells - self._done, "left")
-            for family, name in _FIGURES:
+            self._waiting -= result.devices_done
+            self._asked += result.devices_done
+            self._states()
+            for family, name in self._figures:
                 metrics.add(family, result.figure(name), method)
             self._requests(result)
             for family, name in _LATENCIES:
@@ -109,10 +129,20 @@ class CellMetrics:
             metrics.add("clock_seconds", max(0, result.end_ns - self._now_ns) * _NS)
             self._now_ns = max(self._now_ns, result.end_ns)
 
+    def _states(self) -> None:
+        for count, state in ((self._waiting, "waiting"), (0, "decoding"), (self._asked, "done")):
+            self._metrics.set("devices", count, state)
+
     def _requests(self, result: CellResult) -> None:
-        failed, censored = result.figure("failed"), result.figure("censored")
-        ended = result.figure("finished") - failed
-        for count, reason in ((ended, ENDED), (failed, "failed"), (censored, CENSORED)):
+        failed, stalled = result.figure("failed"), result.figure("stalled")
+        censored, left = result.figure("censored"), result.figure("left")
+        for count, reason in (
+            (result.figure("finished") - failed, ENDED),
+            (failed - stalled, "failed"),
+            (stalled, STALLED),
+            (censored - left, CENSORED),
+            (left, LEFT),
+        ):
             if count:
                 self._metrics.add("requests", count, self._method, reason)
 

@@ -11,14 +11,16 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import actors
 import costeer
 import experiments
 import netsim
+from actors.failures import Incident
 from actors.fleet.result import CellResult
 from actors.fleet.stored import read_result, write_result
 from actors.sink import RunSink
@@ -42,12 +44,14 @@ class KeptCell:
         tokens: simulated, those of the warm-up included.
         sampled: requests that were written down.
         growth_per_hour: of its backlog, see ``CellOutcome``.
+        incidents: what failed in it.
     """
 
     result: CellResult
     tokens: int
     sampled: int
     growth_per_hour: int
+    incidents: tuple[Incident, ...]
 
 
 def made_by(scenario: Scenario) -> dict[str, str]:
@@ -105,6 +109,7 @@ def keep_cell(
         "tokens": outcome.tokens,
         "sampled": len(rows.requests),
         "growth_per_hour": outcome.growth_per_hour,
+        "incidents": [asdict(each) for each in outcome.incidents],
     }
     sink.write(
         arm,
@@ -116,7 +121,7 @@ def keep_cell(
     )
 
 
-def _write_sums(result: CellResult, about: Mapping[str, int], piece: Path) -> None:
+def _write_sums(result: CellResult, about: Mapping[str, Any], piece: Path) -> None:
     write_result(piece / _SUMS, result, about)
 
 
@@ -127,4 +132,5 @@ def kept_cell(sums: Path) -> KeptCell:
         ConfigError: it cannot be read.
     """
     result, about = read_result(sums)
-    return KeptCell(result, **about)
+    incidents = tuple(Incident(**each) for each in about.pop("incidents"))
+    return KeptCell(result, incidents=incidents, **about)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.failures import Incident, in_order
 from actors.fleet.loops import advance_of, rules_of
 from actors.fleet.machine_code import is_kept
 from actors.fleet.result import CellResult
@@ -25,11 +26,11 @@ from actors.metrics import CellMetrics, Metrics
 from actors.plan import ArmPlan
 from actors.sink import RunSink
 from experiments.cost_facts import CostFacts
-from experiments.fleet.kept import keep_cell, kept_cell, made_by, reopen_cells
+from experiments.fleet.kept import KeptCell, keep_cell, kept_cell, made_by, reopen_cells
 from experiments.fleet.limits import check_size, load_of
 from experiments.fleet.log import CellLog
 from experiments.fleet.mapping import cell_outcomes, open_pool
-from experiments.fleet.task import CellTask, arm_of_cells
+from experiments.fleet.task import CellOutcome, CellTask, arm_of_cells
 from experiments.hosting import NO_CLUSTER
 from experiments.interrupt import deferred_interrupt
 from experiments.links import class_links
@@ -39,6 +40,7 @@ from experiments.planning import cost_facts, plan_costs
 from experiments.planning.size import SAMPLE_REQUESTS, Size
 from experiments.progress import Progress
 from experiments.results.cells import FleetArm, histograms_frame, series_frame, summarise_cells
+from experiments.results.incidents import told_incidents
 from experiments.results.summary import READING_SPEED_TOKENS_PER_S
 from experiments.scenario import Scenario, dump_scenario
 
@@ -202,14 +204,14 @@ class _Run:
         try:
             for sums in self._kept_of(arm):
                 cell = kept_cell(sums)
-                merged.add(cell.result, cell.growth_per_hour, ended=True)
+                merged.add(cell, ended=True)
                 self._sampled += cell.sampled
                 progress.advance(cell.tokens)
                 log.take(cell.tokens)
             tasks = self._missing(arm)
             for task, outcome in cell_outcomes(pool, tasks, told, stopped):
                 keep_cell(sink, arm.index, arm.keys, task.cell, outcome)
-                merged.add(outcome.result, outcome.growth_per_hour, ended=outcome.ended)
+                merged.add(outcome, ended=outcome.ended)
                 self._sampled += len(outcome.rows.requests)
                 if outcome.ended:
                     log.cell()
@@ -237,9 +239,10 @@ class _Run:
             return None
         return CellMetrics(
             self._metrics,
-            method=arm.keys["method"],
+            arm.plan,
             codec=arm.keys["codec"],
             links=[link for link, _ in self._kinds],
+            devices=self._size.devices,
             cells=self._size.cells,
             expected_tokens=expected,
         )
@@ -254,9 +257,12 @@ class _Run:
             arm.plan.limits.kv_tokens,
             arm.facts,
             of.ended == self._size.cells,
+            in_order(of.incidents),
             of.growth_per_hour,
         )
         self.done.append(done)
+        for each in told_incidents(done.incidents):
+            sink.log(event="incident", arm=arm.index, **each)
         sink.log(
             event="arm", arm=arm.index, end_ns=merged.end_ns, complete=done.complete, **arm.keys
         )
@@ -292,11 +298,14 @@ class _Merged:
         self._counting = counting
         self.result: CellResult | None = None
         self.ended = self.growth_per_hour = 0
+        self.incidents: list[Incident] = []
 
-    def add(self, result: CellResult, growth_per_hour: int, *, ended: bool) -> None:
+    def add(self, cell: CellOutcome | KeptCell, *, ended: bool) -> None:
+        result = cell.result
         self.result = result if self.result is None else self.result.merged(result)
         self.ended += ended
-        self.growth_per_hour += growth_per_hour
+        self.growth_per_hour += cell.growth_per_hour
+        self.incidents += cell.incidents
         if self._counting is not None:
             self._counting(result)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from actors.failures import Incident
 from actors.fleet.cells import CellRun
 from actors.fleet.machine_code import kept_compiler
 from actors.fleet.result import CellResult, Sample
@@ -51,6 +52,7 @@ class CellOutcome:
         rows: the sample.
         tokens: how many were simulated, those of the warm-up included.
         growth_per_hour: by so many requests an hour its backlog grew, if it was stopped for that.
+        incidents: what failed in it, in the model, in order.
         ended: whether the cell reached its end, or was stopped because it never would.
     """
 
@@ -58,6 +60,7 @@ class CellOutcome:
     rows: SampledRows
     tokens: int
     growth_per_hour: int
+    incidents: tuple[Incident, ...]
     ended: bool
 
 
@@ -119,5 +122,10 @@ def run_task(
     result = run.result(overloaded=overload.found)
     rows = sampled_rows(sample, cell, plan, outcomes, result.end_ns)
     return CellOutcome(
-        result, rows, run.tokens, overload.growth_per_hour, ended=run.over or overload.found
+        result,
+        rows,
+        run.tokens,
+        overload.growth_per_hour,
+        tuple(run.incidents),
+        ended=run.over or overload.found,
     )

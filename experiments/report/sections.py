@@ -147,7 +147,8 @@ def _event_blocks(prefix: str, run: Run) -> list[Block]:
             _from(rows, TIME),
         )
     ]
-    if any(row["replica"] is not None for row in events):
+    # Of a fleet in cells the rows are a sample.
+    if run.series is None and any(row["replica"] is not None for row in events):
         caption = (
             "Tokens a second at the devices, by the replica that they came from. Grey: a replica is"
             " away."
@@ -184,6 +185,7 @@ def _fleet_blocks(
             "The replicas, all together; busy: share of their time until the last token.",
             times,
         ),
+        *_event_blocks(prefix, run),
         _drawn(
             f"{prefix}series",
             fleet.series_figure(series, rows),

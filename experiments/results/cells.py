@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 
+from actors.failures import Incident
 from actors.fleet.histogram import NONE_YET, Histogram
 from actors.fleet.result import HISTOGRAMS, SERIES, CellResult
 from actors.sink import METER_COLUMNS, SCHEMA_VERSION
@@ -27,6 +28,7 @@ from costeer.token_record import STAGES
 from experiments.cost_facts import CostFacts
 from experiments.results.cost import Usage, cost_of
 from experiments.results.digests import joined_digest
+from experiments.results.incidents import incident_rows
 from experiments.results.summary import ALL, READING_SPEED_TOKENS_PER_S
 
 _NS = 1e9
@@ -49,6 +51,7 @@ class FleetArm:
         kv_tokens: of each replica.
         facts: what it is charged with.
         complete: whether every cell ran to its end.
+        incidents: what failed in the model, in order.
         growth_per_hour: by so many requests an hour the backlogs of stopped cells grew, in all.
     """
 
@@ -60,6 +63,7 @@ class FleetArm:
     kv_tokens: int
     facts: CostFacts
     complete: bool
+    incidents: Sequence[Incident] = ()
     growth_per_hour: int = 0
 
     @property
@@ -99,6 +103,7 @@ def summarise_cells(
         reading_speed_tokens_per_s: of the reader whose stalls were counted.
         warmup_s: what was cut off.
     """
+    events = [row for arm in arms for row in incident_rows(arm.index, arm.keys, arm.incidents)]
     return {
         "schema_version": SCHEMA_VERSION,
         "reading_speed_tokens_per_s": reading_speed_tokens_per_s,
@@ -109,6 +114,7 @@ def summarise_cells(
         "digest": joined_digest(arm.result.digest for arm in arms),
         "arms": [row for arm in arms for row in _rows(arm, warmup_s)],
         "classes": [row for arm in arms for row in _class_rows(arm, warmup_s)],
+        **({"events": events} if events else {}),
     }
 
 

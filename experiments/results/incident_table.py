@@ -16,6 +16,8 @@ _TOLD = {
 
 def told(row: Row) -> str:
     """Return what happened in words."""
+    if row["kind"] == "device_leaves" and row["device"] is None:
+        return f"{row['devices']:,} devices leave"
     subject = row["device"] if row["replica"] is None else row["replica"]
     return _TOLD[row["kind"]].format(subject)
 

@@ -108,7 +108,7 @@ def summarise(
         cloud_s = arm.end_ns / _NS if warmup_s else makespan_s
         rows.append(whole | cloud_figures(arm, arm.replicas, cloud_s, len(said)))
         replicas += replica_rows(arm, requests, classed, said, cloud_s)
-        events += incident_rows(arm)
+        events += incident_rows(arm.index, arm.keys, arm.incidents)
         for name in sorted(asked["link_class"].unique()):
             part, theirs, count = (
                 frame[frame["link_class"] == name] for frame in (requests, classed, delivered)

@@ -159,6 +159,9 @@ def check_result(plan: ArmPlan, outcomes: Outcomes, warmup_ns: int) -> None:
         check_sums(same_sum, tokens, requests)
         check_histograms(same_values, tokens, requests)
         assert result.last_token_ns_C[kind] == max(delivered_ns, default=0)
+    last = {each.device: len(each.requests) - 1 for each in plan.devices}
+    done = sum(each.request == last[each.device] for each in rows.requests)
+    assert result.devices_done == done + list(last.values()).count(-1)
     check_cloud(result, rows)
 
 

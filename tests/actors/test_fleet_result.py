@@ -33,6 +33,7 @@ def results(draw: st.DrawFn, classes: int = 2) -> CellResult:
         complete=draw(st.booleans()),
         overloaded=draw(st.integers(0, 1)),
         tokens=draw(st.integers(0, 10**6)),
+        devices_done=draw(st.integers(0, 10**6)),
         by_class_CK=table(classes, len(CLASS_FIGURES)),
         first_arrival_ns_C=table(classes),
         last_token_ns_C=table(classes),

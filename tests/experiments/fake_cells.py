@@ -106,6 +106,7 @@ def cell_of_rows(run: ArmRun, kinds: Sequence[Kind]) -> CellResult:
         complete=run.complete,
         overloaded=0,
         tokens=len(run.tokens),
+        devices_done=len({row.device for row in run.requests}),
         by_class_CK=np.array([[each.figures[name] for name in CLASS_FIGURES] for each in classes]),
         first_arrival_ns_C=np.array([each.first_ns for each in classes]),
         last_token_ns_C=np.array([each.last_ns for each in classes]),

@@ -17,7 +17,9 @@ import pytest
 from actors.fleet.result import CellResult
 from actors.fleet.stored import read_result, write_result
 from actors.fleet.watching import Watch
+from actors.sink import RunSink
 from costeer.errors import ConfigError
+from experiments.fleet.kept import keep_cell, kept_cell
 from experiments.fleet.run import run_fleet
 from experiments.fleet.task import CellOutcome, CellTask, run_task
 from experiments.progress import NoProgress
@@ -204,6 +206,18 @@ def test_a_cell_on_disk_is_the_cell(tmp_path: Path) -> None:
     for name in ("counts_CHB", "totals_CH", "least_CH", "most_CH", "first_arrival_ns_C"):
         assert np.array_equal(getattr(result, name), getattr(outcome.result, name))
     assert (tmp_path / "sums.npz").stat().st_size < 20_000
+
+
+def test_a_cell_that_is_kept_knows_what_failed_in_it(tmp_path: Path) -> None:
+    given = fleet(events=[{"kind": "device_leaves", "at_s": 0.1, "devices": [0, 3, 10]}])
+    outcome = run_task(CellTask(given, 0, 3, Watch(sample_every=1)))
+    with RunSink(tmp_path / "run", "", {}, keep_pieces=True) as sink:
+        keep_cell(sink, 0, {"method": "costeer"}, 3, outcome)
+    (piece,) = (tmp_path / "run" / "pieces").iterdir()
+    kept = kept_cell(piece / "sums.npz")
+    assert [each.subject for each in kept.incidents] == [3, 10]
+    assert kept.incidents == outcome.incidents
+    assert (kept.tokens, kept.result.digest) == (outcome.tokens, outcome.result.digest)
 
 
 def test_what_is_no_cell_is_told(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from experiments.fleet.run import run_fleet
 from experiments.fleet.task import arm_of_cells
 from experiments.planning import plan_costs
 from experiments.progress import NoProgress
+from experiments.report import write_report
 from experiments.results import load
 from experiments.run import run_scenario
+from tests.experiments import small_runs
 from tests.experiments.small_fleets import METHODS, Notes, fleet, interpret, run, whole
 from tests.experiments.test_results_cells import DISTRIBUTED, OF_CELLS_ALONE, check_equal
 
@@ -98,6 +100,29 @@ def test_warmup_and_end_bound_what_is_counted(tmp_path: Path) -> None:
     rows = whole(run_scenario(other, tmp_path / "rows", "none", NoProgress()).summary)[0]
     assert row["forward_s_per_token"] == pytest.approx(rows["forward_s_per_token"], rel=1e-9)
     assert load(tmp_path / "run").complete
+
+
+def test_what_failed_is_told_as_where_rows_are_kept(tmp_path: Path) -> None:
+    events = [
+        {"kind": "device_leaves", "at_s": 0.7, "devices": [22]},
+        {"kind": "device_leaves", "at_s": 0.4, "devices": list(range(21))},
+        {"kind": "cloud_stalls", "at_s": 0.2, "for_s": 0.1},
+    ]
+    given = fleet(23, 3, events=events)
+    cells = run(given, tmp_path / "cells")["events"]
+    other = given.model_copy(update={"way": "virtual"})
+    rows = small_runs.run(other, tmp_path / "rows").summary["events"]
+    assert [row | {"way": "fleet"} for row in rows] == cells
+    assert [(row["at_s"], row["device"], row["devices"]) for row in cells] == [
+        (0.4, None, 21),
+        (0.7, 22, 1),
+    ]
+    report = write_report(tmp_path / "cells").read_text()
+    for text in ("21 devices leave", "device 22 leaves"):
+        assert text in report
+    for name in ("cells", "rows"):
+        log = (tmp_path / name / "log.jsonl").read_text().splitlines()
+        assert sum(json.loads(line)["event"] == "incident" for line in log) == len(rows)
 
 
 # --------------------------------------------------------------------------- who runs it

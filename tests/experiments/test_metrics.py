@@ -99,7 +99,7 @@ def test_metrics_say_what_the_rows_say(way: str, clock: str, tmp_path: Path) -> 
 OF_ROWS_ALONE = {
     f"costeer_{name}"
     for name in (
-        *("devices", "link_devices", "num_requests_running", "num_requests_waiting"),
+        *("link_devices", "num_requests_running", "num_requests_waiting"),
         *("kv_cache_usage_ratio", "sim_link_busy_seconds_total", "requests_total"),
         "sim_clock_seconds_total",
     )
@@ -119,6 +119,8 @@ def test_cells_count_what_their_rows_count(tmp_path: Path, monkeypatch: pytest.M
     assert total(cells, "costeer_requests_total", finished_reason="ended") == total(
         rows, "costeer_requests_total"
     )
+    assert total(cells, "costeer_devices", state="done") == 3
+    assert total(cells, "costeer_devices") == 3
     compared = {
         key
         for key, value in rows.items()
