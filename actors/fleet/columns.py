@@ -136,14 +136,14 @@ as far as they are the text's."""
     (OWNER, QUEUED, AWAY, OVER, SESSIONS, EPOCH, LAST_OPENED),
     (ASKING, RECEIVED, SOLO, TURN, CHOOSING, HOLDS, REPEATS, TRIES),
     (QUESTION, QUESTION_BYTES, QUESTION_POSITION, QUESTION_ROUND),
-    (UP_FIRST, UP_LAST, DOWN_FIRST, DOWN_LAST),
+    (UP_FIRST, UP_LAST, DOWN_FIRST, DOWN_LAST, EARLY),
 ) = (
     (24, 25, 26, 27, 28, 29, 30),
     (31, 32, 33, 34, 35, 36, 37, 38),
     (39, 40, 41, 42),
-    (43, 44, 45, 46),
+    (43, 44, 45, 46, 47),
 )
-NARROW_FIGURES_WITH_TROUBLE = 47
+NARROW_FIGURES_WITH_TROUBLE = 48
 """The device whose session it is, itself of a device (D, S); 1 more than the queue that it is in, 1
 while its device has the word, 1 while it is over and in a step (S); the first of its sessions (D)
 or the next one of its device (S), plus 1; epoch (D, S); the last session whose OPEN came, with its
@@ -151,7 +151,8 @@ epoch (D). Then of a device: 1 while it is in a request, 1 once its answer has c
 on alone and 2 since it has said so; what its choices under way are told from earlier ones by; the
 row of the answer that it chooses from, plus 1; 1 while it holds stages; frames sent again for this
 token, and waits that are over; the frame that asked last, plus 1, its bytes, position and round;
-and rows of frames under way, the first and the last in either direction, plus 1."""
+rows of frames under way, the first and the last in either direction, and of what came before its
+turn, plus 1."""
 
 SEEN, UPLINK_NS = 22, 23
 DUE, TIMER_AT, IDLE_AT, AWAITED, WAITED, FORWARD_BEGAN, GAVE_UP, DECIDED = range(24, 32)

@@ -36,6 +36,12 @@ _DRAFTS, _REFUTED, _WASTED, _RIGHT, _WRONG = (
 _DRAWN = int(Stream.DRAFTS)
 
 
+def forget_guesses(books: Books, device: int) -> None:
+    """Begin a session for which nothing was drafted yet."""
+    for figure in range(col.GUESS_FIGURES):
+        books.guesses[device, figure] = 0
+
+
 # --------------------------------------------------------------------------- proposing
 
 
@@ -147,20 +153,27 @@ def chosen_rows(books: Books) -> int:
     return rows
 
 
-def answer_guessed(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int) -> None:
-    """Stream what was chosen as far as drafts are right, and go on behind it."""
-    engine, narrow, wide = books.engine, books.narrow, books.wide
-    right = books.guesses[device, col.RIGHT_GUESSES] if guessed(books, device) else 0
+def judge(fleet: Fleet, books: Books, device: int) -> int:
+    """Book what became of a session's drafts, and forget them; return how many are right."""
+    engine, guesses = books.engine, books.guesses
+    right = guesses[device, col.RIGHT_GUESSES] if guessed(books, device) else 0
     refuted = guessed(books, device) - right
     if guessed(books, device):
         # Who drafts has read all its drafts but the last, and keeps what stands of them.
         read = text_of(fleet, books, device) + min(guessed(books, device) - 1, right)
-        books.guesses[device, col.READ_BESIDE] = read
-    books.guesses[device, col.GUESSED] = 0
+        guesses[device, col.READ_BESIDE] = read
+    guesses[device, col.GUESSED] = 0
     engine[_REFUTED] += refuted
     engine[_WASTED] += refuted
     engine[_RIGHT] += right
     engine[_WRONG] += int(refuted > 0)
+    return right
+
+
+def answer_guessed(fleet: Fleet, books: Books, device: int, now_ns: int, select_ns: int) -> None:
+    """Stream what was chosen as far as drafts are right, and go on behind it."""
+    narrow, wide = books.narrow, books.wide
+    right = judge(fleet, books, device)
     template, session = template_of(fleet, books, device), int(narrow[device, col.SESSION])
     if fleet.every and device % fleet.every == 0:
         book_accepted(fleet, books, device, int(narrow[device, col.POSITION]), now_ns)

@@ -64,7 +64,8 @@ def rules_of(plan: ArmPlan, *, sharing: bool, troubled: bool = False) -> Rules:
 def advance_of(rules: Rules) -> Callable[[Fleet, Books, int], bool]:
     """Return a loop over events that has all rules that a cell needs."""
     if rules.troubled:
-        # It follows other rules, beside which a cell does nothing else but share.
+        if rules.guessing or rules.guiding:
+            return _advance(Rules(sharing=True, guessing=True, guiding=True, troubled=True))
         return _advance(Rules(sharing=rules.sharing, troubled=True))
     seldom = any(rules._replace(drafting=False))
     if rules.drafting:

@@ -19,7 +19,7 @@ from tests.actors.test_fleet_guesses import outcomes_of as guessed
 from tests.actors.test_fleet_orders import guided, reordered
 from tests.actors.test_fleet_pauses import outcomes_of as paused
 from tests.actors.test_fleet_pauses import pausing_fleets
-from tests.actors.test_fleet_trouble import METHODS, in_order, troubled
+from tests.actors.test_fleet_trouble import METHODS, troubled
 
 some = settings(max_examples=25, deadline=None)
 
@@ -66,7 +66,6 @@ def test_loop_of_other_orders_of_work_and_of_two_prompts(plan: ArmPlan) -> None:
 @some
 @given(st.data(), neighbours(METHODS))
 def test_loop_of_cells_in_which_something_fails(data: st.DataObject, plan: ArmPlan) -> None:
-    plan = in_order(plan)
     calm, outcomes = run_and_outcomes(plan)
     plan = data.draw(troubled(plan, calm.end_ns))
     agree(replace(plan, retry=plan.retry or RetryPolicy(60 * MS, 2)), outcomes)

@@ -19,8 +19,6 @@ from costeer.errors import ConfigError
 from costeer.methods import CloudRole
 from costeer.speculation import SpeculationConfig
 from netsim.sharing import Discipline
-from netsim.transport import Transport
-from netsim.wire import QUIC
 from tests.actors.compiled_fleets import (
     crowds,
     fleets,
@@ -40,22 +38,15 @@ from tests.actors.fleets import (
     null_hosts,
 )
 from tests.actors.test_fleet_cells import check_result
+from tests.actors.test_fleet_guesses import guessing_fleets
+from tests.actors.test_fleet_guesses import outcomes_of as guessed
+from tests.actors.test_fleet_orders import guided
 
 LONG_NS = 10**12
 METHODS = ("costeer", "llm_without", "llm_with", "slm_with")
-plans = st.one_of(fleets(METHODS), crowds(METHODS), neighbours(METHODS))
-
-
-def in_order(plan: ArmPlan) -> ArmPlan:
-    """The plan over links that keep frames in order."""
-    devices = tuple(
-        replace(
-            each,
-            link=replace(each.link, transport=replace(each.link.transport, ordered=True)),
-        )
-        for each in plan.devices
-    )
-    return replace(plan, devices=devices)
+plans = st.one_of(
+    fleets(METHODS), crowds(METHODS), neighbours(METHODS), guided(), guided(sharing=True)
+)
 
 
 @st.composite
@@ -100,7 +91,6 @@ some = settings(max_examples=30, deadline=None)
 @some
 @given(st.data(), plans)
 def test_whatever_fails_fails_as_in_virtual(data: st.DataObject, plan: ArmPlan) -> None:
-    plan = in_order(plan)
     calm, outcomes = run_and_outcomes(plan)
     plan = data.draw(troubled(plan, calm.end_ns))
     same(run_fleet(plan, outcomes), driver_of(plan, generated_hosts()).run())
@@ -111,7 +101,6 @@ def test_whatever_fails_fails_as_in_virtual(data: st.DataObject, plan: ArmPlan) 
 def test_so_it_does_where_it_is_cut_off_or_turned_away_and_rows_add_up(
     data: st.DataObject, plan: ArmPlan, percent: int, warmup_percent: int, max_waiting: int
 ) -> None:
-    plan = in_order(plan)
     calm, outcomes = run_and_outcomes(plan)
     plan = data.draw(troubled(plan, calm.end_ns))
     end_ns = driver_of(plan, generated_hosts()).run().end_ns
@@ -124,6 +113,20 @@ def test_so_it_does_where_it_is_cut_off_or_turned_away_and_rows_add_up(
     same(run_fleet(plan, outcomes), run)
     if not plan.departures and plan.egress_discipline is Discipline.FIFO:
         check_result(plan, outcomes, end_ns * warmup_percent // 100)
+
+
+@some
+@given(st.data(), guessing_fleets(), st.integers(1, 110))
+def test_clouds_that_draft_fail_as_in_virtual(
+    data: st.DataObject, of: tuple[ArmPlan, float], percent: int
+) -> None:
+    plan, acceptance = of
+    calm = driver_of(plan, null_hosts(acceptance=acceptance)).run()
+    plan = data.draw(troubled(plan, calm.end_ns))
+    if percent < 100:
+        plan = replace(plan, until_ns=max(1, calm.end_ns * percent // 100))
+    run = driver_of(plan, null_hosts(acceptance=acceptance)).run()
+    same(run_fleet(plan, guessed(plan, acceptance)), run)
 
 
 def constants(plan: ArmPlan) -> Outcomes:
@@ -142,7 +145,7 @@ def constants(plan: ArmPlan) -> Outcomes:
 def test_devices_go_on_alone_as_in_virtual(
     data: st.DataObject, plan: ArmPlan, tokens: int, eos: frozenset[int]
 ) -> None:
-    plan = replace(in_order(plan), max_new_tokens=plan.max_new_tokens + tokens, eos=eos)
+    plan = replace(plan, max_new_tokens=plan.max_new_tokens + tokens, eos=eos)
     limits = replace(plan.limits, kv_tokens=plan.limits.kv_tokens + 4 * tokens)
     plan = replace(plan, limits=limits)
     calm = driver_of(plan, null_hosts(acceptance=0.6)).run()
@@ -196,8 +199,6 @@ def refusal(plan: ArmPlan) -> str:
 
 def test_what_does_not_go_together_is_refused() -> None:
     assert "drafts" in refusal(stalled(speculation=SpeculationConfig()))
-    loose = replace(link(), transport=Transport(ordered=False, wire=QUIC))
-    assert "overtake" in refusal(stalled(devices=(device(0, where=loose),)))
     assert "replicas that fail" in refusal(stalled(failures=(ReplicaFailure(0, 1, 1, 2),)))
 
 

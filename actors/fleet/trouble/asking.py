@@ -158,6 +158,12 @@ def drop_work(fleet: Fleet, books: Books, device: int) -> None:
     if row:
         give_row(engine, books.air, row)
         narrow[device, col.CHOOSING] = 0
+    row = int(narrow[device, col.EARLY])
+    while row:
+        behind = int(books.air[row - 1, col.AIR_NEXT])
+        give_row(engine, books.air, row)
+        row = behind
+    narrow[device, col.EARLY] = 0
     if narrow[device, col.HOLDS]:
         narrow[device, col.HOLDS] = 0
         at = int(narrow[device, held_at(fleet)])

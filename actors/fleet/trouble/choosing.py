@@ -27,6 +27,7 @@ from actors.fleet.layout import (
     TOKEN,
     Books,
     Fleet,
+    Table,
 )
 from actors.fleet.names import CLASS_FIGURES
 from actors.fleet.sampled import book
@@ -48,7 +49,7 @@ from actors.fleet.stages import (
 from actors.fleet.tally import counts, tell_token
 from actors.fleet.texts import draft_of, ends_text
 from actors.fleet.trouble.asking import ask, ask_again, close, drop_work, end_request
-from actors.fleet.trouble.frames import take_next
+from actors.fleet.trouble.frames import take
 from actors.fleet.trouble.waiting import is_over, set_timer, wait_again, wait_for, wait_no_more
 from actors.plan import REQUEST_BITS
 from costeer.messages import frame_bytes
@@ -62,10 +63,10 @@ _LOGITS_NS, _FORWARD_NS, _ALONE, _REPEATED = (
 _OVERHEAD = STAGE + len(STAGES) - 1
 
 
-def hear_cloud(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
-    """Take the next frame that comes down to a device; what is not of its session is nobody's."""
+def hear_cloud(fleet: Fleet, books: Books, device: int, number: int, now_ns: int) -> None:
+    """Take a frame that comes down to a device; what is not of its session is nobody's."""
     air, narrow, wide = books.air, books.narrow, books.wide
-    row = take_next(air, narrow, device, DOWN)
+    row = take(air, narrow, device, DOWN, number)
     at, what = row - 1, air[row - 1, col.AIR_WHAT]
     mine = (
         narrow[device, col.ASKING] > 0
@@ -89,8 +90,11 @@ def hear_cloud(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
             choose_at(books, device, steering_ns + fleet.kind[kind, col.STEER_NS])
             return
     elif mine and what == STREAM:
-        if air[at, col.AIR_POSITION] == position:
-            accept(fleet, books, device, row, now_ns)
+        if air[at, col.AIR_POSITION] >= position:
+            keep(air, narrow, device, row)
+            narrow[device, col.QUESTION] = 0
+            accept_kept(fleet, books, device, now_ns)
+            return
     elif mine:
         how = REFUSED if what == REFUSAL else SILENCED
         end_request(fleet, books, device, now_ns, LANE_DOWN, position, how, 0)
@@ -200,12 +204,41 @@ def choose_steered(fleet: Fleet, books: Books, device: int, now_ns: int) -> None
     extend_by_one(fleet, books, device, position, now_ns)
 
 
+def keep(air: Table, narrow: Table, device: int, row: int) -> None:
+    """Keep what came for this position or a later one until it is its turn."""
+    air[row - 1, col.AIR_NEXT] = narrow[device, col.EARLY]
+    narrow[device, col.EARLY] = row
+
+
+def take_kept(air: Table, narrow: Table, device: int) -> int:
+    """Return the row of what was kept for this position, which is the caller's; 0 for nothing."""
+    before, row = 0, int(narrow[device, col.EARLY])
+    while row and air[row - 1, col.AIR_POSITION] != narrow[device, col.POSITION]:
+        before, row = row, int(air[row - 1, col.AIR_NEXT])
+    if row and before:
+        air[before - 1, col.AIR_NEXT] = air[row - 1, col.AIR_NEXT]
+    elif row:
+        narrow[device, col.EARLY] = air[row - 1, col.AIR_NEXT]
+    return row
+
+
+def accept_kept(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
+    """Take all streamed tokens whose turn it is."""
+    air, narrow = books.air, books.narrow
+    row = take_kept(air, narrow, device)
+    while row:
+        # What was kept is under way until it stands.
+        air[row - 1, col.AIR_ARRIVAL] = now_ns
+        accept(fleet, books, device, row, now_ns)
+        give_row(books.engine, air, row)
+        row = take_kept(air, narrow, device)
+
+
 def accept(fleet: Fleet, books: Books, device: int, row: int, now_ns: int) -> None:
     """Take a streamed token; see ``exchanges.use_streamed``."""
     narrow, wide, stages = books.narrow, books.wide, books.engine
     position = int(narrow[device, col.POSITION])
     outcome = outcome_of(fleet, books, device, position)
-    narrow[device, col.QUESTION] = 0
     lay_stages(books, device, row)
     transit_ns = stages[DOWNLINK]
     stages[DOWNLINK] = transit_ns - wide[device, col.STEERED]

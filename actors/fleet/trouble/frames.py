@@ -1,6 +1,6 @@
 """Frames on their way in a compiled cell in which something may fail: a row each until they come.
 
-Links keep their frames in order, so those of a device and a direction are a line. What crosses
+Those of a device and a direction are a line, in the order in which they were sent. What crosses
 something that devices share is put into the line when it lands.
 """
 
@@ -162,9 +162,20 @@ def put(air: Table, narrow: Table, device: int, way: int, row: int) -> None:
     narrow[device, first + 1] = row
 
 
-def take_next(air: Table, narrow: Table, device: int, way: int) -> int:
-    """Take the first frame from its device's line; return its row, which is the caller's now."""
+def take(air: Table, narrow: Table, device: int, way: int, number: int) -> int:
+    """Take the frame of a number from its device's line; return its row, which is the caller's now.
+
+    It is the first but where frames may overtake each other.
+    """
     first = col.UP_FIRST if way == UP else col.DOWN_FIRST
-    row = int(narrow[device, first])
-    narrow[device, first] = air[row - 1, col.AIR_NEXT]
+    before, row = 0, int(narrow[device, first])
+    while air[row - 1, col.AIR_NUMBER] != number:
+        before, row = row, int(air[row - 1, col.AIR_NEXT])
+    behind = air[row - 1, col.AIR_NEXT]
+    if before == 0:
+        narrow[device, first] = behind
+        return row
+    air[before - 1, col.AIR_NEXT] = behind
+    if behind == 0:
+        narrow[device, first + 1] = before
     return row

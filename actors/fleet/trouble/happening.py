@@ -33,7 +33,7 @@ def hear_here(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
     """Take an event that is not of the air."""
     kind, device, lane = kind_of(word), device_of(word), lane_of(word)
     if kind <= CLOSE:
-        hear_frame(fleet, books, device, now_ns)
+        hear_frame(fleet, books, device, number_of(word), now_ns)
     elif kind == ALONE:
         tokens = int(books.narrow[device, col.POSITION])
         end_request(fleet, books, device, now_ns, LANE_CHOICE, tokens, ENDED, 0)
@@ -41,7 +41,7 @@ def hear_here(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
         if books.wide[device, col.LEAVES] > now_ns:
             start(fleet, books, device, now_ns, LANE_REQUEST)
     elif lane == LANE_DOWN:
-        hear_cloud(fleet, books, device, now_ns)
+        hear_cloud(fleet, books, device, number_of(word), now_ns)
     elif lane == LANE_CHOICE:
         choose_now(fleet, books, device, number_of(word), now_ns)
     elif lane == LANE_IDLE:

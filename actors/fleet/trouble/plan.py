@@ -49,7 +49,7 @@ def trouble_of(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, *, silent: boo
         branch = plan.arm.method.edge_branches.index(Prompt.PERSONAL)
     on = bool(silent or stalls or departures or retry is not None)
     if on:
-        _check(cell, plan, outcomes, branch, silent=silent)
+        _check(plan, outcomes, branch, silent=silent)
     waits_ns = [] if retry is None else [retry.base_ns(each) for each in range(retry.tries)]
     return Trouble(
         on=int(on),
@@ -62,7 +62,7 @@ def trouble_of(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, *, silent: boo
     )
 
 
-def _check(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, branch: int, *, silent: bool) -> None:
+def _check(plan: ArmPlan, outcomes: Outcomes, branch: int, *, silent: bool) -> None:
     if plan.retry is not None:
         said = "cloud.retry"
     else:
@@ -73,9 +73,8 @@ def _check(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, branch: int, *, si
             f" other cells; {_WAY_OUT}"
         )
     others = {
-        "drafts": plan.speculation is not None or plan.cloud_drafts is not None,
+        "drafts of devices": plan.speculation is not None,
         "steering that pauses": plan.arm.method.gated,
-        "two prompts a session": plan.arm.method.guided,
         "overlap": plan.arm.overlap not in {None, OverlapConfig()},
     }
     for what in (each for each, has in others.items() if has):
@@ -83,12 +82,6 @@ def _check(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, branch: int, *, si
             f"{said}: way: fleet does not know this together with {what}; {_WAY_OUT}, or leave one"
             " of them out"
         )
-    for each in cell.classes:
-        if not each.link.transport.ordered:
-            raise ConfigError(
-                f"{said}: frames of link {each.link.name} may overtake each other, which way: fleet"
-                f" does not know together with this; {_WAY_OUT}, or take an ordered transport"
-            )
     if branch >= 0 and (outcomes.drafts is None or outcomes.drafts.token_R is not None):
         raise ConfigError(
             "cloud.retry.fallback: these values do not say what small models say alone;"
@@ -127,8 +120,13 @@ def with_slots(fleet: Fleet, books: Books) -> Books:
     """Return books with rows for more sessions, if none is left and something may fail."""
     if fleet.trouble.on == 0 or books.trouble[SLOTS_LEFT]:
         return books
-    narrow, wide = more_slots(books.trouble, books.narrow, books.wide, len(books.narrow))
-    return books._replace(narrow=narrow, wide=wide)
+    rows = len(books.narrow)
+    narrow, wide = more_slots(books.trouble, books.narrow, books.wide, rows)
+    guesses: Array = books.guesses
+    if fleet.guesses:
+        more = np.zeros((len(narrow) - rows, col.GUESS_FIGURES), np.int64)
+        guesses = np.concatenate((guesses, more))
+    return books._replace(narrow=narrow, wide=wide, guesses=guesses)
 
 
 def more_slots(trouble: Array, narrow: Array, wide: Array, more: int) -> tuple[Array, Array]:

@@ -11,9 +11,11 @@ from actors.fleet.air import give_row
 from actors.fleet.columns import UP
 from actors.fleet.events import push
 from actors.fleet.eviction import ask_more, extend_text
+from actors.fleet.guessing import forget_guesses, judge
 from actors.fleet.layout import (
     CLOSE,
     CLOUD,
+    GUESSING,
     LANE_IDLE,
     LOGITS,
     MORE,
@@ -29,7 +31,7 @@ from actors.fleet.layout import (
 )
 from actors.fleet.names import CLOUD_FIGURES
 from actors.fleet.sessions import length_of, outcome_of, payload_of, session_number
-from actors.fleet.trouble.frames import say_down, take_next
+from actors.fleet.trouble.frames import say_down, take
 from actors.fleet.trouble.slots import (
     find_slot,
     give_slot,
@@ -49,10 +51,10 @@ _DROPPED, _TIMED_OUT = (
 )
 
 
-def hear_frame(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
-    """Take a device's next frame; what is repeated, late or of what is over is dropped."""
+def hear_frame(fleet: Fleet, books: Books, device: int, number: int, now_ns: int) -> None:
+    """Take a device's frame; what is repeated, late or of what is over is dropped."""
     air, narrow = books.air, books.narrow
-    row = take_next(air, narrow, device, UP)
+    row = take(air, narrow, device, UP, number)
     session, epoch = int(air[row - 1, col.AIR_SESSION]), int(air[row - 1, col.AIR_EPOCH])
     what, key = air[row - 1, col.AIR_WHAT], key_of(session, epoch)
     slot = find_slot(narrow, device, session, epoch)
@@ -81,6 +83,8 @@ def open_session(fleet: Fleet, books: Books, device: int, row: int, now_ns: int)
     air, narrow, wide = books.air, books.narrow, books.wide
     session, epoch = int(air[row - 1, col.AIR_SESSION]), int(air[row - 1, col.AIR_EPOCH])
     slot = take_slot(books, device, session, epoch)
+    if GUESSING and fleet.guesses:
+        forget_guesses(books, slot)
     narrow[slot, col.POSITION] = air[row - 1, col.AIR_POSITION]
     begin_wait(books, slot, row)
     wide[slot, col.SEEN] = now_ns
@@ -143,12 +147,20 @@ def answer_session(fleet: Fleet, books: Books, slot: int, now_ns: int, select_ns
         size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
         say_down(fleet, books, slot, now_ns, LOGITS, size, payload_bytes, select_ns)
         return
-    token = int(fleet.outcome[outcome, col.OUTCOME_TOKEN])
-    size = frame_bytes(number, position, 0, number_bytes(token), 1)
-    say_down(fleet, books, slot, now_ns, STREAM, size, 0, select_ns)
-    if position + 1 == length_of(fleet, books, slot):
-        release(fleet, books, slot)
-        return
+    more = judge(fleet, books, slot) if GUESSING and fleet.guesses else 0
+    while True:
+        token = int(fleet.outcome[outcome, col.OUTCOME_TOKEN])
+        size = frame_bytes(number, position, 0, number_bytes(token), 1)
+        say_down(fleet, books, slot, now_ns, STREAM, size, 0, select_ns)
+        if position + 1 == length_of(fleet, books, slot):
+            release(fleet, books, slot)
+            return
+        if more == 0:
+            break
+        more -= 1
+        position += 1
+        outcome += 1
+        narrow[slot, col.POSITION] = position
     narrow[slot, col.AWAY] = 0
     wide[slot, col.READY] = now_ns
     wide[slot, col.COMPUTE] = 0
