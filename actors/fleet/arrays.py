@@ -102,7 +102,7 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
         texts=zeros(devices * block_of(fleet.window)),
         under_way=_frames(devices + _SPARE_EVENTS) if fleet.window else zeros(1, FRAME_FIGURES),
         guesses=zeros(len(of_device) if fleet.guesses else 0, col.GUESS_FIGURES),
-        gates=zeros(devices if fleet.pauses else 0, col.GATE_FIGURES),
+        gates=zeros(len(of_device) if fleet.pauses else 0, col.GATE_FIGURES),
         air=_more_air(engine, zeros(0, air_figures), in_air),
         hubs=hubs,
         by_class=by_class,

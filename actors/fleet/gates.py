@@ -29,6 +29,12 @@ def begin_gate(books: Books, device: int, begun_ns: int) -> None:
 # --------------------------------------------------------------------------- the gate
 
 
+def open_gate(books: Books, device: int) -> None:
+    """Begin a session whose gate has seen nothing."""
+    books.gates[device, col.GATE_CLOSED] = 0
+    books.gates[device, col.GATE_RUN] = 0
+
+
 def is_sure(fleet: Fleet, books: Books, device: int, position: int) -> bool:
     """Whether the cloud is sure of a token; see ``actors.values.doubts``."""
     if len(fleet.sure_token) > 1:

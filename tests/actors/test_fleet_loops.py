@@ -63,9 +63,36 @@ def test_loop_of_other_orders_of_work_and_of_two_prompts(plan: ArmPlan) -> None:
     agree(plan, outcomes)
 
 
+@st.composite
+def failing(draw: st.DrawFn, plan: ArmPlan) -> ArmPlan:
+    """The plan with whatever may fail, patience at least."""
+    plan = draw(troubled(plan, 500 * MS))
+    return replace(plan, retry=plan.retry or RetryPolicy(60 * MS, 2))
+
+
 @some
 @given(st.data(), neighbours(METHODS))
-def test_loop_of_cells_in_which_something_fails(data: st.DataObject, plan: ArmPlan) -> None:
-    calm, outcomes = run_and_outcomes(plan)
-    plan = data.draw(troubled(plan, calm.end_ns))
-    agree(replace(plan, retry=plan.retry or RetryPolicy(60 * MS, 2)), outcomes)
+def test_loop_of_devices_that_share_a_way_where_something_fails(
+    data: st.DataObject, plan: ArmPlan
+) -> None:
+    _, outcomes = run_and_outcomes(plan)
+    agree(data.draw(failing(plan)), outcomes)
+
+
+@some
+@given(st.data(), st.one_of(pausing_fleets(), guessing_fleets()))
+def test_loop_of_pauses_and_drafts_where_something_fails(
+    data: st.DataObject, of: tuple[ArmPlan, float]
+) -> None:
+    plan, share = of
+    outcomes = guessed(plan, share) if plan.cloud_drafts else paused(plan, share)
+    agree(data.draw(failing(plan)), outcomes)
+
+
+@some
+@given(st.data(), st.one_of(guided(sharing=True), reordered(sharing=True)))
+def test_loop_of_orders_of_work_and_of_two_prompts_where_something_fails(
+    data: st.DataObject, plan: ArmPlan
+) -> None:
+    _, outcomes = run_and_outcomes(plan)
+    agree(data.draw(failing(plan)), outcomes)

@@ -40,12 +40,20 @@ from tests.actors.fleets import (
 from tests.actors.test_fleet_cells import check_result
 from tests.actors.test_fleet_guesses import guessing_fleets
 from tests.actors.test_fleet_guesses import outcomes_of as guessed
-from tests.actors.test_fleet_orders import guided
+from tests.actors.test_fleet_orders import guided, reordered
+from tests.actors.test_fleet_pauses import hosts as doubting
+from tests.actors.test_fleet_pauses import outcomes_of as paused
+from tests.actors.test_fleet_pauses import pausing_fleets
 
 LONG_NS = 10**12
 METHODS = ("costeer", "llm_without", "llm_with", "slm_with")
 plans = st.one_of(
-    fleets(METHODS), crowds(METHODS), neighbours(METHODS), guided(), guided(sharing=True)
+    fleets(METHODS),
+    crowds(METHODS),
+    neighbours(METHODS),
+    guided(),
+    reordered(),
+    reordered(sharing=True),
 )
 
 
@@ -129,8 +137,24 @@ def test_clouds_that_draft_fail_as_in_virtual(
     same(run_fleet(plan, guessed(plan, acceptance)), run)
 
 
-def constants(plan: ArmPlan) -> Outcomes:
-    config = NullConfig(vocab_size=VOCAB, first_token=10, period=100, acceptance=0.6)
+@some
+@given(st.data(), pausing_fleets(), st.integers(1, 110))
+def test_devices_whose_steering_pauses_fail_as_in_virtual(
+    data: st.DataObject, of: tuple[ArmPlan, float], percent: int
+) -> None:
+    plan, share = of
+    calm = driver_of(plan, doubting(share)).run()
+    plan = data.draw(troubled(plan, calm.end_ns))
+    if plan.retry is not None:
+        plan = replace(plan, retry=replace(plan.retry, falls_back=data.draw(st.booleans())))
+    if percent < 100:
+        plan = replace(plan, until_ns=max(1, calm.end_ns * percent // 100))
+    outcomes = replace(paused(plan, share), drafts=constants(plan, 0.8).drafts)
+    same(run_fleet(plan, outcomes), driver_of(plan, doubting(share)).run())
+
+
+def constants(plan: ArmPlan, acceptance: float = 0.6) -> Outcomes:
+    config = NullConfig(vocab_size=VOCAB, first_token=10, period=100, acceptance=acceptance)
     limits = [plan.new_tokens(each) for device in plan.devices for each in device.requests]
     return Outcomes.constant(config, np.array(limits, np.int64), plan.eos, drafting=plan.arm.seed)
 
@@ -138,7 +162,7 @@ def constants(plan: ArmPlan) -> Outcomes:
 @settings(max_examples=15, deadline=None)
 @given(
     st.data(),
-    fleets(["costeer"]),
+    st.one_of(fleets(["costeer"]), reordered()),
     st.integers(0, 8),
     st.sampled_from((frozenset[int](), frozenset({12}), frozenset({11, 15}))),
 )

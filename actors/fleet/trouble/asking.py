@@ -10,7 +10,8 @@ from actors.fleet import columns as col
 from actors.fleet.air import give_row
 from actors.fleet.devices import work_alone
 from actors.fleet.events import MOST_FRAMES, push
-from actors.fleet.forwards import extend
+from actors.fleet.forwards import extend, tell_work
+from actors.fleet.gates import begin_gate
 from actors.fleet.layout import (
     ALONE,
     CLOSE,
@@ -24,7 +25,9 @@ from actors.fleet.layout import (
     LEFT,
     LOCAL,
     OPEN,
+    OVERLAPPING,
     OWN,
+    PAUSING,
     REQUESTS_OUT,
     STALLED,
     Books,
@@ -41,7 +44,9 @@ from actors.fleet.trouble.waiting import wait_for, wait_no_more
 from actors.plan import REQUEST_BITS
 from costeer.messages import frame_bytes
 
-_STALLED, _LEFT = (CLASS_FIGURES.index(name) for name in ("stalled", "left"))
+_STALLED, _LEFT, _FORWARD_NS = (
+    CLASS_FIGURES.index(name) for name in ("stalled", "left", "edge_forward_ns")
+)
 
 
 def begin_here(fleet: Fleet, books: Books, device: int) -> None:
@@ -99,6 +104,8 @@ def start(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -> No
             new += length
             pairs += length * (length + 1) // 2
         extend(fleet, books, device, now_ns, new, 0, pairs)
+        if PAUSING and fleet.pauses:
+            begin_gate(books, device, now_ns)
     if fleet.role == LOCAL:
         done_ns = work_alone(fleet, books, device)
         if done_ns < wide[device, col.LEAVES]:
@@ -154,6 +161,8 @@ def drop_work(fleet: Fleet, books: Books, device: int) -> None:
     """Forget what a device has under way."""
     narrow, held, engine = books.narrow, books.held, books.engine
     narrow[device, col.TURN] = (narrow[device, col.TURN] + 1) % MOST_FRAMES
+    if OVERLAPPING and fleet.waits:
+        drop_held(fleet, books, device)
     row = int(narrow[device, col.CHOOSING])
     if row:
         give_row(engine, books.air, row)
@@ -171,6 +180,17 @@ def drop_work(fleet: Fleet, books: Books, device: int) -> None:
         engine[HELD_HEAD] = at
         engine[HELD_FREE] += 1
     wait_no_more(books, device)
+
+
+def drop_held(fleet: Fleet, books: Books, device: int) -> None:
+    """Take it out of the books what a small model was to run once logits would be there."""
+    narrow, wide = books.narrow, books.wide
+    if narrow[device, col.ASKING] == 0 or narrow[device, col.SOLO] or narrow[device, col.ROUND]:
+        return
+    if narrow[device, col.RECEIVED] == 0:
+        began_ns = wide[device, col.FORWARD_BEGAN]
+        took_ns = wide[device, col.FORWARD_DONE] - began_ns
+        tell_work(fleet, books, device, began_ns, _FORWARD_NS, -took_ns)
 
 
 def end_request(

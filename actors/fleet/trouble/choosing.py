@@ -9,7 +9,8 @@ from actors.fleet import columns as col
 from actors.fleet.air import give_row
 from actors.fleet.columns import DOWN
 from actors.fleet.events import push
-from actors.fleet.forwards import edge_terms, extend_by_one, forward_ns, tell_work
+from actors.fleet.forwards import extend_by_one, tell_work
+from actors.fleet.gates import read_all, read_one, read_until
 from actors.fleet.layout import (
     ENDED,
     LANE_ANSWER,
@@ -17,20 +18,22 @@ from actors.fleet.layout import (
     LANE_DOWN,
     LOGITS,
     MORE,
+    OVERLAPPING,
     OWN,
+    PAUSING,
     REFUSAL,
     REFUSED,
     SILENCED,
     STAGE,
     STALLED,
     STREAM,
+    STREAMED,
     TOKEN,
     Books,
     Fleet,
-    Table,
 )
 from actors.fleet.names import CLASS_FIGURES
-from actors.fleet.sampled import book
+from actors.fleet.sampled import book, write_own
 from actors.fleet.sessions import length_of, outcome_of, rounds_of, session_number, template_of
 from actors.fleet.stages import (
     COMPUTE,
@@ -48,8 +51,9 @@ from actors.fleet.stages import (
 )
 from actors.fleet.tally import counts, tell_token
 from actors.fleet.texts import draft_of, ends_text
+from actors.fleet.trouble.alone import ready_alone, run_alone
 from actors.fleet.trouble.asking import ask, ask_again, close, drop_work, end_request
-from actors.fleet.trouble.frames import take
+from actors.fleet.trouble.frames import keep, take, take_kept
 from actors.fleet.trouble.waiting import is_over, set_timer, wait_again, wait_for, wait_no_more
 from actors.plan import REQUEST_BITS
 from costeer.messages import frame_bytes
@@ -65,7 +69,7 @@ _OVERHEAD = STAGE + len(STAGES) - 1
 
 def hear_cloud(fleet: Fleet, books: Books, device: int, number: int, now_ns: int) -> None:
     """Take a frame that comes down to a device; what is not of its session is nobody's."""
-    air, narrow, wide = books.air, books.narrow, books.wide
+    air, narrow = books.air, books.narrow
     row = take(air, narrow, device, DOWN, number)
     at, what = row - 1, air[row - 1, col.AIR_WHAT]
     mine = (
@@ -75,30 +79,69 @@ def hear_cloud(fleet: Fleet, books: Books, device: int, number: int, now_ns: int
         and air[at, col.AIR_EPOCH] == narrow[device, col.EPOCH]
     )
     position = int(narrow[device, col.POSITION])
-    if mine and what == LOGITS:
+    in_turn = what == STREAM
+    if PAUSING and fleet.pauses:
+        in_turn = in_turn or (what == LOGITS and air[at, col.AIR_ROUND] == 0)
+    if mine and in_turn:
+        if air[at, col.AIR_POSITION] >= position:
+            keep(air, narrow, device, row)
+            if fleet.role == STREAMED:
+                narrow[device, col.QUESTION] = 0
+            take_turns(fleet, books, device, now_ns)
+            return
+    elif mine and what == LOGITS:
         if (
             air[at, col.AIR_POSITION] == position
             and air[at, col.AIR_ROUND] == narrow[device, col.ROUND]
             and narrow[device, col.RECEIVED] == 0
         ):
-            narrow[device, col.RECEIVED] = 1
-            wait_no_more(books, device)
-            narrow[device, col.CHOOSING] = row
-            kind, round_ = int(narrow[device, col.KIND]), int(narrow[device, col.ROUND])
-            decoded_ns = now_ns + fleet.kind[kind, col.DECODE_NS + round_]
-            steering_ns = max(decoded_ns, wide[device, col.FORWARD_DONE])
-            choose_at(books, device, steering_ns + fleet.kind[kind, col.STEER_NS])
-            return
-    elif mine and what == STREAM:
-        if air[at, col.AIR_POSITION] >= position:
-            keep(air, narrow, device, row)
-            narrow[device, col.QUESTION] = 0
-            accept_kept(fleet, books, device, now_ns)
+            steer(fleet, books, device, row, now_ns)
             return
     elif mine:
         how = REFUSED if what == REFUSAL else SILENCED
         end_request(fleet, books, device, now_ns, LANE_DOWN, position, how, 0)
     give_row(books.engine, air, row)
+
+
+def take_turns(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
+    """Take all that was kept and whose turn it is."""
+    air, narrow = books.air, books.narrow
+    row = take_kept(air, narrow, device)
+    while row:
+        # What was kept is under way until it stands.
+        air[row - 1, col.AIR_ARRIVAL] = now_ns
+        if PAUSING and fleet.pauses and air[row - 1, col.AIR_WHAT] == LOGITS:
+            steer(fleet, books, device, row, now_ns)
+            return
+        accept(fleet, books, device, row, now_ns)
+        give_row(books.engine, air, row)
+        row = take_kept(air, narrow, device)
+
+
+def steer(fleet: Fleet, books: Books, device: int, row: int, now_ns: int) -> None:
+    """Have a device steer the logits that are there, once its small model's are as well."""
+    narrow, wide = books.narrow, books.wide
+    kind, round_ = int(narrow[device, col.KIND]), int(narrow[device, col.ROUND])
+    narrow[device, col.RECEIVED] = 1
+    wait_no_more(books, device)
+    narrow[device, col.CHOOSING] = row
+    decoded_ns = now_ns + fleet.kind[kind, col.DECODE_NS + round_]
+    if PAUSING and fleet.pauses:
+        read_all(fleet, books, device)
+    if OVERLAPPING and fleet.waits and round_ == 0:
+        took_ns = wide[device, col.FORWARD_DONE] - wide[device, col.FORWARD_BEGAN]
+        wide[device, col.FORWARD_BEGAN] = decoded_ns
+        wide[device, col.FORWARD_DONE] = decoded_ns + took_ns
+    steering_ns = max(decoded_ns, wide[device, col.FORWARD_DONE])
+    choose_at(books, device, steering_ns + steered_ns(fleet, kind, round_))
+
+
+def steered_ns(fleet: Fleet, kind: int, round_: int) -> int:
+    """Return how long a device of a class steers the ranks of a round."""
+    took_ns = fleet.kind[kind, col.STEER_NS]
+    if OVERLAPPING and fleet.steer_at:
+        took_ns = fleet.kind[kind, fleet.steer_at + round_]
+    return took_ns
 
 
 def choose_at(books: Books, device: int, at_ns: int) -> None:
@@ -170,10 +213,12 @@ def choose_steered(fleet: Fleet, books: Books, device: int, now_ns: int) -> None
     rounds = rounds_of(fleet, outcome)
     number = session_number(fleet, books, device)
     decode_ns = fleet.kind[kind, col.DECODE_NS + round_]
-    steer_ns = fleet.kind[kind, col.STEER_NS]
+    steer_ns = steered_ns(fleet, kind, round_)
     tell_work(fleet, books, device, now_ns, _LOGITS_NS, decode_ns + steer_ns)
     if round_ == 0:
         lay_stages(books, device, row)
+        if PAUSING and fleet.pauses:
+            stages[DOWNLINK] -= wide[device, col.STEERED]
         wait_ns = now_ns - steer_ns - books.air[row - 1, col.AIR_ARRIVAL] - decode_ns
         lay_steering(fleet, books, device, decode_ns, wait_ns, steer_ns, now_ns, rounds)
         if rounds:
@@ -191,6 +236,9 @@ def choose_steered(fleet: Fleet, books: Books, device: int, now_ns: int) -> None
         end_refinement(fleet, books, device, now_ns)
         narrow[device, col.HOLDS] = 0
     ran_ns = wide[device, col.FORWARD_DONE] - wide[device, col.FORWARD_BEGAN]
+    if PAUSING and fleet.pauses:
+        wide[device, col.STEERED] = 0
+        ran_ns = stand(fleet, books, device, 0)
     tell(fleet, books, device, outcome, now_ns, max(0, ran_ns - stages[WAIT]), rounds)
     if position + 1 == length_of(fleet, books, device):
         close(fleet, books, device, now_ns, LANE_CHOICE, round_)
@@ -201,41 +249,24 @@ def choose_steered(fleet: Fleet, books: Books, device: int, now_ns: int) -> None
     ask(fleet, books, device, now_ns, LANE_CHOICE, TOKEN, position, round_, size)
     go_on(books, device, now_ns)
     wait_for(fleet, books, device, now_ns)
+    if PAUSING and fleet.pauses:
+        read_one(fleet, books, device, now_ns)
+        return
     extend_by_one(fleet, books, device, position, now_ns)
 
 
-def keep(air: Table, narrow: Table, device: int, row: int) -> None:
-    """Keep what came for this position or a later one until it is its turn."""
-    air[row - 1, col.AIR_NEXT] = narrow[device, col.EARLY]
-    narrow[device, col.EARLY] = row
-
-
-def take_kept(air: Table, narrow: Table, device: int) -> int:
-    """Return the row of what was kept for this position, which is the caller's; 0 for nothing."""
-    before, row = 0, int(narrow[device, col.EARLY])
-    while row and air[row - 1, col.AIR_POSITION] != narrow[device, col.POSITION]:
-        before, row = row, int(air[row - 1, col.AIR_NEXT])
-    if row and before:
-        air[before - 1, col.AIR_NEXT] = air[row - 1, col.AIR_NEXT]
-    elif row:
-        narrow[device, col.EARLY] = air[row - 1, col.AIR_NEXT]
-    return row
-
-
-def accept_kept(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
-    """Take all streamed tokens whose turn it is."""
-    air, narrow = books.air, books.narrow
-    row = take_kept(air, narrow, device)
-    while row:
-        # What was kept is under way until it stands.
-        air[row - 1, col.AIR_ARRIVAL] = now_ns
-        accept(fleet, books, device, row, now_ns)
-        give_row(books.engine, air, row)
-        row = take_kept(air, narrow, device)
+def stand(fleet: Fleet, books: Books, device: int, own: int) -> int:
+    """Note whether the token that a device has now is the cloud's own; return what ran for it."""
+    gates, position = books.gates, int(books.narrow[device, col.POSITION])
+    gates[device, col.OWN_TOKEN] = own
+    write_own(fleet, books, device, position)
+    ran_ns = gates[device, col.WORKED_NS]
+    gates[device, col.WORKED_NS] = 0
+    return ran_ns
 
 
 def accept(fleet: Fleet, books: Books, device: int, row: int, now_ns: int) -> None:
-    """Take a streamed token; see ``exchanges.use_streamed``."""
+    """Take a token that the cloud has chosen; see ``exchanges`` and ``pausing``."""
     narrow, wide, stages = books.narrow, books.wide, books.engine
     position = int(narrow[device, col.POSITION])
     outcome = outcome_of(fleet, books, device, position)
@@ -243,12 +274,18 @@ def accept(fleet: Fleet, books: Books, device: int, row: int, now_ns: int) -> No
     transit_ns = stages[DOWNLINK]
     stages[DOWNLINK] = transit_ns - wide[device, col.STEERED]
     wide[device, col.STEERED] = transit_ns
-    tell(fleet, books, device, outcome, now_ns, 0, 0)
+    busy_ns = 0
+    if PAUSING and fleet.pauses:
+        read_until(fleet, books, device, now_ns)
+        busy_ns = stand(fleet, books, device, 1)
+    tell(fleet, books, device, outcome, now_ns, busy_ns, 0)
     if position + 1 == length_of(fleet, books, device):
         end_request(fleet, books, device, now_ns, LANE_DOWN, position + 1, ENDED, 0)
-    else:
-        go_on(books, device, now_ns)
-        wait_for(fleet, books, device, now_ns)
+        return
+    go_on(books, device, now_ns)
+    wait_for(fleet, books, device, now_ns)
+    if PAUSING and fleet.pauses:
+        read_one(fleet, books, device, now_ns)
 
 
 # --------------------------------------------------------------------------- a silent cloud
@@ -272,7 +309,7 @@ def look_at_clock(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
     drop_work(fleet, books, device)
     narrow[device, col.SOLO] = 1
     wide[device, col.GAVE_UP] = now_ns
-    decide_alone(fleet, books, device, max(now_ns, wide[device, col.FORWARD_DONE]))
+    decide_alone(fleet, books, device, ready_alone(fleet, books, device, now_ns))
 
 
 def decide_alone(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
@@ -301,6 +338,8 @@ def choose_alone(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
         books.by_class[kind, _ALONE] += 1
         books.by_class[kind, _ALONE + 1] += int(narrow[device, col.SOLO] == 1)
     narrow[device, col.SOLO] = 2
+    if PAUSING and fleet.pauses:
+        write_own(fleet, books, device, position)
     rows = (len(fleet.outcome) - 1) // 3
     tell(fleet, books, device, outcome + rows * (1 + int(wrong)), now_ns, 0, 0)
     prompt = fleet.template[template_of(fleet, books, device), col.PROMPT]
@@ -309,11 +348,5 @@ def choose_alone(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
         end_request(fleet, books, device, now_ns, LANE_CHOICE, position + 1, ENDED, 0)
         return
     go_on(books, device, now_ns)
-    held = (
-        position
-        + fleet.template[template_of(fleet, books, device), col.EDGE_PROMPT + fleet.trouble.branch]
-    )
-    grid, terms = fleet.kind[kind, col.GRID], edge_terms(fleet.kind, kind)
-    took_ns = forward_ns(1, 1, held, held + 1, terms, fleet.plain, grid)
-    tell_work(fleet, books, device, now_ns, _FORWARD_NS, took_ns)
+    took_ns = run_alone(fleet, books, device, now_ns, 1, position)
     decide_alone(fleet, books, device, now_ns + took_ns)

@@ -179,3 +179,21 @@ def take(air: Table, narrow: Table, device: int, way: int, number: int) -> int:
     if behind == 0:
         narrow[device, first + 1] = before
     return row
+
+
+def keep(air: Table, narrow: Table, device: int, row: int) -> None:
+    """Keep what came for this position or a later one until it is its turn."""
+    air[row - 1, col.AIR_NEXT] = narrow[device, col.EARLY]
+    narrow[device, col.EARLY] = row
+
+
+def take_kept(air: Table, narrow: Table, device: int) -> int:
+    """Return the row of what was kept for this position, which is the caller's; 0 for nothing."""
+    before, row = 0, int(narrow[device, col.EARLY])
+    while row and air[row - 1, col.AIR_POSITION] != narrow[device, col.POSITION]:
+        before, row = row, int(air[row - 1, col.AIR_NEXT])
+    if row and before:
+        air[before - 1, col.AIR_NEXT] = air[row - 1, col.AIR_NEXT]
+    elif row:
+        narrow[device, col.EARLY] = air[row - 1, col.AIR_NEXT]
+    return row

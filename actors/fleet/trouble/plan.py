@@ -12,7 +12,6 @@ from actors.fleet.trouble.slots import FREE_SLOT, SLOTS_LEFT, TROUBLE_FIGURES
 from actors.plan import ArmPlan
 from costeer.errors import ConfigError
 from costeer.methods import CloudRole, Prompt
-from costeer.overlap import OverlapConfig
 
 _WAY_OUT = "choose way: virtual"
 
@@ -72,15 +71,10 @@ def _check(plan: ArmPlan, outcomes: Outcomes, branch: int, *, silent: bool) -> N
             "events: way: fleet has no replicas that fail, their devices would turn to those of"
             f" other cells; {_WAY_OUT}"
         )
-    others = {
-        "drafts of devices": plan.speculation is not None,
-        "steering that pauses": plan.arm.method.gated,
-        "overlap": plan.arm.overlap not in {None, OverlapConfig()},
-    }
-    for what in (each for each, has in others.items() if has):
+    if plan.speculation is not None:
         raise ConfigError(
-            f"{said}: way: fleet does not know this together with {what}; {_WAY_OUT}, or leave one"
-            " of them out"
+            f"{said}: way: fleet does not know this together with drafts of devices; {_WAY_OUT}, or"
+            " leave one of them out"
         )
     if branch >= 0 and (outcomes.drafts is None or outcomes.drafts.token_R is not None):
         raise ConfigError(
@@ -123,10 +117,13 @@ def with_slots(fleet: Fleet, books: Books) -> Books:
     rows = len(books.narrow)
     narrow, wide = more_slots(books.trouble, books.narrow, books.wide, rows)
     guesses: Array = books.guesses
+    gates: Array = books.gates
+    more = len(narrow) - rows
     if fleet.guesses:
-        more = np.zeros((len(narrow) - rows, col.GUESS_FIGURES), np.int64)
-        guesses = np.concatenate((guesses, more))
-    return books._replace(narrow=narrow, wide=wide, guesses=guesses)
+        guesses = np.pad(np.asarray(guesses), ((0, more), (0, 0)))
+    if fleet.pauses:
+        gates = np.pad(np.asarray(gates), ((0, more), (0, 0)))
+    return books._replace(narrow=narrow, wide=wide, guesses=guesses, gates=gates)
 
 
 def more_slots(trouble: Array, narrow: Array, wide: Array, more: int) -> tuple[Array, Array]:

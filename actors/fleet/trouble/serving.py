@@ -11,6 +11,7 @@ from actors.fleet.air import give_row
 from actors.fleet.columns import UP
 from actors.fleet.events import push
 from actors.fleet.eviction import ask_more, extend_text
+from actors.fleet.gates import open_gate, pass_gate
 from actors.fleet.guessing import forget_guesses, judge
 from actors.fleet.layout import (
     CLOSE,
@@ -22,6 +23,7 @@ from actors.fleet.layout import (
     NEVER,
     OPEN,
     OWN,
+    PAUSING,
     REFUSAL,
     STREAM,
     STREAMED,
@@ -85,6 +87,8 @@ def open_session(fleet: Fleet, books: Books, device: int, row: int, now_ns: int)
     slot = take_slot(books, device, session, epoch)
     if GUESSING and fleet.guesses:
         forget_guesses(books, slot)
+    if PAUSING and fleet.pauses:
+        open_gate(books, slot)
     narrow[slot, col.POSITION] = air[row - 1, col.AIR_POSITION]
     begin_wait(books, slot, row)
     wide[slot, col.SEEN] = now_ns
@@ -142,7 +146,10 @@ def answer_session(fleet: Fleet, books: Books, slot: int, now_ns: int, select_ns
     number = session_number(fleet, books, slot)
     wide[slot, col.SEEN] = now_ns
     narrow[slot, col.AWAY] = 1
-    if fleet.role != STREAMED:
+    own = fleet.role == STREAMED
+    if PAUSING and fleet.pauses:
+        own = round_ == 0 and pass_gate(fleet, books, slot, position)
+    if not own:
         payload_bytes = payload_of(fleet, outcome, round_)
         size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
         say_down(fleet, books, slot, now_ns, LOGITS, size, payload_bytes, select_ns)
