@@ -36,7 +36,9 @@ class Recovery:
         host: what it was.
         reason: what was told of its death.
         sessions: open sessions that the new host was told.
-        took_s: from the moment that the death was noticed until the work of the dead host was done.
+        took_s: from the moment that the death was noticed until the work of the dead host was done:
+            in a simulated run its sessions' caches rebuilt and the call answered that it died of;
+            in a live run until it is ready for the arm (see ``records.Standstill`` for the rest).
     """
 
     host: str

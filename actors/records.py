@@ -135,6 +135,22 @@ class ReplicaRun:
     egress_busy_ns: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """A death in the laboratory as the sessions of a live run felt it.
+
+    Args:
+        host: who died.
+        sessions: that had a token and had to go on elsewhere.
+        first_token_s: from the moment that the driver knew until the first of them chose a token
+            again, its cache rebuilt; None where none did (they had their last one under way).
+    """
+
+    host: str
+    sessions: int
+    first_token_s: float | None
+
+
 @dataclass(slots=True)
 class ArmRun:
     """Everything that one arm produced, in canonical order once ``sort`` was called.
@@ -146,6 +162,7 @@ class ArmRun:
         replicas: what each replica did; empty for methods without a cloud.
         incidents: what failed in the model, in order.
         lateness_ns: live only: how late each frame was handed over, against its deadline.
+        standstills: live only: deaths in the laboratory, in order.
         messages: live only: that crossed between the shards and the cloud with frames in them.
         complete: False when the run was stopped before its end.
     """
@@ -156,6 +173,7 @@ class ArmRun:
     replicas: list[ReplicaRun] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     lateness_ns: list[int] = field(default_factory=list)
+    standstills: list[Standstill] = field(default_factory=list)
     messages: int = 0
     complete: bool = True
 

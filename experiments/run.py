@@ -19,7 +19,15 @@ from actors.earlier import read_earlier, reopen_pieces
 from actors.metrics import ArmMetrics, Metrics
 from actors.plan import ArmPlan, codec_terms
 from actors.port import Recovery
-from actors.records import ArmRun, Earlier, News, Recorder, RequestRow, TokenRow
+from actors.records import (
+    ArmRun,
+    Earlier,
+    News,
+    Recorder,
+    RequestRow,
+    Standstill,
+    TokenRow,
+)
 from actors.sink import RunSink
 from experiments.calibration import PairCalibration
 from experiments.cost_facts import CostFacts
@@ -214,7 +222,7 @@ def run_arms(
             summary = arms.write()
             if marked:
                 sink.write_text(MARKED, json.dumps(marked, ensure_ascii=False) + "\n")
-            _tell_recoveries(hosts.recoveries[recovered:], sink, progress)
+            _tell_recoveries(hosts.recoveries[recovered:], arms.standstills, sink, progress)
         complete = len(arms.described) == len(plans) and arms.complete
         sink.close(complete=complete)
     if stopped() or not complete:
@@ -222,16 +230,24 @@ def run_arms(
     return RunOutcome(out_dir, summary)
 
 
-def _tell_recoveries(recoveries: Sequence[Recovery], sink: RunSink, progress: Progress) -> None:
+def _tell_recoveries(
+    recoveries: Sequence[Recovery],
+    standstills: Sequence[Standstill],
+    sink: RunSink,
+    progress: Progress,
+) -> None:
     """Write down which hosts died and were made again; the results do not know of it."""
     for each in recoveries:
         sink.log(event="recovery", **asdict(each))
-    if recoveries:
-        longest_s = max(each.took_s for each in recoveries)
-        progress.note(
-            f"{len(recoveries)} hosts died and were made again ({longest_s:.1f} s at most);"
-            " see log.jsonl"
-        )
+    if not recoveries:
+        return
+    longest_s = max(each.took_s for each in recoveries)
+    spoke_s = [each.first_token_s for each in standstills if each.first_token_s is not None]
+    again = f"; sessions spoke again after {max(spoke_s):.1f} s at most" if spoke_s else ""
+    progress.note(
+        f"{len(recoveries)} hosts died and were made again ({longest_s:.1f} s at most){again};"
+        " see log.jsonl"
+    )
 
 
 def _together(*watches: Watch | None) -> Watch | None:
@@ -253,6 +269,7 @@ class _Arms:
         self._scenario = scenario
         self._rows: list[tuple[Mapping[str, str], ArmRun, Mapping[int, Mapping[str, Any]]]] = []
         self.described: list[Arm] = []
+        self.standstills: list[Standstill] = []
 
     @property
     def complete(self) -> bool:
@@ -282,6 +299,9 @@ class _Arms:
             self.described.append(arm)
             for each in told_incidents(arm.incidents):
                 self._sink.log(event="incident", arm=index, **each)
+            for still in run.standstills:
+                self._sink.log(event="standstill", arm=index, **asdict(still))
+                self.standstills.append(still)
             self._sink.log(event="arm", arm=index, end_ns=run.end_ns, complete=arm.complete, **keys)
 
     def write(self) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, replace
 
 from actors.live.frames import Clouds
 from actors.live.revival import Revival
+from actors.live.standstills import Standstills, speaking
 from actors.live.wall import Wall
-from actors.plan import ArmPlan, CodecTerms, engine_spec
+from actors.plan import ArmPlan, CodecTerms, DevicePlan, engine_spec
 from actors.port import Handle, HostDiedError, Pending, Revivable
 from actors.progress import Resumption, progress_of
 from actors.records import ArmRun
@@ -89,6 +90,8 @@ class Crew:
         self._shards_to_come: dict[int, Revival] = {}
         self._left: set[int] = set()
         self._fruitless = 0
+        self.standstills = Standstills(wall.now_ns)
+        """Deaths, and how long it took until their sessions spoke again."""
         self._tokens_at_death = -1
         self.clouds = clouds
         self._serving: set[int] = set()
@@ -132,6 +135,7 @@ class Crew:
             HostDiedError: one cannot be made again, or hosts die again and again.
         """
         reasons: Mapping[int, HostDiedError] = deaths.shards
+        noticed_ns, last = self._wall.now_ns(), speaking(self._rows)
         died = next(iter(reasons.values()), HostDiedError("a cloud actor died"))
         self._count(died)
         self._begun -= reasons.keys()
@@ -146,10 +150,14 @@ class Crew:
             self._tell("live_lose", replica)
             reason = "no shard could reach it" if unreached else str(died)
             self._replicas_to_come[replica] = Revival(cloud, reason)
+            served = (device for device, row in last.items() if row.replica == replica)
+            self.standstills.begin(f"replica {replica}", served, noticed_ns)
         for index, reason_of in reasons.items():
             shard = self._shards[index]
             if isinstance(shard, Revivable):
                 self._shards_to_come[index] = Revival(shard, str(reason_of))
+                mine = last.keys() & {each.device for each in self._devices_of(index)}
+                self.standstills.begin(f"shard {index}", mine, noticed_ns)
 
     def take_back(self) -> None:
         """Go on with those who have been made again; who has died meanwhile is made once more.
@@ -200,9 +208,15 @@ class Crew:
         if self._fruitless >= _FRUITLESS:
             raise died
 
+    def _now_ns(self) -> int:
+        return self._wall.now_ns() - self._zero_ns
+
+    def _devices_of(self, shard: int) -> tuple[DevicePlan, ...]:
+        return self._plan.devices[shard :: len(self._shards)]
+
     def _serve(self, replica: int) -> None:
         plan = self._plan
-        spec, now_ns = engine_spec(plan, self._terms), self._wall.now_ns() - self._zero_ns
+        spec, now_ns = engine_spec(plan, self._terms), self._now_ns()
         stalls = [each for each in plan.stalls if each.concerns(replica)]
         failures = [each for each in plan.failures if each.replica == replica]
         begun = (spec, plan.egress_bps, stalls, now_ns, failures)
@@ -211,13 +225,14 @@ class Crew:
         self._born(replica)
 
     def _run_shard(self, index: int, *, goes_on: bool) -> None:
-        mine = replace(self._plan, devices=self._plan.devices[index :: len(self._shards)])
+        mine = replace(self._plan, devices=self._devices_of(index))
         resumption: list[Resumption] = []
         if goes_on:
             rows = self._rows
             progress = progress_of(mine.devices, rows.tokens, rows.requests)
-            now_ns = self._wall.now_ns() - self._zero_ns
-            resumption.append(Resumption(self._epoch, now_ns, progress, frozenset(self._left)))
+            resumption.append(
+                Resumption(self._epoch, self._now_ns(), progress, frozenset(self._left))
+            )
         clouds = Clouds(tuple(self.clouds), self._own, frozenset(self._replicas_to_come))
         self._shards[index].call("live_begin", mine, self._terms, index, clouds, *resumption)
         self._begun.add(index)

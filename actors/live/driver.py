@@ -11,6 +11,7 @@ from actors.live.cloud import STOP_S
 from actors.live.cloud_books import CloudBooks, CloudNews
 from actors.live.crew import Crew, Deaths
 from actors.live.sessions import ShardNews
+from actors.live.standstills import Standstills
 from actors.live.wall import POLL_S, Wall
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import Handle, HostDiedError, Pending, Revivable, never
@@ -72,6 +73,7 @@ def run_live(
     crew.settle(complete=complete)
     run = books.close(complete=complete and books.failure is None)
     run.incidents = books.incidents.by_time()
+    run.standstills = crew.standstills.all()
     if books.failure is not None:
         raise books.failure
     run.replicas = [ReplicaRun(each.engine, each.egress_busy_ns) for each in books.clouds]
@@ -112,20 +114,21 @@ class _Books:
                 self.failure = self.failure or failure
                 continue
             if isinstance(news, ShardNews):
-                self._take(news)
+                self._take(news, crew.standstills)
                 self._recorder.forgo(
                     sum(news.left[device] for device in crew.hear_who_left(news.left))
                 )
                 deaths.clouds |= news.clouds_lost
         return deaths
 
-    def _take(self, news: ShardNews) -> None:
+    def _take(self, news: ShardNews, standstills: Standstills) -> None:
         # As they happened: whatever is on disk when this process is killed, no device has tokens
         # there of a request that follows one whose end is not there.
         rows: list[TokenRow | RequestRow] = [*news.tokens, *news.requests]
         for row in sorted(rows, key=_happened):
             if isinstance(row, TokenRow):
                 self._recorder.token(row)
+                standstills.hear(row)
             else:
                 self._recorder.request(row)
         self.lateness_ns.extend(news.lateness_ns)

@@ -188,7 +188,7 @@ def fleet(method: str, tokens: int = TOKENS, replicas: int = 1) -> ArmPlan:
 
 def simulated(
     plan: ArmPlan, hosts: Hosts | None, share: float, kill: Callable[[], None]
-) -> tuple[str, float]:
+) -> tuple[str, dict[str, Any]]:
     """Run an arm in simulated time, with a kill after a share of its events; return its digest."""
     events = count()
     arm = (plan.arm.method.name, plan.replicas)
@@ -201,7 +201,7 @@ def simulated(
 
     found = digest(driver_of(plan, hosts).run(stopped))
     EVENTS[arm] = next(events)
-    return found, 0.0
+    return found, {}
 
 
 EVENTS: dict[tuple[str, int], int] = {}
@@ -214,14 +214,15 @@ def live(
     share: float,
     kill: Callable[[], None],
     second: Handle | None = None,
-) -> tuple[str, float]:
+) -> tuple[str, dict[str, Any]]:
     """Run an arm live, with a kill after a share of its tokens.
 
     Returns:
-        The digest of what it said, and how long the session that stood still longest did, seconds.
+        The digest of what it said; how long, seconds, the session that stood still longest did, and
+        how long after each death the first one that it moved chose a token again.
     """
     if hosts is None:
-        return output_digest(driver_of(plan).run().tokens), 0.0
+        return output_digest(driver_of(plan).run().tokens), {}
     recorder = recorder_of(plan)
     left = [int(share * plan.expected_tokens)]
 
@@ -240,7 +241,11 @@ def live(
         needed.append(second)
     run = run_live(plan, terms, needed, hosts[1], recorder, wait)
     still = [row.record.stages_ns[0] for row in run.tokens if row.record.position]
-    return output_digest(run.tokens), round(max(still, default=0) / 1e9, 2)
+    first_s = [each.first_token_s for each in run.standstills]
+    return output_digest(run.tokens), {
+        "stood_still_s": round(max(still, default=0) / 1e9, 2),
+        "first_token_s": [None if each is None else round(each, 2) for each in first_s],
+    }
 
 
 class Laboratory:
@@ -272,13 +277,13 @@ class Laboratory:
         unruly = unruly_messages(number) if point.target == "messages" else nullcontext()
         with unruly:
             harm = partial(self._harm, point.target)
-            found, stood_still_s = self._run(plan, self._hosts, point.after_share, harm)
+            found, felt = self._run(plan, self._hosts, point.after_share, harm)
         return {
             "same": found == self._calm[arm],
             # A live arm may be over before its driver looks again.
             "harmed": self._harmed > harmed,
             "recovery_s": [round(each.took_s, 2) for each in self._port.recoveries[before:]],
-            "stood_still_s": stood_still_s,
+            **felt,
         }
 
     def _harm(self, target: str) -> None:
