@@ -1,12 +1,19 @@
-"""Deployment files, held against Kubernetes' schemas and against Ray's reader of manifests."""
+"""Deployment files, held against schemas and against Ray's reader of manifests.
+
+Pods and the volume's claim against Kubernetes' own, the rest of the manifests against KubeRay's
+fields (written down in ``kuberay``), compose files against their specification's. No operator and
+no Docker is here to start them.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
@@ -16,6 +23,10 @@ from cluster.deploy import Deployment, deployment_files
 from cluster.deploy.constraints import installed_constraints
 from costeer.errors import ConfigError
 from experiments.cli import main
+from experiments.dashboards.bundle import write_bundle
+from tests.cluster import kuberay
+
+SCHEMAS = Path(__file__).parent / "schemas"
 
 
 def deployment(**changes: Any) -> Deployment:
@@ -61,6 +72,27 @@ class TestKubernetes:
         with pytest.raises(kubernetes_validate.ValidationError):
             kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
 
+    @pytest.mark.parametrize("name", ["raycluster", "rayjob"])
+    @pytest.mark.parametrize("gpus", [0, 1])
+    def test_the_operator_knows_every_field(self, name: str, gpus: int) -> None:
+        kuberay.check(manifest(name, gpus=gpus))
+
+    @pytest.mark.parametrize(
+        ("field", "wrong", "told"),
+        [
+            ("maxReplica", 1, "'maxReplica' was unexpected"),
+            ("replicas", "2", "not of type 'integer'"),
+            ("replicas", -1, "less than the minimum"),
+            ("rayStartParams", {"num-cpus": 0}, "not of type 'string'"),
+            ("groupName", None, "not of type 'string'"),
+        ],
+    )
+    def test_the_operator_would_not_take_others(self, field: str, wrong: object, told: str) -> None:
+        made = manifest("rayjob")
+        made["spec"]["rayClusterSpec"]["workerGroupSpecs"][0][field] = wrong
+        with pytest.raises(jsonschema.ValidationError, match=told):
+            kuberay.check(made)
+
     def test_the_volume_is_a_claim_that_the_pods_name(self) -> None:
         claim = manifest("results-volume")
         kubernetes_validate.validate(claim, kubernetes_validate.latest_version(), strict=True)
@@ -95,7 +127,31 @@ class TestKubernetes:
         assert own["entrypoint"].endswith("/results/mine")
 
 
+def complaints(compose: dict[str, Any]) -> list[str]:
+    """What the schema of compose files says of one; see ``schemas/README.md``."""
+    assert isinstance(compose.pop("name", ""), str)
+    assert all(isinstance(each, str) for each in compose.pop("include", []))
+    schema = json.loads((SCHEMAS / "compose_spec.json").read_text(encoding="utf-8"))
+    return [each.message for each in jsonschema.Draft7Validator(schema).iter_errors(compose)]
+
+
 class TestCompose:
+    @pytest.mark.parametrize("gpus", [0, 1])
+    def test_it_is_a_compose_file(self, gpus: int) -> None:
+        files = deployment_files(deployment(gpus=gpus))
+        assert complaints(yaml.safe_load(files["docker-compose.yml"])) == []
+
+    def test_what_watches_it_is_one_too(self, tmp_path: Path) -> None:
+        write_bundle(tmp_path)
+        made = yaml.safe_load((tmp_path / "docker-compose.yml").read_text(encoding="utf-8"))
+        assert complaints(made) == []
+
+    @pytest.mark.parametrize(
+        "wrong", [{"imag": "x"}, {"volumes": [1]}, {"deploy": {"resources": {"gpus": 1}}}]
+    )
+    def test_the_schema_would_complain(self, wrong: dict[str, Any]) -> None:
+        assert complaints({"services": {"head": {"image": "x"} | wrong}})
+
     def test_services_name_what_is_there(self) -> None:
         files = deployment_files(deployment())
         compose = yaml.safe_load(files["docker-compose.yml"])
