@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from actors.records import CENSORED, ByteMeter, Earlier, RequestRow, TokenRow
-from actors.sink import METER_COLUMNS, STAGE_COLUMNS
+from actors.run_tables import METER_COLUMNS, STAGE_COLUMNS
 from costeer.token_record import TokenRecord
 
 _TABLES = ("tokens", "requests")

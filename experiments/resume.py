@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from actors.sink import SCHEMA_VERSION
+from actors.run_tables import SCHEMA_VERSION
 from costeer.errors import ConfigError
 from experiments.scenario import Scenario, load_scenario
 

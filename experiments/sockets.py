@@ -38,7 +38,7 @@ from costeer.machine import (
     Release,
 )
 from costeer.methods import CloudRole
-from experiments.hosting import host_makers
+from experiments.host_makers import host_makers
 from experiments.outcome import RunOutcome, check_out_dir
 from experiments.planning import plan_arm, plan_service, plan_workload
 from experiments.progress import Progress

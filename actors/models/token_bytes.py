@@ -10,8 +10,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from actors.models.tokenizer import load_tokenizer
-from costeer.alignment import longest_match, places
 from costeer.errors import ConfigError
+from costeer.vocabularies import longest_match, places
 
 _LINE_END = "\n"
 _SPACE = "▁"

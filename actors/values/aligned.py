@@ -26,9 +26,10 @@ import numpy.typing as npt
 from actors.models.forward import HostedModel
 from actors.models.token_bytes import TokenBytes
 from actors.models.tokenizer import eos_ids
-from costeer.alignment import ROOT, ByBytes, Intersection, Vocabularies, rewritten
+from costeer.alignment import ROOT, ByBytes, Intersection
 from costeer.errors import LocalProtocolError
 from costeer.machine import EdgeForward
+from costeer.vocabularies import Vocabularies, rewritten
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

@@ -29,7 +29,7 @@ from actors.port import LocalHandle
 from actors.records import News, Recorder
 from actors.values.port import ArmSpec, CloudHost, EdgeHost
 from actors.virtual.driver import VirtualDriver
-from experiments.hosting import host_makers
+from experiments.host_makers import host_makers
 from experiments.planning import (
     Workload,
     plan_arm,

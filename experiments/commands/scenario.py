@@ -20,7 +20,7 @@ def register(add: AddCommand) -> None:
 def execute_validate(arguments: argparse.Namespace) -> int:
     """Check everything that a run finds out before its hosts start."""
     scenario = read_scenario(arguments)
-    from experiments.hosting import host_makers
+    from experiments.host_makers import host_makers
     from experiments.planning import check_plan
     from experiments.texts import TextBook
 

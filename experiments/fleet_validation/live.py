@@ -34,7 +34,8 @@ from experiments.fleet_validation.design import (
 )
 from experiments.fleet_validation.runs import Runs
 from experiments.fleet_validation.timed import Timed, TimedCloudActor, TimedEdgeActor
-from experiments.hosting import Laboratory, host_makers
+from experiments.host_makers import host_makers
+from experiments.hosting import Laboratory
 from experiments.planning import plan_arm, plan_workload
 from experiments.profile.outcomes import outcomes_of
 from experiments.profile.record import record_profile

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from actors.fleet.outcomes import Outcomes
 from actors.plan import ArmPlan
-from experiments.hosting import null_config
+from experiments.host_makers import null_config
 from experiments.scenario import Scenario
 
 Integers = npt.NDArray[np.int64]

@@ -23,7 +23,7 @@ import pandas as pd
 from actors.failures import Incident
 from actors.fleet.histogram import NONE_YET, Histogram
 from actors.fleet.result import HISTOGRAMS, SERIES, CellResult
-from actors.sink import METER_COLUMNS, SCHEMA_VERSION
+from actors.run_tables import METER_COLUMNS, SCHEMA_VERSION
 from costeer.token_record import STAGES
 from experiments.cost_facts import CostFacts
 from experiments.results.cost import Usage, cost_of

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Sequence
 
 from actors.records import ArmRun, RequestRow, TokenRow
-from actors.sink import METER_COLUMNS
+from actors.run_tables import METER_COLUMNS
 
 
 def output_digest(tokens: Sequence[TokenRow]) -> str:

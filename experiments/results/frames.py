@@ -1,6 +1,6 @@
 """From rows to data frames, and from tokens to what a request felt like.
 
-Frames have the columns of the run directory (``actors.sink``): integer nanoseconds, bytes, and
+Frames have the columns of the run directory (``actors.run_tables``): integer nanoseconds, bytes, and
 the arm's keys. All functions are pure; none changes the frame that it is given.
 """
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from actors.failures import Incident
 from actors.records import ArmRun, ReplicaRun
-from actors.sink import REQUEST_COLUMNS, TOKEN_COLUMNS, request_columns, token_columns
+from actors.run_tables import REQUEST_COLUMNS, TOKEN_COLUMNS, request_columns, token_columns
 from experiments.cost_facts import CostFacts
 from experiments.results.digests import digest, output_digest
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from actors.sink import METER_COLUMNS
+from actors.run_tables import METER_COLUMNS
 from experiments.evaluation.bootstrap import Interval, clustered_interval
 from experiments.results.frames import ID, Frames, per_request
 from experiments.results.labels import BYTES, TEXT, TIME

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from actors.sink import LATER_COLUMNS, READABLE_VERSIONS, REQUEST_COLUMNS, TOKEN_COLUMNS
+from actors.run_tables import LATER_COLUMNS, READABLE_VERSIONS, REQUEST_COLUMNS, TOKEN_COLUMNS
 from costeer.errors import ConfigError
 from experiments.results.frames import Frames, arms_in
 from experiments.results.summary import summarise

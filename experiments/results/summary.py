@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from actors.sink import METER_COLUMNS, SCHEMA_VERSION, STAGE_COLUMNS
+from actors.run_tables import METER_COLUMNS, SCHEMA_VERSION, STAGE_COLUMNS
 from costeer.patience import STALLED
 from costeer.serving import merged
 from costeer.token_record import STAGES

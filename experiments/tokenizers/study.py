@@ -30,7 +30,8 @@ from costeer.machine import EdgeForward, Release
 from costeer.methods import Prompt
 from costeer.steering import decision_scores, log_softmax
 from experiments.evaluation.bootstrap import Interval, mean_interval
-from experiments.hosting import NO_CLUSTER, host_makers, open_laboratory
+from experiments.host_makers import host_makers
+from experiments.hosting import NO_CLUSTER, open_laboratory
 from experiments.pair_limits import vocab_sizes
 from experiments.paper.running import scenario_of
 from experiments.paper.tasks import Task, shipped_task

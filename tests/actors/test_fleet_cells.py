@@ -21,7 +21,7 @@ from actors.fleet.result import CellResult
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan
 from actors.records import ArmRun, RequestRow, TokenRow
-from actors.sink import METER_COLUMNS
+from actors.run_tables import METER_COLUMNS
 from costeer.token_record import STAGES
 from netsim.spread import SPREADS
 from tests.actors.compiled_fleets import (

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.records import ArmRun
-from actors.sink import SCHEMA_VERSION, RunSink, token_columns
+from actors.run_tables import SCHEMA_VERSION, token_columns
+from actors.sink import RunSink
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.methods import method_named
 from costeer.token_record import STAGES

@@ -10,23 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costeer.alignment import (
+from costeer.alignment import ROOT, ByBytes, Intersection
+from costeer.certificate import decide
+from costeer.codec import CodecConfig, build_codec
+from costeer.errors import ConfigError
+from costeer.sampling import Sampling
+from costeer.steering import delta, log_softmax
+from costeer.vocabularies import (
     ALONE,
     REPEATED,
-    ROOT,
-    ByBytes,
-    Intersection,
     Vocabularies,
     longest_match,
     places,
     rewritten,
     stems,
 )
-from costeer.certificate import decide
-from costeer.codec import CodecConfig, build_codec
-from costeer.errors import ConfigError
-from costeer.sampling import Sampling
-from costeer.steering import delta, log_softmax
 
 CLOUD = (None, b" rose", b" red", b" r", b"ose", b" blue", b"!", b" rose", b"\xff", None)
 OWN = (b" r", None, b"o", b"se", b"ed", b" b", b"l", b"ue", b"!", b" red", b" roses")

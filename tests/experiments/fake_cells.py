@@ -18,7 +18,7 @@ from actors.fleet.result import (
     Series,
 )
 from actors.records import CENSORED, ArmRun, RequestRow, TokenRow
-from actors.sink import METER_COLUMNS
+from actors.run_tables import METER_COLUMNS
 from costeer.token_record import STAGES
 
 Kind = tuple[str, str]

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from actors.models.token_bytes import TokenBytes
-from costeer.alignment import ROOT, ByBytes, Vocabularies
+from costeer.alignment import ROOT, ByBytes
 from costeer.errors import ConfigError
 from costeer.steering import log_softmax
+from costeer.vocabularies import Vocabularies
 from experiments.planning import plan_workload
 from experiments.results.run import load
 from experiments.scenario import Scenario

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.records import ArmRun, ReplicaRun
-from actors.sink import LATER_COLUMNS, RunSink
+from actors.run_tables import LATER_COLUMNS
+from actors.sink import RunSink
 from costeer.errors import ConfigError
 from costeer.methods import method_named
 from costeer.serving import EngineCounters
