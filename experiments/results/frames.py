@@ -1,7 +1,7 @@
 """From rows to data frames, and from tokens to what a request felt like.
 
-Frames have the columns of the run directory (``actors.run_tables``): integer nanoseconds, bytes, and
-the arm's keys. All functions are pure; none changes the frame that it is given.
+Frames have the columns of the run directory (``actors.run_tables``): integer nanoseconds, bytes,
+and the arm's keys. All functions are pure; none changes the frame that it is given.
 """
 
 from __future__ import annotations

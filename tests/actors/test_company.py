@@ -29,7 +29,7 @@ from netsim.hardware import Fixed
 from tests.actors.books import check_books
 from tests.actors.fleets import MS, Hosts, arm_plan, device, generated_hosts, link, null_hosts
 from tests.actors.fleets import run_virtual as run
-from tests.actors.test_live import live
+from tests.actors.live_runs import live
 from tests.actors.test_speculation import tiny_hosts, tiny_plan
 from tests.actors.tiny_pair import VOCAB as TINY_VOCAB
 from tests.actors.tiny_pair import tiny_folder

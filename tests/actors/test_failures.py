@@ -29,7 +29,7 @@ from tests.actors.fleets import (
     plans,
     run_virtual,
 )
-from tests.actors.test_live import fleet, tiny_hosts
+from tests.actors.live_runs import fleet, tiny_hosts
 from tests.actors.test_replicas import placed
 from tests.actors.test_stalls import patient
 from tests.actors.tiny_pair import VOCAB as TINY_VOCAB

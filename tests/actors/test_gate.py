@@ -16,7 +16,7 @@ from costeer.sampling import Sampling
 from experiments.results import digest, output_digest
 from tests.actors.books import check_books
 from tests.actors.fleets import MS, arm_plan, device, generated_hosts, link, run_virtual
-from tests.actors.test_live import live
+from tests.actors.live_runs import live
 from tests.actors.test_speculation import tiny_hosts, tiny_plan
 from tests.actors.value_sessions import arm
 

@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from time import monotonic_ns
-from typing import Any
 
 import pytest
 
 import actors.live.cloud
 from actors.cloud import CloudActor
-from actors.edge import EdgeActor
 from actors.live.cloud import LiveCloud
-from actors.live.driver import run_live
 from actors.live.frames import LineId, UpFrame
-from actors.models.numerics import Numerics
-from actors.plan import ArmPlan, Request, engine_spec
-from actors.port import Handle, LocalHandle, Pending
-from actors.records import ArmRun, Earlier, Recorder
-from actors.values.generated import GeneratedConfig, RowSource
-from actors.values.model_cloud import ModelCloudHost
-from actors.values.model_edge import ModelEdgeHost
-from actors.values.rows import RowCloudHost, RowEdgeHost
+from actors.plan import engine_spec
+from actors.port import LocalHandle, Pending
+from actors.records import Earlier, Recorder
 from costeer.cloud import CloudEngine, EngineSpec
-from costeer.errors import CosteerError, LocalProtocolError
 from costeer.machine import Command, Event, FrameArrived, Send
-from costeer.methods import METHODS, CloudRole
+from costeer.methods import METHODS
 from costeer.token_record import STAGES
 from experiments.results import output_digest
 from tests.actors.fleets import (
     MS,
-    VOCAB,
-    Hosts,
     Kept,
     arm_plan,
     begin,
@@ -43,17 +30,12 @@ from tests.actors.fleets import (
     generated_hosts,
     link,
     null_hosts,
-    recorder_of,
     run_virtual,
 )
+from tests.actors.live_runs import _no_thread_is_left, fleet, live, tiny_hosts
 from tests.actors.tiny_pair import VOCAB as TINY_VOCAB
-from tests.actors.tiny_pair import tiny_folder
 
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    assert [thread for thread in threading.enumerate() if thread.name.startswith("live")] == []
+__all__ = ["_no_thread_is_left"]
 
 
 @pytest.fixture
@@ -68,57 +50,6 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[CloudEngine]:
 
     monkeypatch.setattr(actors.live.cloud, "CloudEngine", Kept)
     return made
-
-
-def wait_s(_: float) -> None:
-    threading.Event().wait(0.01)
-
-
-def live(
-    plan: ArmPlan,
-    hosts: Hosts | None = None,
-    *,
-    recorder: Recorder | None = None,
-    wait: Callable[[float], None] = wait_s,
-    stopped: Callable[[], bool] = lambda: False,
-) -> ArmRun:
-    cloud, shards = hosts or generated_hosts()
-    terms = begin(plan, (cloud, shards))
-    clouds = [cloud, *(generated_hosts()[0] for _ in range(1, plan.replicas))]
-    for another in clouds[1:]:
-        another.call("begin_arm", plan.arm)
-    needed = clouds if plan.arm.method.cloud is not CloudRole.ABSENT else ()
-    return run_live(plan, terms, needed, shards, recorder or recorder_of(plan), wait, stopped)
-
-
-def fleet(*, devices: int = 3, requests: int = 1, vocab_size: int = VOCAB) -> list[Any]:
-    """Devices on links of a few milliseconds; ids within the vocabulary."""
-    return [
-        replace(
-            plan,
-            requests=tuple(
-                Request(one.prompt_id, _within(one.public, vocab_size),
-                        _within(one.personal, vocab_size))
-                for one in plan.requests
-            ),
-        )
-        for plan in (
-            device(number, requests, where=link(2 * MS, 0, jitter_ns=MS))
-            for number in range(devices)
-        )
-    ]  # fmt: skip
-
-
-def _within(ids: tuple[int, ...], vocab_size: int) -> tuple[int, ...]:
-    return tuple(token % vocab_size for token in ids)
-
-
-def tiny_hosts(shards: int) -> Hosts:
-    numerics = Numerics.BATCH_INVARIANT
-    make = {"vocab_size": TINY_VOCAB}
-    cloud = partial(ModelCloudHost, str(tiny_folder("qwen2", 0)), numerics, **make)  # type: ignore[arg-type]  # one of them
-    edge = partial(ModelEdgeHost, str(tiny_folder("qwen2", 1)), numerics, **make)  # type: ignore[arg-type]  # one of them
-    return LocalHandle(CloudActor(cloud)), [LocalHandle(EdgeActor(edge)) for _ in range(shards)]
 
 
 # --------------------------------------------------------------------------- the same tokens
@@ -313,118 +244,3 @@ def test_a_session_that_fails_ends_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert run.complete
     assert [row.failed for row in run.requests] == [True, False, False, False]
     assert run.requests[1].tokens == run_virtual(plan).requests[1].tokens
-
-
-# --------------------------------------------------------------------------- runs that do not end
-
-
-@pytest.mark.parametrize("how", ["asked", "interrupted"])
-def test_a_stopped_run_keeps_what_there_is(how: str) -> None:
-    slow = link(30 * MS, 0)
-    devices = [
-        *(device(number, where=slow) for number in range(3)),
-        device(9, where=slow, arrivals_ns=(0, 1, 10**18)),
-    ]
-    plan = arm_plan(devices=devices, max_new_tokens=150)
-    kept = Kept()
-    recorder = recorder_of(plan, kept)
-
-    def wait(pause_s: float) -> None:
-        if how == "interrupted" and recorder.run.tokens:
-            raise KeyboardInterrupt
-        wait_s(pause_s)
-
-    run = live(
-        plan,
-        generated_hosts(2),
-        recorder=recorder,
-        wait=wait,
-        stopped=lambda: how == "asked" and bool(recorder.run.tokens),
-    )
-    assert not run.complete
-    assert len(kept.tokens) == len(run.tokens) > 0
-    assert {row.device: row.reason for row in run.requests} == dict.fromkeys(
-        (0, 1, 2, 9), "censored"
-    )
-    assert [row.request for row in run.requests if row.device == 9] == [0, 1]
-    assert len(kept.requests) == 5
-    told = {(row.device, row.request): row.tokens for row in run.requests}
-    for row in run.tokens:
-        assert told[row.device, row.request][row.record.position] == row.record.token
-
-
-class Failing:
-    """A host that fails after some calls."""
-
-    def __init__(self, host: Any, calls: int) -> None:
-        self._host = host
-        self._left = calls
-
-    def begin_arm(self, arm: Any) -> Any:
-        return self._host.begin_arm(arm)
-
-    def execute(self, ops: Sequence[Any]) -> Any:
-        self._left -= 1
-        if self._left < 0:
-            raise OSError("the disk is gone")
-        return self._host.execute(ops)
-
-
-def failing_hosts(side: str, calls: int) -> Hosts:
-    config = GeneratedConfig(vocab_size=VOCAB)
-    cloud: Any = RowCloudHost(partial(RowSource, config))
-    edge: Any = RowEdgeHost(partial(RowSource, config))
-    if side == "cloud":
-        cloud = Failing(cloud, calls)
-    else:
-        edge = Failing(edge, calls)
-    well: Handle = LocalHandle(EdgeActor(lambda: RowEdgeHost(partial(RowSource, config))))
-    return LocalHandle(CloudActor(lambda: cloud)), [well, LocalHandle(EdgeActor(lambda: edge))]
-
-
-@pytest.mark.parametrize("calls", [0, 40])
-@pytest.mark.parametrize("side", ["cloud", "edge"])
-def test_a_host_s_failure_surfaces_and_the_rows_are_kept(side: str, calls: int) -> None:
-    plan = arm_plan(devices=fleet(), max_new_tokens=150)
-    kept = Kept()
-    hosts = failing_hosts(side, calls)
-    with pytest.raises(OSError, match="the disk is gone"):
-        live(plan, hosts, recorder=recorder_of(plan, kept))
-    assert bool(kept.tokens) >= bool(calls)
-    assert [row.reason for row in kept.requests] == ["censored"] * 3
-    # The actors are free again.
-    with pytest.raises(LocalProtocolError, match="no live run"):
-        hosts[0].call("live_end")
-    with pytest.raises(LocalProtocolError, match="no live run"):
-        hosts[1][0].call("live_end")
-
-
-class Refusing(LocalHandle):
-    def call(self, method: str, *args: object) -> object:
-        if method == "live_begin":
-            raise CosteerError("no more room")
-        return super().call(method, *args)
-
-
-def test_a_shard_that_cannot_begin_ends_the_others() -> None:
-    cloud, shards = generated_hosts(2)
-    assert isinstance(shards[1], LocalHandle)
-    with pytest.raises(CosteerError, match="no more room"):
-        live(arm_plan(devices=fleet()), (cloud, [shards[0], Refusing(shards[1].host)]))
-
-
-def test_a_late_failure_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that comes after the last token: the cloud cannot take the last CLOSE."""
-    handle = CloudEngine.handle
-
-    def failing(self: CloudEngine, event: Event, now_ns: int) -> list[Command]:
-        if isinstance(event, FrameArrived) and event.frame[0] & 0xF == 4:
-            raise OSError("the disk is gone")
-        return handle(self, event, now_ns)
-
-    monkeypatch.setattr(CloudEngine, "handle", failing)
-    plan = arm_plan(devices=[device(0, where=link(30 * MS, 0))], max_new_tokens=2)
-    kept = Kept()
-    with pytest.raises(OSError, match="the disk is gone"):
-        live(plan, recorder=recorder_of(plan, kept))
-    assert [row.reason for row in kept.requests] == ["length"]

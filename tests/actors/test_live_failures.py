@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from random import Random
 from typing import Any
 
@@ -19,27 +18,22 @@ from actors.edge import EdgeActor
 from actors.failures import Departure, Incident, Incidents, ReplicaFailure
 from actors.live.driver import run_live
 from actors.live.lives import Lives
-from actors.live.standstills import Standstills, speaking
 from actors.plan import ArmPlan, codec_terms
 from actors.port import Handle, HostDiedError, LocalHandle, Pending, gather
 from actors.records import (
     LEFT,
     ArmRun,
-    ByteMeter,
     Earlier,
     Recorder,
-    RequestRow,
-    Standstill,
-    TokenRow,
 )
 from actors.values.generated import GeneratedConfig, RowSource
 from actors.values.port import ArmSpec
 from actors.values.rows import RowCloudHost, RowEdgeHost
 from costeer.methods import CloudRole
-from costeer.token_record import STAGES, TokenRecord
+from costeer.token_record import STAGES
 from experiments.results import output_digest
 from tests.actors.fleets import MS, VOCAB, Kept, arm_plan, device, link, recorder_of, run_virtual
-from tests.actors.test_live import _no_thread_is_left
+from tests.actors.live_runs import _no_thread_is_left
 
 __all__ = ["_no_thread_is_left"]
 
@@ -341,46 +335,6 @@ def test_shards_and_replicas_die_while_the_model_fails(seed: int) -> None:
     keys = [(row.device, row.request, row.record.position) for row in run.tokens]
     assert len(keys) == len(set(keys))
     check_times(run)
-
-
-# --------------------------------------------------------------------------- standing still
-
-
-def said(run_of: int, position: int, stood_still_ns: int = 0) -> TokenRow:
-    stages_ns = (stood_still_ns, *(1 for _ in STAGES[1:]))
-    record = TokenRecord(run_of, position, 7, sum(stages_ns), stages_ns)
-    return TokenRow(run_of, 0, 99, record, ByteMeter())
-
-
-def test_a_death_is_over_when_a_session_that_it_moved_speaks_again() -> None:
-    now_ns = count(2_000 * MS, 100 * MS)
-    standstills = Standstills(lambda: next(now_ns))
-    standstills.begin("replica 0", {1, 2}, 1_000 * MS)
-    standstills.begin("shard 1", {2, 3}, 1_500 * MS)
-    standstills.begin("shard 1", (), 1_700 * MS)
-    for row in (
-        said(1, 4),  # was under way when its replica died
-        said(4, 4, 90),  # another death's
-        said(3, 0, 90),  # a request that waited for its user's last one
-        said(1, 5, 90),
-        said(1, 6, 90),
-        said(3, 5, 90),
-        said(2, 5, 90),
-    ):
-        standstills.hear(row)
-    assert standstills.all() == [
-        Standstill("replica 0", 2, 1.0),
-        Standstill("shard 1", 2, 0.6),
-        Standstill("shard 1", 0, None),
-    ]
-
-
-def test_only_sessions_under_way_that_have_their_cloud_stand_still() -> None:
-    rows = [said(device, 0) for device in (1, 2, 3)]
-    rows[1] = replace(rows[1], record=replace(rows[1].record, fallback=True))
-    given = (3, 0, 3, "p", "lte", "phone", 0, 1, (7,), "eos")
-    ended = RequestRow(*given, failed=False, moved=ByteMeter())
-    assert speaking(ArmRun(tokens=rows, requests=[ended])) == {1: rows[0]}
 
 
 # --------------------------------------------------------------------------- lives, incidents

@@ -18,7 +18,7 @@ from costeer.sampling import Sampling
 from costeer.token_record import STAGES
 from experiments.results import digest, output_digest
 from tests.actors.fleets import MS, arm_plan, device, generated_hosts, link, run_virtual
-from tests.actors.test_live import live
+from tests.actors.live_runs import live
 from tests.actors.test_speculation import tiny_hosts, tiny_plan
 
 NOTHING = OverlapConfig(forward=False)

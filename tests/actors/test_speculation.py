@@ -41,7 +41,7 @@ from tests.actors.fleets import (
     plans,
     run_virtual,
 )
-from tests.actors.test_live import live
+from tests.actors.live_runs import live
 from tests.actors.tiny_pair import VOCAB as TINY_VOCAB
 from tests.actors.tiny_pair import tiny_folder
 from tests.actors.value_sessions import arm

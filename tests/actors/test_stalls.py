@@ -46,7 +46,7 @@ from tests.actors.fleets import (
     plans,
     run_virtual,
 )
-from tests.actors.test_live import fleet, tiny_hosts
+from tests.actors.live_runs import fleet, tiny_hosts
 
 DRAFTS = SpeculationConfig(drafts=3)
 KINDS = [("costeer", None), ("costeer", DRAFTS), ("llm_without", None), ("slm_with", None)]
