@@ -99,7 +99,7 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
         step=narrow(step_rows, col.STEP_FIGURES),
         held=held,
         line=line,
-        texts=zeros(devices * block_of(fleet.window)),
+        texts=zeros(len(of_device) * block_of(fleet.window)),
         under_way=_frames(devices + _SPARE_EVENTS) if fleet.window else zeros(1, FRAME_FIGURES),
         guesses=zeros(len(of_device) if fleet.guesses else 0, col.GUESS_FIGURES),
         gates=zeros(len(of_device) if fleet.pauses else 0, col.GATE_FIGURES),

@@ -48,6 +48,7 @@ from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOG
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.result import CellResult, Sample, Series
 from actors.fleet.sharing import hubs_of
+from actors.fleet.silence import is_silent
 from actors.fleet.tables import fleet_of, select_costs
 from actors.fleet.tally import bin_of
 from actors.fleet.trouble.slots import NEXT_DEPARTURE
@@ -128,16 +129,24 @@ class CellRun:
         self._check()
         self._fleet, self._books = roomier(self._fleet, self._books, self._costs)
         self.over = self.over or self._figure(FINISHED) == self._fleet.sessions
+        fails = self._fleet.trouble.on
+        if self.over and not fails and is_silent(self._fleet, self._books, self.end_ns):
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Begin from the beginning, step by step, since the cloud drops a device meanwhile.
+
+        What was told until now is told again, and comes out the same.
+        """
+        self._again = frozenset(self._told)
+        self._batches_again = self._batches_told
+        self._begin(self._of_plan(silent=True))
+        self.over = False
 
     def _check(self) -> None:
         fault = self._figure(FAULT)
         if fault == SILENT:
-            # Its steps were worked out ahead, and the cloud drops it before: from the beginning,
-            # step by step. What was told until now is told again, and comes out the same.
-            self._again = frozenset(self._told)
-            self._batches_again = self._batches_told
-            self._begin(self._of_plan(silent=True))
-            self.over = False
+            self._begin_again()
         if fault == MANY_FRAMES:
             raise ConfigError("fleet: a device sends over 8 million frames; shorten the run")
 

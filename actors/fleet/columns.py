@@ -81,15 +81,16 @@ direction: when the frame sent last arrives."""
     (AIR_LEFT_BITS, AIR_RATE, AIR_BEFORE, AIR_AFTER),
     (AIR_POSITION, AIR_SELECT, AIR_READY, AIR_COMPUTE),
 ) = ((0, 1, 2, 3, 4, 5), (6, 7, 8, 9, 10), (11, 12, 13, 14), (15, 16, 17, 18))
-AIR_ROUND, AIR_EPOCH, AIR_UPLINK, AIR_NEXT = range(19, 23)
-AIR_FIGURES, AIR_FIGURES_WITH_TROUBLE = 19, 23
+AIR_ROUND, AIR_EPOCH, AIR_UPLINK, AIR_NEXT, AIR_COUNT, AIR_VERSION = range(19, 25)
+AIR_FIGURES, AIR_FIGURES_WITH_TROUBLE = 19, 25
 """Direction, device, session, kind, number of its device's frame; when the cloud last spoke to who
 sends it (0: never); when it was sent, when it arrives by its own link alone and how much of that is
 travelling; its bytes, and who is behind it in its connection. While it crosses: what is left of it,
 bits times 10⁻⁹, its rate, and its neighbours among those who cross. Of what goes down: position,
 the select that it comes from, and the cloud's times of it. Where anything may fail, of whatever is
 under way: round, epoch of its session, how long the frame took that it answers, and who comes next
-of its device and direction."""
+of its device and direction; where drafts are under way, tokens of the text that a DRAFT makes or
+rows of ROWS, and the version of what is no DRAFT, whose round says it."""
 
 # Of something that devices share.
 HUB_BPS, HUB_FIFO, HUB_NOW, HUB_FIRST, HUB_FLOWS, HUB_TURN, HUB_UNTIL, HUB_MEMBERS = range(8)
@@ -137,13 +138,15 @@ as far as they are the text's."""
     (ASKING, RECEIVED, SOLO, TURN, CHOOSING, HOLDS, REPEATS, TRIES),
     (QUESTION, QUESTION_BYTES, QUESTION_POSITION, QUESTION_ROUND),
     (UP_FIRST, UP_LAST, DOWN_FIRST, DOWN_LAST, EARLY),
+    (QUESTION_COUNT, AWAITED_ROUND, AWAITED_AT),
 ) = (
     (24, 25, 26, 27, 28, 29, 30),
     (31, 32, 33, 34, 35, 36, 37, 38),
     (39, 40, 41, 42),
     (43, 44, 45, 46, 47),
+    (48, 49, 50),
 )
-NARROW_FIGURES_WITH_TROUBLE = 48
+NARROW_FIGURES_WITH_TROUBLE = 51
 """The device whose session it is, itself of a device (D, S); 1 more than the queue that it is in, 1
 while its device has the word, 1 while it is over and in a step (S); the first of its sessions (D)
 or the next one of its device (S), plus 1; epoch (D, S); the last session whose OPEN came, with its
@@ -152,7 +155,8 @@ on alone and 2 since it has said so; what its choices under way are told from ea
 row of the answer that it chooses from, plus 1; 1 while it holds stages; frames sent again for this
 token, and waits that are over; the frame that asked last, plus 1, its bytes, position and round;
 rows of frames under way, the first and the last in either direction, and of what came before its
-turn, plus 1."""
+turn, plus 1. Of one that drafts: tokens of the text that the frame makes which asked last, and the
+round that is waited for, plus 1, and of which position."""
 
 SEEN, UPLINK_NS = 22, 23
 DUE, TIMER_AT, IDLE_AT, AWAITED, WAITED, FORWARD_BEGAN, GAVE_UP, DECIDED = range(24, 32)

@@ -15,8 +15,10 @@ from actors.fleet.devices import choose, finish, speak
 from actors.fleet.events import push
 from actors.fleet.forwards import extend_by_one, tell_work
 from actors.fleet.layout import (
+    CALM,
     CLOSE,
     DRAFT,
+    ENDED,
     LANE_CHOICE,
     LANE_DECODE,
     LANE_DOWN,
@@ -27,6 +29,7 @@ from actors.fleet.layout import (
     OWN,
     REFINE,
     STAGE,
+    TROUBLED,
     VERIFYING,
     Books,
     Fleet,
@@ -38,6 +41,9 @@ from actors.fleet.sessions import length_of, outcome_of, session_number
 from actors.fleet.stages import QUEUED, clear_stages, cut_stages
 from actors.fleet.tally import tell_drafts
 from actors.fleet.texts import begin_of, draft_of, ends_text, pace_of, put, states_of, take
+from actors.fleet.trouble.asking import ask, close, end_request
+from actors.fleet.trouble.frames import say_up
+from actors.fleet.trouble.telling import tell as tell_here
 from actors.plan import REQUEST_BITS
 from costeer import device_text as text
 from costeer.device_text import (
@@ -206,14 +212,7 @@ def take_choice(fleet: Fleet, books: Books, device: int, now_ns: int) -> bool:
     stands = int(state[at + text.ROUND] + 1 >= payloads)
     end_steer(state, fleet.outcome[outcome, col.OUTCOME_TOKEN], stands, now_ns)
     if stands == 0:
-        version, round_ = state[at + text.OF_VERSION], state[at + text.ROUND]
-        body_bytes = number_bytes(version)
-        send_frame(fleet, books, device, REFINE, position, round_, body_bytes, now_ns)
-        row = put(books.texts, books.under_way, begin_of(fleet.window, device) + texts.UP_HEAD)
-        books.under_way[row, texts.AT] = position
-        books.under_way[row, texts.ROUND] = round_
-        books.under_way[row, texts.VERSION] = version
-        books.under_way[row, texts.SENT_NS] = now_ns
+        refine(fleet, books, device, position, now_ns)
     while is_decided(state):
         if accept_oldest(fleet, books, device, now_ns):
             return True
@@ -239,18 +238,30 @@ def accept_oldest(fleet: Fleet, books: Books, device: int, now_ns: int) -> bool:
         books.engine[QUEUED] = since_ns - wide[device, col.ARRIVAL]
         since_ns = wide[device, col.ARRIVAL]
     lay_stages(state, now_ns, books.engine[STAGE : STAGE + _STAGES])
-    cut_stages(books.engine, now_ns - since_ns)
     if fleet.learns and said != text.UNDRAFTED:
         pace = pace_of(fleet.window, device)
         judge(books.texts[pace : pace + PACE], int(said == text.RIGHT))
     rounds = state[slot_of(state, position) + text.ROUND]
     right = int(said == text.RIGHT and told > 0)
     tell_drafts(fleet, books, device, position, now_ns, right, refuted, unsent)
-    choose(fleet, books, device, position, now_ns, state[text.BUSY_NS], rounds)
-    if position + 1 == length_of(fleet, books, device):
-        send_frame(fleet, books, device, CLOSE, position, 0, 0, now_ns)
-        finish(fleet, books, device, now_ns, LANE_UP, position + 1)
-        return True
+    last = position + 1 == length_of(fleet, books, device)
+    if TROUBLED:
+        outcome = outcome_of(fleet, books, device, position)
+        tell_here(fleet, books, device, outcome, now_ns, state[text.BUSY_NS], rounds)
+        if last:
+            close(fleet, books, device, now_ns, LANE_UP, 0)
+            end_request(fleet, books, device, now_ns, LANE_UP, position + 1, ENDED, 0)
+            return True
+        books.narrow[device, col.POSITION] = position + 1
+        books.narrow[device, col.REPEATS] = 0
+        wide[device, col.WAITED] = 0
+    if CALM:
+        cut_stages(books.engine, now_ns - since_ns)
+        choose(fleet, books, device, position, now_ns, state[text.BUSY_NS], rounds)
+        if last:
+            send_frame(fleet, books, device, CLOSE, position, 0, 0, now_ns)
+            finish(fleet, books, device, now_ns, LANE_UP, position + 1)
+            return True
     accept(state)
     return False
 
@@ -270,13 +281,39 @@ def tell_cloud(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
     body_bytes = 0
     for position in range(newest, newest + count):
         body_bytes += number_bytes(state[slot_of(state, position) + text.TOKEN])
-    send_frame(fleet, books, device, DRAFT, newest, version, body_bytes, now_ns)
-    row = put(books.texts, books.under_way, begin_of(fleet.window, device) + texts.UP_HEAD)
-    books.under_way[row, texts.AT] = newest
-    books.under_way[row, texts.VERSION] = version
-    books.under_way[row, texts.COUNT] = state[text.LENGTH]
-    books.under_way[row, texts.AGREED] = agreed
-    books.under_way[row, texts.SENT_NS] = now_ns
+    if TROUBLED:
+        number = session_number(fleet, books, device)
+        size = frame_bytes(number, newest, version, body_bytes, fleet.up_bucket)
+        length = state[text.LENGTH]
+        ask(fleet, books, device, now_ns, LANE_UP, DRAFT, newest, version, size, length)
+    if CALM:
+        send_frame(fleet, books, device, DRAFT, newest, version, body_bytes, now_ns)
+        row = put(books.texts, books.under_way, begin_of(fleet.window, device) + texts.UP_HEAD)
+        books.under_way[row, texts.AT] = newest
+        books.under_way[row, texts.VERSION] = version
+        books.under_way[row, texts.COUNT] = state[text.LENGTH]
+        books.under_way[row, texts.AGREED] = agreed
+        books.under_way[row, texts.SENT_NS] = now_ns
+
+
+def refine(fleet: Fleet, books: Books, device: int, position: int, now_ns: int) -> None:
+    """Ask for the next ranks of a position."""
+    first, end, _ = states_of(fleet.window, device)
+    state = books.texts[first:end]
+    at = slot_of(state, position)
+    version, round_ = state[at + text.OF_VERSION], state[at + text.ROUND]
+    body_bytes = number_bytes(version)
+    if TROUBLED:
+        number = session_number(fleet, books, device)
+        size = frame_bytes(number, position, round_, body_bytes, fleet.up_bucket)
+        say_up(fleet, books, device, now_ns, LANE_UP, REFINE, position, round_, size, 0, version)
+    if CALM:
+        send_frame(fleet, books, device, REFINE, position, round_, body_bytes, now_ns)
+        row = put(books.texts, books.under_way, begin_of(fleet.window, device) + texts.UP_HEAD)
+        books.under_way[row, texts.AT] = position
+        books.under_way[row, texts.ROUND] = round_
+        books.under_way[row, texts.VERSION] = version
+        books.under_way[row, texts.SENT_NS] = now_ns
 
 
 def send_frame(

@@ -100,7 +100,8 @@ def has_room(fleet: Fleet, books: Books) -> bool:
     short = False
     if DRAFTING and fleet.window:
         rows = max(rows, books.under_way[0, DUE])
-        short = rows + SPARE > books.under_way[0, FREE]
+        if CALM:
+            short = rows + SPARE > books.under_way[0, FREE]
     if SHARING and fleet.shared:
         short = short or air_is_short(fleet, books)
     if TROUBLED:

@@ -79,7 +79,7 @@ OPEN, TOKEN, MORE, CLOSE, ALONE, DRAFT, REFINE, OWN, CROSS, JOIN, SHARES = range
 has ended) and ``OWN`` (of a device that drafts, what its lane says); then, where devices share
 something: a frame is sent up, a frame reaches what is shared, somebody may have crossed it."""
 
-LOGITS, STREAM, REFUSAL, TIMED_OUT = range(4)
+LOGITS, STREAM, REFUSAL, TIMED_OUT, ROWS = range(5)
 """Kinds of frames that go down, where devices share something or anything may fail."""
 
 ENDED, REFUSED, SILENCED, STALLED, LEFT = range(5)

@@ -4,8 +4,7 @@ What a cell never does is left out of its loop; see ``netsim.compiled.specialise
 none of what ``Rules`` names, and theirs is the smallest and fastest loop. All that is seldom asked
 for is in one other loop together: it takes half as long again to make and up to a tenth longer a
 token, where a loop for each combination would have to be made for nearly every arm. Devices that
-draft have loops of their own, and so have cells in which something may fail: alone, with what
-devices share, and with all that is seldom asked for.
+draft have loops of their own, and so have cells in which something may fail.
 """
 
 from __future__ import annotations
@@ -64,16 +63,14 @@ def rules_of(plan: ArmPlan, *, sharing: bool, troubled: bool = False) -> Rules:
 
 def advance_of(rules: Rules) -> Callable[[Fleet, Books, int], bool]:
     """Return a loop over events that has all rules that a cell needs."""
-    if rules.troubled:
-        if any(rules._replace(drafting=False, sharing=False, troubled=False)):
-            return _advance(Rules(*[True] * len(rules))._replace(drafting=False))
-        return _advance(Rules(sharing=rules.sharing, troubled=True))
-    seldom = any(rules._replace(drafting=False))
-    if rules.drafting:
+    drafting, troubled = rules.drafting, rules.troubled
+    seldom = any(rules._replace(drafting=False, troubled=False))
+    if drafting:
         # Nothing else goes with drafts.
-        return _advance(Rules(drafting=True, sharing=seldom, overlapping=seldom))
+        shares = seldom or troubled
+        return _advance(Rules(drafting=True, sharing=shares, overlapping=seldom, troubled=troubled))
     # A cached function's own arguments are not checked by types.
-    return _advance(Rules(*[seldom] * len(rules))._replace(drafting=False, troubled=False))
+    return _advance(Rules(*[seldom] * len(rules))._replace(drafting=False, troubled=troubled))
 
 
 @cache

@@ -24,9 +24,11 @@ from actors.fleet.layout import (
     OWN,
     PROMPTS,
     REFINING,
+    ROWS,
     RUNNING,
     SHARING,
     SILENT,
+    TROUBLED,
     VERIFYING,
     Books,
     Fleet,
@@ -34,8 +36,9 @@ from actors.fleet.layout import (
 from actors.fleet.links import send_down
 from actors.fleet.names import CLOUD_FIGURES
 from actors.fleet.queues import append, get_ready, move, take_out
-from actors.fleet.sessions import numbered, sessions_begin
+from actors.fleet.sessions import numbered, owner_of, sessions_begin
 from actors.fleet.texts import begin_of, put, states_of, take
+from actors.fleet.trouble.frames import say_down
 from actors.plan import REQUEST_BITS
 from costeer import served_text as served
 from costeer.messages import frame_bytes
@@ -85,17 +88,8 @@ def hear_drafting(
     position, version = frames[row, texts.AT], frames[row, texts.VERSION]
     if kind == DRAFT:
         agreed, length = frames[row, texts.AGREED], frames[row, texts.COUNT]
-        prompt = of[begin + texts.PROMPT]
-        cached, run_to = of[begin + texts.CACHED], of[begin + texts.RUN_TO]
-        books.engine[_DRAFTS] += news(length, agreed, position)
-        books.engine[_REFUTED] += of[begin + texts.TEXT] - agreed
-        books.engine[_WASTED] += max(0, max(cached, run_to) - prompt - agreed)
-        of[begin + texts.TEXT] = length
-        of[begin + texts.CACHED] = min(cached, prompt + agreed)
-        of[begin + texts.RUN_TO] = min(run_to, prompt + agreed)
-        of[begin + texts.NEWEST_UPLINK] = now_ns - frames[row, texts.SENT_NS]
-        of[begin + texts.NEWEST_ARRIVED] = now_ns
-        rewrite(state, version, position, agreed)
+        uplink_ns = now_ns - frames[row, texts.SENT_NS]
+        take_draft(fleet, books, device, position, version, length, agreed, uplink_ns, now_ns)
     elif wants(state, position, frames[row, texts.ROUND], version):
         ask(state, position)
     else:
@@ -104,28 +98,74 @@ def hear_drafting(
     queue(fleet, books, device)
 
 
-def open_text(fleet: Fleet, books: Books, device: int, session: int, now_ns: int) -> None:
-    """Take an OPEN: the session's text is its prompt."""
+def take_draft(
+    fleet: Fleet,
+    books: Books,
+    device: int,
+    position: int,
+    version: int,
+    length: int,
+    agreed: int,
+    uplink_ns: int,
+    arrived_ns: int,
+) -> None:
+    """Take a DRAFT into a session's text.
+
+    Args:
+        fleet: fixed figures.
+        books: changing ones.
+        device: whose session it is.
+        position: of the newest chosen token.
+        version: of the text that it makes.
+        length: of that text.
+        agreed: up to here it is what it was.
+        uplink_ns: how long the frame was under way.
+        arrived_ns: when it came.
+    """
     begin, of = begin_of(fleet.window, device), books.texts
     _, first, end = states_of(fleet.window, device)
-    lay(of[first:end], fleet.window, 0)
-    row = sessions_begin(fleet, device) + session if len(fleet.session) > 1 else 0
-    prompt = fleet.template[int(fleet.session[row, col.TEMPLATE]), col.PROMPT]
-    of[begin + texts.STATUS] = texts.AWAY
-    of[begin + texts.SESSION] = session
-    of[begin + texts.PROMPT] = prompt
-    of[begin + texts.TEXT] = 0
-    of[begin + texts.CACHED] = 0
-    of[begin + texts.RUN_TO] = 0
-    of[begin + texts.UPLINK] = now_ns - books.wide[device, col.SINCE]
-    of[begin + texts.SEEN] = now_ns
+    prompt = of[begin + texts.PROMPT]
+    cached, run_to = of[begin + texts.CACHED], of[begin + texts.RUN_TO]
+    books.engine[_DRAFTS] += news(length, agreed, position)
+    books.engine[_REFUTED] += of[begin + texts.TEXT] - agreed
+    books.engine[_WASTED] += max(0, max(cached, run_to) - prompt - agreed)
+    of[begin + texts.TEXT] = length
+    of[begin + texts.CACHED] = min(cached, prompt + agreed)
+    of[begin + texts.RUN_TO] = min(run_to, prompt + agreed)
+    of[begin + texts.NEWEST_UPLINK] = uplink_ns
+    of[begin + texts.NEWEST_ARRIVED] = arrived_ns
+    rewrite(of[first:end], version, position, agreed)
+
+
+def open_text(fleet: Fleet, books: Books, device: int, session: int, now_ns: int) -> None:
+    """Take an OPEN: the session's text is its prompt."""
+    lay_text(fleet, books, device, session, now_ns - books.wide[device, col.SINCE])
+    books.texts[begin_of(fleet.window, device) + texts.SEEN] = now_ns
     books.wide[device, col.READY] = now_ns
     books.wide[device, col.COMPUTE] = 0
     if let_open(fleet, books, device):
         return
+    books.texts[begin_of(fleet.window, device) + texts.PROMPT] = 0
     number = numbered(fleet, books.narrow, device, session)
     size = frame_bytes(number, 0, 0, fleet.refusal_bytes, 1)
     send_rows(fleet, books, device, size, 0, 0, 0, 0, 0, now_ns, 0)
+
+
+def lay_text(fleet: Fleet, books: Books, device: int, session: int, uplink_ns: int) -> None:
+    """Begin a session's text with its prompt, which was so long under way."""
+    begin, of = begin_of(fleet.window, device), books.texts
+    _, first, end = states_of(fleet.window, device)
+    lay(of[first:end], fleet.window, 0)
+    row = 0
+    if len(fleet.session) > 1:
+        row = sessions_begin(fleet, owner_of(books.narrow, device)) + session
+    of[begin + texts.STATUS] = texts.AWAY
+    of[begin + texts.SESSION] = session
+    of[begin + texts.PROMPT] = fleet.template[int(fleet.session[row, col.TEMPLATE]), col.PROMPT]
+    of[begin + texts.TEXT] = 0
+    of[begin + texts.CACHED] = 0
+    of[begin + texts.RUN_TO] = 0
+    of[begin + texts.UPLINK] = uplink_ns
 
 
 def close_text(fleet: Fleet, books: Books, device: int, session: int) -> None:
@@ -135,6 +175,7 @@ def close_text(fleet: Fleet, books: Books, device: int, session: int) -> None:
     template = int(fleet.session[row, col.TEMPLATE])
     status = of[begin + texts.STATUS]
     of[begin + texts.STATUS] = texts.AWAY
+    of[begin + texts.PROMPT] = 0
     if status == texts.RUNNING:
         # What is left in the step is what kind of session it was.
         for index in range(books.engine[RUNNING]):
@@ -188,6 +229,8 @@ def begin_row(fleet: Fleet, books: Books, device: int, take_tokens: int) -> int:
     cached = of[begin + texts.CACHED]
     of[begin + texts.RUN_TO] = cached + take_tokens
     of[begin + texts.STATUS] = texts.RUNNING
+    if TROUBLED:
+        books.narrow[device, col.AWAY] = 0
     if serve(of[first:end]):
         of[begin + texts.UPLINK] = of[begin + texts.NEWEST_UPLINK]
         books.wide[device, col.READY] = of[begin + texts.NEWEST_ARRIVED]
@@ -218,6 +261,8 @@ def begin_rows(fleet: Fleet, books: Books) -> int:
         begin = begin_of(fleet.window, device)
         _, first, end = states_of(fleet.window, device)
         of[begin + texts.STATUS] = texts.RUNNING
+        if TROUBLED:
+            books.narrow[device, col.AWAY] = 0
         begin_sending(of[first:end], of[begin + texts.CACHED] - of[begin + texts.PROMPT])
         fresh += of[first + served.FRESH_TO] - of[first + served.FRESH_FROM]
         asked += of[first + served.SENDING]
@@ -279,7 +324,9 @@ def send(
     _, first, end = states_of(fleet.window, device)
     state = of[first:end]
     version = state[slot_of(state, position) + served.OF_VERSION]
-    at = sessions_begin(fleet, device) + session if len(fleet.session) > 1 else 0
+    at = 0
+    if len(fleet.session) > 1:
+        at = sessions_begin(fleet, owner_of(books.narrow, device)) + session
     outcome = int(fleet.session[at, col.FIRST_ROW]) + position
     body_bytes, payload_bytes = number_bytes(version), 0
     for row in range(outcome, outcome + count):
@@ -321,6 +368,14 @@ def send_rows(
 ) -> None:
     """Put a frame on a device's way down; ``count`` is 0 for a refusal."""
     begin, of, wide = begin_of(fleet.window, device), books.texts, books.wide
+    if TROUBLED:
+        at = say_down(fleet, books, device, now_ns, ROWS, size, payload_bytes, select_ns) - 1
+        books.air[at, col.AIR_POSITION] = position
+        books.air[at, col.AIR_ROUND] = round_
+        books.air[at, col.AIR_COUNT] = count
+        books.air[at, col.AIR_VERSION] = version
+        books.air[at, col.AIR_UPLINK] = of[begin + texts.UPLINK]
+        return
     arrival_ns = send_down(fleet, books, device, now_ns, size, payload_bytes)
     row = put(books.texts, books.under_way, begin + texts.DOWN_HEAD)
     frame = books.under_way

@@ -71,15 +71,6 @@ def failing(draw: st.DrawFn, plan: ArmPlan) -> ArmPlan:
 
 
 @some
-@given(st.data(), neighbours(METHODS))
-def test_loop_of_devices_that_share_a_way_where_something_fails(
-    data: st.DataObject, plan: ArmPlan
-) -> None:
-    _, outcomes = run_and_outcomes(plan)
-    agree(data.draw(failing(plan)), outcomes)
-
-
-@some
 @given(st.data(), st.one_of(pausing_fleets(), guessing_fleets()))
 def test_loop_of_pauses_and_drafts_where_something_fails(
     data: st.DataObject, of: tuple[ArmPlan, float]
@@ -90,8 +81,17 @@ def test_loop_of_pauses_and_drafts_where_something_fails(
 
 
 @some
-@given(st.data(), st.one_of(guided(sharing=True), reordered(sharing=True)))
-def test_loop_of_orders_of_work_and_of_two_prompts_where_something_fails(
+@given(st.data(), drafting_fleets())
+def test_loop_of_devices_that_draft_where_something_fails(
+    data: st.DataObject, of: tuple[ArmPlan, float]
+) -> None:
+    plan, acceptance = of
+    agree(data.draw(failing(plan)), constants(plan, acceptance))
+
+
+@some
+@given(st.data(), st.one_of(neighbours(METHODS), guided(sharing=True), reordered(sharing=True)))
+def test_loop_of_what_is_seldom_asked_for_where_something_fails(
     data: st.DataObject, plan: ArmPlan
 ) -> None:
     _, outcomes = run_and_outcomes(plan)

@@ -16,8 +16,10 @@ from actors.retry import RetryPolicy
 from actors.stalls import Stall
 from actors.values.null import NullConfig
 from costeer.errors import ConfigError
+from costeer.gate import GateConfig
 from costeer.methods import CloudRole
-from costeer.speculation import SpeculationConfig
+from costeer.overlap import OverlapConfig
+from netsim.hardware import Fixed
 from netsim.sharing import Discipline
 from tests.actors.compiled_fleets import (
     crowds,
@@ -28,6 +30,7 @@ from tests.actors.compiled_fleets import (
     same,
 )
 from tests.actors.fleets import (
+    EDGE_COSTS,
     MS,
     VOCAB,
     arm_plan,
@@ -185,7 +188,7 @@ def stalled(method: str = "costeer", **changes: object) -> ArmPlan:
     plan = arm_plan(method, devices, max_new_tokens=8)
     retry = RetryPolicy(60 * MS, 3, jitter=0.1, falls_back=method == "costeer")
     stall = Stall(100 * MS, 900 * MS, loses=True)
-    return replace(plan, retry=retry, stalls=(stall,), **changes)  # type: ignore[arg-type]
+    return replace(replace(plan, retry=retry, stalls=(stall,)), **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("method", ["costeer", "llm_without"])
@@ -199,6 +202,45 @@ def test_devices_that_ask_in_vain_go_on_alone_or_give_up(method: str) -> None:
     gave_up = [row.reason for row in run.requests if row.failed]
     assert bool(gave_up) == (method != "costeer")
     assert all(reason.startswith("stalled") for reason in gave_up)
+
+
+waits = pytest.mark.parametrize(
+    ("timeout_ns", "forward_ns"), [(23 * MS, 21 * MS), (61 * MS, 21 * MS), (30 * MS, 70 * MS)]
+)
+
+
+def take(forward_ns: int, patched: pytest.MonkeyPatch) -> None:
+    cost = Fixed(forward=forward_ns, forward_per_row=3, decode=90_007, steer=41_009, choose=5_021)
+    patched.setitem(EDGE_COSTS, "slow", cost)
+
+
+@waits
+@pytest.mark.parametrize(
+    "overlap", [OverlapConfig(forward=False), OverlapConfig(delta=True)], ids=lambda one: one.label
+)
+def test_devices_go_on_alone_in_any_order_of_work(
+    overlap: OverlapConfig, timeout_ns: int, forward_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(forward_ns, monkeypatch)
+    plan = stalled()
+    retry = RetryPolicy(timeout_ns, 1, falls_back=True)
+    plan = replace(plan, arm=replace(plan.arm, overlap=overlap), retry=retry)
+    run = run_fleet(plan, constants(plan))
+    same(run, driver_of(plan, null_hosts(acceptance=0.6)).run())
+    assert {row.record.fallback for row in run.tokens} == {False, True}
+
+
+@waits
+def test_devices_go_on_alone_where_steering_paused(
+    timeout_ns: int, forward_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(forward_ns, monkeypatch)
+    retry = RetryPolicy(timeout_ns, 1, falls_back=True)
+    plan = stalled("adacosteer", gate=GateConfig(after=1), retry=retry)
+    outcomes = replace(paused(plan, 0.95), drafts=constants(plan, 0.8).drafts)
+    run = run_fleet(plan, outcomes)
+    same(run, driver_of(plan, doubting(0.95)).run())
+    assert {row.record.fallback for row in run.tokens} == {False, True}
 
 
 def test_who_is_silent_is_dropped_and_the_cell_begins_again_step_by_step() -> None:
@@ -222,7 +264,6 @@ def refusal(plan: ArmPlan) -> str:
 
 
 def test_what_does_not_go_together_is_refused() -> None:
-    assert "drafts" in refusal(stalled(speculation=SpeculationConfig()))
     assert "replicas that fail" in refusal(stalled(failures=(ReplicaFailure(0, 1, 1, 2),)))
 
 

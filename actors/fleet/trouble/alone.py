@@ -8,9 +8,11 @@ from __future__ import annotations
 from actors.fleet import columns as col
 from actors.fleet.forwards import edge_terms, forward_ns, tell_work
 from actors.fleet.gates import read_until
-from actors.fleet.layout import OVERLAPPING, PAUSING, Books, Fleet
+from actors.fleet.layout import DRAFTING, OVERLAPPING, PAUSING, Books, Fleet
 from actors.fleet.names import CLASS_FIGURES
 from actors.fleet.sessions import template_of
+from actors.fleet.texts import states_of
+from costeer import device_text as text
 
 _LOGITS_NS, _FORWARD_NS = (
     CLASS_FIGURES.index(name) for name in ("edge_logits_ns", "edge_forward_ns")
@@ -19,6 +21,8 @@ _LOGITS_NS, _FORWARD_NS = (
 
 def ready_alone(fleet: Fleet, books: Books, device: int, now_ns: int) -> int:
     """Return when a device has its own logits that gives its cloud up at an instant."""
+    if DRAFTING and fleet.window:
+        return draft_alone(fleet, books, device, now_ns)
     if PAUSING and fleet.pauses:
         return read_alone(fleet, books, device, now_ns)
     if OVERLAPPING and fleet.waits:
@@ -45,6 +49,17 @@ def read_alone(fleet: Fleet, books: Books, device: int, now_ns: int) -> int:
     if unread == 0:
         return begun_ns
     return begun_ns + run_alone(fleet, books, device, now_ns, unread, read)
+
+
+def draft_alone(fleet: Fleet, books: Books, device: int, now_ns: int) -> int:
+    """As ``ready_alone``, of a small model that drafted and is at rest now."""
+    first, end, _ = states_of(fleet.window, device)
+    state = books.texts[first:end]
+    position = state[text.POSITION]
+    if state[text.READ] == position and state[text.STALE] == 0:
+        return now_ns
+    # Where drafts were, the newest token is run once more.
+    return now_ns + run_alone(fleet, books, device, now_ns, 1, position - 1)
 
 
 def begin_alone(fleet: Fleet, books: Books, device: int, now_ns: int) -> int:

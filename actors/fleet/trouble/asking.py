@@ -15,6 +15,7 @@ from actors.fleet.gates import begin_gate
 from actors.fleet.layout import (
     ALONE,
     CLOSE,
+    DRAFTING,
     ENDED,
     FINISHED,
     HELD_FREE,
@@ -39,6 +40,7 @@ from actors.fleet.sampled import write_request
 from actors.fleet.sessions import session_number, sessions_begin, template_of
 from actors.fleet.stages import held_at
 from actors.fleet.tally import counts, tell_arrival, tell_end
+from actors.fleet.texts import begin_text
 from actors.fleet.trouble.frames import say_up
 from actors.fleet.trouble.waiting import wait_for, wait_no_more
 from actors.plan import REQUEST_BITS
@@ -95,8 +97,11 @@ def start(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -> No
         body_bytes = int(fleet.template[template, col.OPEN_BYTES])
         number = session_number(fleet, books, device)
         size = frame_bytes(number, 0, 0, body_bytes, fleet.up_bucket)
-        ask(fleet, books, device, now_ns, lane, OPEN, 0, 0, size)
+        ask(fleet, books, device, now_ns, lane, OPEN, 0, 0, size, 0)
         wait_for(fleet, books, device, now_ns)
+        if DRAFTING and fleet.window:
+            narrow[device, col.AWAITED_ROUND] = 1
+            narrow[device, col.AWAITED_AT] = 0
     if fleet.branches:
         new = pairs = 0
         for branch in range(fleet.branches):
@@ -106,6 +111,8 @@ def start(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -> No
         extend(fleet, books, device, now_ns, new, 0, pairs)
         if PAUSING and fleet.pauses:
             begin_gate(books, device, now_ns)
+        if DRAFTING and fleet.window:
+            begin_text(fleet, books, device, now_ns)
     if fleet.role == LOCAL:
         done_ns = work_alone(fleet, books, device)
         if done_ns < wide[device, col.LEAVES]:
@@ -123,14 +130,16 @@ def ask(
     position: int,
     round_: int,
     size: int,
+    count: int,
 ) -> None:
     """Send a frame that an answer is waited for; see ``say_up``."""
     narrow = books.narrow
+    narrow[device, col.QUESTION_COUNT] = count
     narrow[device, col.QUESTION] = what + 1
     narrow[device, col.QUESTION_BYTES] = size
     narrow[device, col.QUESTION_POSITION] = position
     narrow[device, col.QUESTION_ROUND] = round_
-    say_up(fleet, books, device, now_ns, lane, what, position, round_, size)
+    say_up(fleet, books, device, now_ns, lane, what, position, round_, size, count, 0)
 
 
 def ask_again(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -> None:
@@ -140,8 +149,20 @@ def ask_again(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -
     if what >= 0:
         narrow[device, col.REPEATS] += 1
         position, round_ = narrow[device, col.QUESTION_POSITION], narrow[device, col.QUESTION_ROUND]
-        size = int(narrow[device, col.QUESTION_BYTES])
-        say_up(fleet, books, device, now_ns, lane, what, int(position), int(round_), size)
+        size, count = narrow[device, col.QUESTION_BYTES], narrow[device, col.QUESTION_COUNT]
+        say_up(
+            fleet,
+            books,
+            device,
+            now_ns,
+            lane,
+            what,
+            int(position),
+            int(round_),
+            int(size),
+            int(count),
+            0,
+        )
 
 
 def close(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int, round_: int) -> None:
@@ -151,7 +172,7 @@ def close(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int, round
         int(books.narrow[device, col.POSITION]),
     )
     size = frame_bytes(number, position, round_, 0, fleet.up_bucket)
-    say_up(fleet, books, device, now_ns, lane, CLOSE, position, round_, size)
+    say_up(fleet, books, device, now_ns, lane, CLOSE, position, round_, size, 0, 0)
 
 
 # --------------------------------------------------------------------------- ends

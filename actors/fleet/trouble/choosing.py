@@ -8,10 +8,12 @@ from __future__ import annotations
 from actors.fleet import columns as col
 from actors.fleet.air import give_row
 from actors.fleet.columns import DOWN
+from actors.fleet.drafting import hear_own
 from actors.fleet.events import push
 from actors.fleet.forwards import extend_by_one, tell_work
 from actors.fleet.gates import read_all, read_one, read_until
 from actors.fleet.layout import (
+    DRAFTING,
     ENDED,
     LANE_ANSWER,
     LANE_CHOICE,
@@ -23,8 +25,8 @@ from actors.fleet.layout import (
     PAUSING,
     REFUSAL,
     REFUSED,
+    ROWS,
     SILENCED,
-    STAGE,
     STALLED,
     STREAM,
     STREAMED,
@@ -33,7 +35,7 @@ from actors.fleet.layout import (
     Fleet,
 )
 from actors.fleet.names import CLASS_FIGURES
-from actors.fleet.sampled import book, write_own
+from actors.fleet.sampled import write_own
 from actors.fleet.sessions import length_of, outcome_of, rounds_of, session_number, template_of
 from actors.fleet.stages import (
     COMPUTE,
@@ -45,26 +47,22 @@ from actors.fleet.stages import (
     UPLINK,
     WAIT,
     clear_stages,
-    cut_stages,
     end_refinement,
     lay_steering,
 )
-from actors.fleet.tally import counts, tell_token
+from actors.fleet.tally import counts, tell_drafts
 from actors.fleet.texts import draft_of, ends_text
 from actors.fleet.trouble.alone import ready_alone, run_alone
 from actors.fleet.trouble.asking import ask, ask_again, close, drop_work, end_request
+from actors.fleet.trouble.drafting import refine_again, take_rows, watch_text, works
 from actors.fleet.trouble.frames import keep, take, take_kept
+from actors.fleet.trouble.telling import tell
 from actors.fleet.trouble.waiting import is_over, set_timer, wait_again, wait_for, wait_no_more
 from actors.plan import REQUEST_BITS
 from costeer.messages import frame_bytes
-from costeer.token_record import STAGES
 from costeer.varint import number_bytes
 
-_LOGITS_NS, _FORWARD_NS, _ALONE, _REPEATED = (
-    CLASS_FIGURES.index(name)
-    for name in ("edge_logits_ns", "edge_forward_ns", "fallback_tokens", "repeated_frames")
-)
-_OVERHEAD = STAGE + len(STAGES) - 1
+_LOGITS_NS, _ALONE = (CLASS_FIGURES.index(name) for name in ("edge_logits_ns", "fallback_tokens"))
 
 
 def hear_cloud(fleet: Fleet, books: Books, device: int, number: int, now_ns: int) -> None:
@@ -82,7 +80,10 @@ def hear_cloud(fleet: Fleet, books: Books, device: int, number: int, now_ns: int
     in_turn = what == STREAM
     if PAUSING and fleet.pauses:
         in_turn = in_turn or (what == LOGITS and air[at, col.AIR_ROUND] == 0)
-    if mine and in_turn:
+    if mine and what == ROWS:
+        if DRAFTING and fleet.window:
+            take_rows(fleet, books, device, row, now_ns)
+    elif mine and in_turn:
         if air[at, col.AIR_POSITION] >= position:
             keep(air, narrow, device, row)
             if fleet.role == STREAMED:
@@ -174,25 +175,6 @@ def lay_stages(books: Books, device: int, row: int) -> None:
     stages[DOWNLINK] = air[at, col.AIR_ARRIVAL] - sent_ns
 
 
-def tell(
-    fleet: Fleet, books: Books, device: int, outcome: int, now_ns: int, busy_ns: int, rounds: int
-) -> None:
-    """Write down the token that a device has, its stages standing in the scratch."""
-    narrow, wide, stages = books.narrow, books.wide, books.engine
-    position, repeats = int(narrow[device, col.POSITION]), int(narrow[device, col.REPEATS])
-    cut_stages(books.engine, now_ns - wide[device, col.SINCE if position else col.ARRIVAL])
-    if repeats and narrow[device, col.SOLO] == 0:
-        stages[QUEUE] += stages[_OVERHEAD]
-        stages[_OVERHEAD] = 0
-    if counts(fleet.ends, wide[device, col.ARRIVAL], now_ns):
-        books.by_class[int(narrow[device, col.KIND]), _REPEATED] += repeats
-    tell_token(fleet, books, device, position, outcome, now_ns, busy_ns, rounds)
-    if fleet.every and device % fleet.every == 0:
-        at = device // fleet.every * fleet.longest + position
-        books.rows[at, col.ROW_REPEATS] = repeats
-        book(fleet, books, device)
-
-
 def go_on(books: Books, device: int, now_ns: int) -> None:
     """Turn to the next position."""
     narrow, wide = books.narrow, books.wide
@@ -229,7 +211,7 @@ def choose_steered(fleet: Fleet, books: Books, device: int, now_ns: int) -> None
         narrow[device, col.ROUND] += 1
         narrow[device, col.RECEIVED] = 0
         size = frame_bytes(number, position, round_ + 1, 0, fleet.up_bucket)
-        ask(fleet, books, device, now_ns, LANE_CHOICE, MORE, position, round_ + 1, size)
+        ask(fleet, books, device, now_ns, LANE_CHOICE, MORE, position, round_ + 1, size, 0)
         wait_for(fleet, books, device, now_ns)
         return
     if rounds:
@@ -246,7 +228,7 @@ def choose_steered(fleet: Fleet, books: Books, device: int, now_ns: int) -> None
         return
     body_bytes = number_bytes(int(fleet.outcome[outcome, col.OUTCOME_TOKEN]))
     size = frame_bytes(number, position, round_, body_bytes, fleet.up_bucket)
-    ask(fleet, books, device, now_ns, LANE_CHOICE, TOKEN, position, round_, size)
+    ask(fleet, books, device, now_ns, LANE_CHOICE, TOKEN, position, round_, size, 0)
     go_on(books, device, now_ns)
     wait_for(fleet, books, device, now_ns)
     if PAUSING and fleet.pauses:
@@ -298,6 +280,8 @@ def look_at_clock(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
         return
     if wait_again(fleet, books, device, now_ns):
         ask_again(fleet, books, device, now_ns, LANE_ANSWER)
+        if DRAFTING and fleet.window:
+            refine_again(fleet, books, device, now_ns)
         set_timer(books, device)
         return
     close(fleet, books, device, now_ns, LANE_ANSWER, 0)
@@ -309,7 +293,23 @@ def look_at_clock(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
     drop_work(fleet, books, device)
     narrow[device, col.SOLO] = 1
     wide[device, col.GAVE_UP] = now_ns
+    if DRAFTING and fleet.window and works(fleet, books, device):
+        return  # what its small model is at ends before
     decide_alone(fleet, books, device, ready_alone(fleet, books, device, now_ns))
+
+
+def hear_text(
+    fleet: Fleet, books: Books, lane: int, device: int, session: int, now_ns: int
+) -> None:
+    """Take what a device that drafts has finished, unless its session is over."""
+    narrow = books.narrow
+    if narrow[device, col.ASKING] == 0 or session != narrow[device, col.SESSION]:
+        return
+    if narrow[device, col.SOLO]:
+        decide_alone(fleet, books, device, ready_alone(fleet, books, device, now_ns))
+        return
+    hear_own(fleet, books, lane, device, session, now_ns)
+    watch_text(fleet, books, device, now_ns)
 
 
 def decide_alone(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
@@ -340,6 +340,8 @@ def choose_alone(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
     narrow[device, col.SOLO] = 2
     if PAUSING and fleet.pauses:
         write_own(fleet, books, device, position)
+    if DRAFTING and fleet.window:
+        tell_drafts(fleet, books, device, position, now_ns, 0, 0, 0)
     rows = (len(fleet.outcome) - 1) // 3
     tell(fleet, books, device, outcome + rows * (1 + int(wrong)), now_ns, 0, 0)
     prompt = fleet.template[template_of(fleet, books, device), col.PROMPT]

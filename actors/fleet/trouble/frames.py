@@ -36,6 +36,8 @@ def say_up(
     position: int,
     round_: int,
     size: int,
+    count: int,
+    version: int,
 ) -> None:
     """Send a device's frame up.
 
@@ -49,6 +51,8 @@ def say_up(
         position: that it names, as the next.
         round_: ...
         size: its bytes.
+        count: tokens of the text that a DRAFT makes.
+        version: that a REFINE names.
     """
     engine, narrow = books.engine, books.narrow
     landed_ns = send_up(fleet, books, device, now_ns, size)
@@ -64,6 +68,8 @@ def say_up(
     air[at, col.AIR_SENT] = now_ns
     air[at, col.AIR_POSITION] = position
     air[at, col.AIR_ROUND] = round_
+    air[at, col.AIR_COUNT] = count
+    air[at, col.AIR_VERSION] = version
     if SHARING and landed_ns < 0:
         push(engine, books.heap, now_ns, lane, device, number, CROSS << REQUEST_BITS)
         return
@@ -97,8 +103,8 @@ def say_down(
     size: int,
     payload_bytes: int,
     select_ns: int,
-) -> None:
-    """Send a frame down to a session's device.
+) -> int:
+    """Send a frame down to a session's device; return its row.
 
     Args:
         fleet: fixed figures.
@@ -131,6 +137,7 @@ def say_down(
     air[at, col.AIR_UPLINK] = wide[slot, col.UPLINK_NS]
     if not shared:
         come_down(books, row, arrival_ns)
+    return row
 
 
 def come_down(books: Books, row: int, arrival_ns: int) -> None:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.events import device_of, kind_of, lane_of, number_of
+from actors.fleet.events import device_of, kind_of, lane_of, number_of, session_of
 from actors.fleet.layout import (
     ALONE,
     ARMED,
     CLOSE,
+    DRAFT,
+    DRAFTING,
     ENDED,
     EVENTS,
     LANE_CHOICE,
     LANE_DOWN,
+    LANE_DRAFT,
+    LANE_FORWARD,
     LANE_IDLE,
     LANE_REQUEST,
     NOW,
+    REFINE,
     STEP,
     STEP_ENDS,
     Books,
     Fleet,
 )
 from actors.fleet.trouble.asking import end_request, leave, start
-from actors.fleet.trouble.choosing import choose_now, hear_cloud, look_at_clock
+from actors.fleet.trouble.choosing import choose_now, hear_cloud, hear_text, look_at_clock
 from actors.fleet.trouble.serving import hear_frame, look_after
 from actors.fleet.trouble.slots import NEXT_DEPARTURE, SLOTS_LEFT
 
@@ -32,7 +37,7 @@ AT_NS, WHO = range(2)
 def hear_here(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
     """Take an event that is not of the air."""
     kind, device, lane = kind_of(word), device_of(word), lane_of(word)
-    if kind <= CLOSE:
+    if kind <= CLOSE or DRAFT <= kind <= REFINE:
         hear_frame(fleet, books, device, number_of(word), now_ns)
     elif kind == ALONE:
         tokens = int(books.narrow[device, col.POSITION])
@@ -42,12 +47,21 @@ def hear_here(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
             start(fleet, books, device, now_ns, LANE_REQUEST)
     elif lane == LANE_DOWN:
         hear_cloud(fleet, books, device, number_of(word), now_ns)
+    elif DRAFTING and fleet.window and is_own(lane, number_of(word)):
+        hear_text(fleet, books, lane, device, session_of(word), now_ns)
     elif lane == LANE_CHOICE:
         choose_now(fleet, books, device, number_of(word), now_ns)
     elif lane == LANE_IDLE:
         look_after(fleet, books, device, now_ns)
     else:
         look_at_clock(fleet, books, device, now_ns)
+
+
+def is_own(lane: int, number: int) -> bool:
+    """Whether an event is of a text: something that a device which drafts has finished."""
+    if lane == LANE_CHOICE:
+        return number == 0  # other choices are told from earlier ones by it
+    return LANE_FORWARD <= lane <= LANE_DRAFT
 
 
 def departs(fleet: Fleet, books: Books) -> bool:

@@ -8,6 +8,7 @@ from actors.fleet import columns as col
 from actors.fleet.cell import CellPlan
 from actors.fleet.layout import NEVER, Array, Books, Fleet, Trouble
 from actors.fleet.outcomes import Outcomes
+from actors.fleet.texts import block_of
 from actors.fleet.trouble.slots import FREE_SLOT, SLOTS_LEFT, TROUBLE_FIGURES
 from actors.plan import ArmPlan
 from costeer.errors import ConfigError
@@ -48,7 +49,7 @@ def trouble_of(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, *, silent: boo
         branch = plan.arm.method.edge_branches.index(Prompt.PERSONAL)
     on = bool(silent or stalls or departures or retry is not None)
     if on:
-        _check(plan, outcomes, branch, silent=silent)
+        _check(plan, outcomes, branch)
     waits_ns = [] if retry is None else [retry.base_ns(each) for each in range(retry.tries)]
     return Trouble(
         on=int(on),
@@ -61,20 +62,11 @@ def trouble_of(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, *, silent: boo
     )
 
 
-def _check(plan: ArmPlan, outcomes: Outcomes, branch: int, *, silent: bool) -> None:
-    if plan.retry is not None:
-        said = "cloud.retry"
-    else:
-        said = "cloud.idle_timeout_s" if silent else "events"
+def _check(plan: ArmPlan, outcomes: Outcomes, branch: int) -> None:
     if plan.failures:
         raise ConfigError(
             "events: way: fleet has no replicas that fail, their devices would turn to those of"
             f" other cells; {_WAY_OUT}"
-        )
-    if plan.speculation is not None:
-        raise ConfigError(
-            f"{said}: way: fleet does not know this together with drafts of devices; {_WAY_OUT}, or"
-            " leave one of them out"
         )
     if branch >= 0 and (outcomes.drafts is None or outcomes.drafts.token_R is not None):
         raise ConfigError(
@@ -123,7 +115,10 @@ def with_slots(fleet: Fleet, books: Books) -> Books:
         guesses = np.pad(np.asarray(guesses), ((0, more), (0, 0)))
     if fleet.pauses:
         gates = np.pad(np.asarray(gates), ((0, more), (0, 0)))
-    return books._replace(narrow=narrow, wide=wide, guesses=guesses, gates=gates)
+    texts: Array = books.texts
+    if fleet.window:
+        texts = np.pad(np.asarray(texts), (0, more * block_of(fleet.window)))
+    return books._replace(narrow=narrow, wide=wide, guesses=guesses, gates=gates, texts=texts)
 
 
 def more_slots(trouble: Array, narrow: Array, wide: Array, more: int) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ from actors.fleet.guessing import forget_guesses, judge
 from actors.fleet.layout import (
     CLOSE,
     CLOUD,
+    DRAFTING,
     GUESSING,
     LANE_IDLE,
     LOGITS,
@@ -24,6 +25,7 @@ from actors.fleet.layout import (
     OPEN,
     OWN,
     PAUSING,
+    REFINE,
     REFUSAL,
     STREAM,
     STREAMED,
@@ -33,6 +35,7 @@ from actors.fleet.layout import (
 )
 from actors.fleet.names import CLOUD_FIGURES
 from actors.fleet.sessions import length_of, outcome_of, payload_of, session_number
+from actors.fleet.texts import TEXT, begin_of, draft_of, states_of
 from actors.fleet.trouble.frames import say_down, take
 from actors.fleet.trouble.slots import (
     find_slot,
@@ -44,8 +47,11 @@ from actors.fleet.trouble.slots import (
     unchain,
 )
 from actors.fleet.trouble.stalls import gate_ns
+from actors.fleet.verifying import end_rows, lay_text, queue, take_draft
 from actors.plan import REQUEST_BITS
+from costeer import served_text as served
 from costeer.messages import frame_bytes
+from costeer.served_text import ask, wants
 from costeer.varint import number_bytes
 
 _DROPPED, _TIMED_OUT = (
@@ -73,6 +79,8 @@ def hear_frame(fleet: Fleet, books: Books, device: int, number: int, now_ns: int
             fresh = key > narrow[device, col.LAST_OPENED]
             if fresh:
                 narrow[device, col.LAST_OPENED] = key
+    elif DRAFTING and fleet.window:
+        fresh = slot >= 0 and hear_text(fleet, books, slot, row, now_ns)
     else:
         fresh = slot >= 0 and hear_answer(fleet, books, slot, row, now_ns)
     if not fresh:
@@ -89,6 +97,9 @@ def open_session(fleet: Fleet, books: Books, device: int, row: int, now_ns: int)
         forget_guesses(books, slot)
     if PAUSING and fleet.pauses:
         open_gate(books, slot)
+    if DRAFTING and fleet.window:
+        uplink_ns = air[row - 1, col.AIR_ARRIVAL] - air[row - 1, col.AIR_SENT]
+        lay_text(fleet, books, slot, session, uplink_ns)
     narrow[slot, col.POSITION] = air[row - 1, col.AIR_POSITION]
     begin_wait(books, slot, row)
     wide[slot, col.SEEN] = now_ns
@@ -131,6 +142,45 @@ def hear_answer(fleet: Fleet, books: Books, slot: int, row: int, now_ns: int) ->
     return True
 
 
+def hear_text(fleet: Fleet, books: Books, slot: int, row: int, now_ns: int) -> bool:
+    """Take DRAFT or REFINE of a session; return whether it is news."""
+    air, at = books.air, row - 1
+    _, first, end = states_of(fleet.window, slot)
+    state = books.texts[first:end]
+    position, round_ = air[at, col.AIR_POSITION], air[at, col.AIR_ROUND]
+    books.wide[slot, col.SEEN] = now_ns
+    if air[at, col.AIR_WHAT] == REFINE:
+        if not wants(state, position, round_, air[at, col.AIR_VERSION]):
+            return False
+        ask(state, position)
+    else:
+        if round_ <= state[served.VERSION]:
+            return False
+        length, arrived_ns = air[at, col.AIR_COUNT], air[at, col.AIR_ARRIVAL]
+        agreed = agreed_to(fleet, books, slot, position, length)
+        uplink_ns = arrived_ns - air[at, col.AIR_SENT]
+        take_draft(fleet, books, slot, position, round_, length, agreed, uplink_ns, arrived_ns)
+        books.narrow[slot, col.POSITION] = position + 1
+    queue(fleet, books, slot)
+    return True
+
+
+def agreed_to(fleet: Fleet, books: Books, slot: int, position: int, length: int) -> int:
+    """Return up to where a session's text is that of a DRAFT; those before it may be lost.
+
+    What is behind the newest chosen token of a text are the drafts of these positions.
+    """
+    _, first, end = states_of(fleet.window, slot)
+    held = books.texts[begin_of(fleet.window, slot) + TEXT]
+    if held <= position:
+        return position
+    if position >= books.texts[first:end][served.OLDEST]:
+        token = fleet.outcome[outcome_of(fleet, books, slot, position), col.OUTCOME_TOKEN]
+        if draft_of(fleet, books, slot, position) != token:
+            return position
+    return min(held, length)
+
+
 def go_on(fleet: Fleet, books: Books, slot: int) -> None:
     """Give a session its next token."""
     books.narrow[slot, col.POSITION] += 1
@@ -141,11 +191,14 @@ def go_on(fleet: Fleet, books: Books, slot: int) -> None:
 def answer_session(fleet: Fleet, books: Books, slot: int, now_ns: int, select_ns: int) -> None:
     """Send a session's device what was selected or chosen for it."""
     narrow, wide = books.narrow, books.wide
+    wide[slot, col.SEEN] = now_ns
+    narrow[slot, col.AWAY] = 1
+    if DRAFTING and fleet.window:
+        end_rows(fleet, books, slot, now_ns, select_ns)
+        return
     position, round_ = int(narrow[slot, col.POSITION]), int(narrow[slot, col.ROUND])
     outcome = outcome_of(fleet, books, slot, position)
     number = session_number(fleet, books, slot)
-    wide[slot, col.SEEN] = now_ns
-    narrow[slot, col.AWAY] = 1
     own = fleet.role == STREAMED
     if PAUSING and fleet.pauses:
         own = round_ == 0 and pass_gate(fleet, books, slot, position)
