@@ -84,6 +84,8 @@ def study(
     strengths: Sequence[float],
     progress: Progress,
     drafted: Sequence[float] = DRAFTED_STRENGTHS,
+    *,
+    max_new_tokens: int | None = None,
 ) -> PrivacyStudy:
     """Run every candidate's sessions at every strength, and let both observers guess.
 
@@ -93,9 +95,10 @@ def study(
         strengths: c of the curve.
         progress: told how it goes.
         drafted: c at which devices draft as well.
+        max_new_tokens: of each answer; the demo's if None.
     """
     prompts = _prompts(candidates, questions)
-    scenario = _scenario(candidates * questions, strengths, drafted)
+    scenario = _scenario(candidates * questions, strengths, drafted, max_new_tokens)
     with tempfile.TemporaryDirectory(prefix="costeer-privacy-") as folder:
         path = Path(folder) / "rows.jsonl"
         path.write_text("".join(f"{json.dumps(row)}\n" for row in prompts), encoding="utf-8")
@@ -183,7 +186,12 @@ def _prompts(candidates: int, questions: int) -> list[dict[str, str]]:
     ]
 
 
-def _scenario(sessions: int, strengths: Sequence[float], drafted: Sequence[float]) -> Scenario:
+def _scenario(
+    sessions: int,
+    strengths: Sequence[float],
+    drafted: Sequence[float],
+    max_new_tokens: int | None,
+) -> Scenario:
     """The demo's hardware, one link, a device per session: nothing differs but the profile."""
     arms = [{"method": "costeer", "codec": _CODEC, "strength": strength} for strength in strengths]
     arms.append(
@@ -203,6 +211,7 @@ def _scenario(sessions: int, strengths: Sequence[float], drafted: Sequence[float
             "fleet.arrivals={kind: closed, think_s: 0.0, requests_per_device: 1}",
             "fleet.classes=[{share: 1.0, link: 4g-eu, hardware: phone-npu}]",
             f"arms={json.dumps(arms)}",
+            *([] if max_new_tokens is None else [f"workload.max_new_tokens={max_new_tokens}"]),
         ],
     )
 

@@ -22,7 +22,7 @@ from experiments.progress import NoProgress
 
 @pytest.fixture(scope="module")
 def found() -> PrivacyStudy:
-    return study(3, 4, (0.0, 1.783), NoProgress(), (0.0,))
+    return study(3, 4, (0.0, 1.783), NoProgress(), (0.0,), max_new_tokens=24)
 
 
 def accuracy(found: PrivacyStudy, observer: str, strength: float) -> float:
