@@ -1,7 +1,8 @@
-"""Hosts with room reserved for them, on nodes that die; models, on nodes that share no folder.
+"""Hosts on two nodes, with room reserved for them where nodes die; models, without a shared folder.
 
 A process of its own (``python -m tests.cluster.apart FOLDER``), because it starts raylets and kills
-one. It prints what it found as one JSON line.
+some: one cluster for all of it, for it takes long to start. It prints what it found as one JSON
+line.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from experiments.results.run import load
 from experiments.run import run_in
 from experiments.scenario import Scenario
 from tests.cluster.chaos import Nodes, host_of
+from tests.cluster.two_nodes import on_two_nodes
 from tests.experiments.small_runs import scenario
 
 TOKENS = 16
@@ -110,7 +112,10 @@ def main() -> None:
     folder = Path(sys.argv[1])
     nodes = Nodes(folder)
     try:
-        found: dict[str, Any] = {"delivered": delivered(nodes, folder)}
+        found: dict[str, Any] = {
+            "two_nodes": on_two_nodes(nodes.address),
+            "delivered": delivered(nodes, folder),
+        }
         for way, placement in (("live", "pack"), ("virtual", "spread")):
             found[placement] = harmed(nodes, way, placement, folder / placement)
     finally:

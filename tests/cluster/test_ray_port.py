@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 import ray
@@ -281,32 +276,3 @@ def test_one_cluster_at_a_time() -> None:
 def test_where_nobody_listens_ray_is_not_asked() -> None:
     with pytest.raises(ConnectionRefusedError):
         _enter("127.0.0.1:1", 1)
-
-
-def test_two_nodes() -> None:
-    """In a process of its own, which starts two local nodes and ends them."""
-    code = Path(__file__).with_name("two_nodes.py")
-    root = Path(__file__).parents[2]
-    environment = {name: value for name, value in os.environ.items() if name[:4] != "RAY_"}
-    done = subprocess.run(
-        [sys.executable, str(code)],
-        cwd=root,
-        env=environment | {"PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    assert told["digest"] == digest(run_virtual(arm_plan("costeer", DEVICES)))
-    assert told["nodes"] == 2
-    assert told["living_actors"] == 0
-    assert "has 4 CPUs, the run's 99 actors" in told["too_many"]
-    assert "has 0 GPUs, the models need 1.5" in told["no_gpu"]
-    first, second, shard_of_first, shard_of_second = told["packed"]
-    assert first == shard_of_first != second == shard_of_second
-    assert len(set(told["spread"])) == 2
-    assert "no node has room for replica 0 with its shards, which take 3 CPUs" in told["too_near"]
-    assert "had no room within 0.1 s" in told["in_use"]
-    assert told["reserved"] == 0

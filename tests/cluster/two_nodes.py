@@ -1,12 +1,10 @@
-"""Starts two local Ray nodes, runs a fleet on both, joins again; prints what it found as JSON."""
+"""Hosts on two nodes: where they are put, what they say, and where there is no room for them."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ray._private.state import actors
-from ray.cluster_utils import Cluster
 from ray.util import placement_group_table
 
 from cluster.ray_port import RayPort
@@ -25,7 +23,7 @@ def placed(address: str) -> dict[str, object]:
     hosts = [port.start(list, group=group) for group in (0, 1, 0, 1)]
     found["packed"] = [host.place()[0] for host in hosts]
     try:
-        Room([[0.0]], "pack", wait_s=0.1)
+        Room([[0.0, 0.0, 0.0]], "pack", wait_s=0.1)  # each node has two left
     except ConfigError as error:
         found["in_use"] = str(error)
     port.close()
@@ -33,7 +31,7 @@ def placed(address: str) -> dict[str, object]:
     found["spread"] = [port.start(list, group=0).place()[0] for _ in range(2)]
     port.close()
     try:
-        RayPort(address, groups=[[0.0, 0.0, 0.0]], placement="pack")
+        RayPort(address, groups=[[0.0] * 5], placement="pack")
     except ConfigError as error:
         found["too_near"] = str(error)
     port = RayPort(address)
@@ -43,37 +41,25 @@ def placed(address: str) -> dict[str, object]:
     return found
 
 
-def main() -> None:
-    make: Any = Cluster  # not annotated there
-    nodes = make(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    try:
-        nodes.add_node(num_cpus=2)
-        nodes.wait_for_nodes()
-        found: dict[str, object] = {}
-        port = RayPort(nodes.address, min_cpus=3)
-        hosts = generated_hosts(2, port)
-        places = {
-            one.place()[0] for one in (hosts[0], *hosts[1]) if isinstance(one, SupervisedHandle)
-        }
-        found["nodes"] = len(places)
-        devices = [device(number, where=link(2 * MS, jitter_ns=MS)) for number in range(4)]
-        found["digest"] = digest(run_virtual(arm_plan("costeer", devices), hosts))
-        port.close()
-        # Still there: it can be joined again, and none of our actors is left.
-        again = RayPort(nodes.address)
-        states: Any = actors()
-        found["living_actors"] = sum(one["State"] != "DEAD" for one in states.values())
-        again.close()
-        found |= placed(nodes.address)
-        for name, cpus, gpus in (("too_many", 99, 0.0), ("no_gpu", 1, 1.5)):
-            try:
-                RayPort(nodes.address, min_cpus=cpus, min_gpus=gpus)
-            except ConfigError as error:
-                found[name] = str(error)
-    finally:
-        nodes.shutdown()
-    print(json.dumps(found))  # noqa: T201 - read by the test that starts this
-
-
-if __name__ == "__main__":
-    main()
+def on_two_nodes(address: str) -> dict[str, object]:
+    """Run a fleet on two nodes of four CPUs, join again; return what was found."""
+    found: dict[str, object] = {}
+    port = RayPort(address, min_cpus=3)
+    hosts = generated_hosts(2, port)
+    places = {one.place()[0] for one in (hosts[0], *hosts[1]) if isinstance(one, SupervisedHandle)}
+    found["nodes"] = len(places)
+    devices = [device(number, where=link(2 * MS, jitter_ns=MS)) for number in range(4)]
+    found["digest"] = digest(run_virtual(arm_plan("costeer", devices), hosts))
+    port.close()
+    # Still there: it can be joined again, and none of our actors is left.
+    again = RayPort(address)
+    states: Any = actors()
+    found["living_actors"] = sum(one["State"] != "DEAD" for one in states.values())
+    again.close()
+    found |= placed(address)
+    for name, cpus, gpus in (("too_many", 99, 0.0), ("no_gpu", 1, 1.5)):
+        try:
+            RayPort(address, min_cpus=cpus, min_gpus=gpus)
+        except ConfigError as error:
+            found[name] = str(error)
+    return found
