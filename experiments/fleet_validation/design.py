@@ -99,6 +99,7 @@ class LivePoint:
         max_batch: rows of a cloud's forward; fewer than devices have the cloud saturated.
         requests: of each device.
         beyond: whether the cloud cannot serve all at once.
+        max_new_tokens: of an answer.
     """
 
     name: str
@@ -107,6 +108,7 @@ class LivePoint:
     max_batch: int
     requests: int
     beyond: bool = False
+    max_new_tokens: int = 32
 
 
 def live_points() -> tuple[LivePoint, ...]:
@@ -167,7 +169,7 @@ def live_scenario(point: LivePoint, role: str, number: int, prompts: Path) -> Sc
             },
             "cloud": {"hardware": "h100", "max_batch": point.max_batch, "chunk_tokens": 1024},
             "arms": [_STEERED if steered else {"method": point.method}],
-            "workload": {"prompts": str(prompts), "max_new_tokens": 32},
+            "workload": {"prompts": str(prompts), "max_new_tokens": point.max_new_tokens},
         }
     )
 

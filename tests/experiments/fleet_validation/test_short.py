@@ -80,7 +80,7 @@ def test_no_two_live_runs_share_prompts_or_draws() -> None:
 def test_a_load_against_the_wall_s_clock(tmp_path: Path) -> None:
     """That it runs, and what it says; how well it predicts depends on the machine."""
     runs = Runs(tmp_path / "runs", "none", NoProgress())
-    point = LivePoint("small", "costeer", 2, 1, 1, beyond=True)
+    point = LivePoint("small", "costeer", 2, 1, 1, beyond=True, max_new_tokens=8)
     scenario = live_scenario_of(point, CALIBRATING, 0, runs)
     with open_port("none", actors=2) as port:
         outcome = run_point(point, timed_laboratory(scenario, port), runs, repeats=2)
