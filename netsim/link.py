@@ -9,7 +9,7 @@ Rules.
   gives it. Window thresholds and pacing are those of the trace's mean rate.
 - Jitter is an extra, exponentially distributed delay per message with the given mean. The sum
   of two such directions reproduces the published p10/p50/p90 of round-trip times on cellular
-  links within a few per cent (netsim/profiles.py).
+  links within a few per cent (netsim/presets.py).
 - Loss: each packet is lost with the given probability, a higher one within a burst (Gilbert and
   Elliott's two states, changing in continuous time). The message arrives later by its recovery and
   what is sent again is counted. The server is not held up by the wait for it.

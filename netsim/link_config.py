@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from netsim.link import Bursts
-from netsim.profiles import LinkProfile, make_profile, profile_named
+from netsim.presets import profile_named
+from netsim.profiles import LinkProfile, make_profile
 from netsim.spread import SPREADS
 from netsim.trace import MAX_WAIT_NS
 from netsim.transport import TCP, TransportConfig

@@ -13,7 +13,8 @@ import numpy as np
 
 from netsim.compiled import compiled
 from netsim.link import Link
-from netsim.profiles import link_for, own_figures, profile_named
+from netsim.presets import profile_named
+from netsim.profiles import link_for, own_figures
 from netsim.sharing import SharedLinks
 from netsim.spread import SPREADS
 from netsim.tcp import State, Terms, transfer

@@ -6,7 +6,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from netsim.link import Bursts
 from netsim.link_config import LinkConfig
-from netsim.profiles import PROFILES, drawn
+from netsim.presets import PROFILES
+from netsim.profiles import drawn
 from netsim.trace import make_trace
 from netsim.transport import IDEAL, TCP, Congestion, Transport
 

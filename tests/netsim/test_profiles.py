@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from netsim.carriage import UNLIMITED
 from netsim.errors import NetsimError
-from netsim.profiles import PROFILES, drawn, fit_round_trip, link_for, make_profile, profile_named
+from netsim.presets import PROFILES, fit_round_trip, profile_named
+from netsim.profiles import drawn, link_for, make_profile
 from netsim.random import Stream, exponential_array
 from netsim.trace import make_trace
 

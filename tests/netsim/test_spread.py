@@ -10,7 +10,8 @@ import pytest
 
 from netsim.errors import NetsimError
 from netsim.link_config import LinkConfig
-from netsim.profiles import PROFILES, drawn, link_for, own_figures
+from netsim.presets import PROFILES
+from netsim.profiles import drawn, link_for, own_figures
 from netsim.spread import SPREADS, Spread
 from netsim.trace import make_trace
 from tests.netsim.traces import NETWORK_DATA
