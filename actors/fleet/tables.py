@@ -46,7 +46,8 @@ def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
         ConfigError: what, and the way out.
     """
     costs.forward_terms()
-    if plan.limits.preempts and (plan.cloud_drafts is not None or plan.arm.method.guided):
+    drafts = (plan.speculation or plan.cloud_drafts) is not None
+    if plan.limits.preempts and (drafts or plan.arm.method.guided):
         raise ConfigError(
             "cloud.when_full: preempt takes a session's cache away, and this arm keeps drafts or a"
             " second prompt in it; choose queue or reject"
@@ -81,7 +82,7 @@ def fleet_of(
     """
     check_expressible(plan, terms, costs)
     _check_size(cell)
-    drafts, ahead, window = _drafts(cell, plan, outcomes)
+    drafts, ahead, window = _drafts(plan, outcomes)
     trouble = trouble_of(cell, plan, outcomes, silent=silent)
     longest, outcome = int(outcomes.lengths.max(initial=1)), _outcomes(outcomes)
     if trouble.branch >= 0:
@@ -188,24 +189,13 @@ def fleet_of(
     )
 
 
-def _drafts(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes) -> tuple[int, int, int]:
+def _drafts(plan: ArmPlan, outcomes: Outcomes) -> tuple[int, int, int]:
     """Return how a device drafts, and how much of its text may be under way; 0 for nothing."""
     speculation = plan.speculation
     if speculation is None:
         return 0, 0, 0
     if outcomes.drafts is None:
         raise LocalProtocolError(f"fleet: {speculation} without drafts that are known")
-    if plan.limits.preempts:
-        raise ConfigError(
-            "cloud.when_full: way: fleet does not evict sessions of devices that draft;"
-            f" {_WAY_OUT}, or queue"
-        )
-    for each in cell.classes:
-        if not each.link.transport.ordered:
-            raise ConfigError(
-                f"link {each.link.name}: its frames may overtake each other, which way: fleet does"
-                f" not know of devices that draft; {_WAY_OUT}, or take an ordered transport"
-            )
     first = Pacer(speculation).plan()
     return first.drafts, first.ahead, window_of(most_drafts(speculation))
 

@@ -20,7 +20,7 @@ from actors.fleet.loops import advance_of, rules_of
 from actors.fleet.machine_code import is_kept
 from actors.fleet.result import CellResult
 from actors.fleet.sharing import fluid_egress
-from actors.fleet.trouble.plan import may_fail
+from actors.fleet.trouble.plan import is_troubled
 from actors.fleet.watching import Watch
 from actors.metrics import CellMetrics, Metrics
 from actors.plan import ArmPlan
@@ -105,9 +105,14 @@ def run_fleet(
     arms = [_plan(scenario, index, progress) for index in range(len(scenario.arms))]
     progress.note(size.told(len(arms), at_once))
     radio = any(each.shared_by > 1 for each in scenario.fleet.classes)
+    links = class_links(scenario.fleet, scenario.seed)
     loops = {
         advance_of(
-            rules_of(arm.plan, sharing=radio or fluid_egress(arm.plan), troubled=may_fail(arm.plan))
+            rules_of(
+                arm.plan,
+                sharing=radio or fluid_egress(arm.plan),
+                troubled=is_troubled(arm.plan, links),
+            )
         )
         for arm in arms
     }

@@ -15,10 +15,8 @@ from actors.values.null import NullConfig
 from costeer.errors import ConfigError
 from costeer.methods import METHODS, method_named
 from costeer.speculation import SpeculationConfig
-from netsim.transport import Transport
-from netsim.wire import QUIC
 from tests.actors.compiled_fleets import fleets, run_fleet, same, sharing
-from tests.actors.fleets import VOCAB, arm_plan, device, driver_of, link, null_hosts
+from tests.actors.fleets import VOCAB, arm_plan, driver_of, null_hosts
 from tests.actors.test_fleet_cells import check_result
 
 STEERED = [method.name for method in METHODS if method.steered]
@@ -31,19 +29,11 @@ def constants(plan: ArmPlan, acceptance: float) -> Outcomes:
 
 
 def drafting(plan: ArmPlan, speculation: SpeculationConfig, tokens: int) -> ArmPlan:
-    """The plan with drafts and longer texts, over links that keep frames in order."""
-    devices = tuple(
-        replace(
-            each,
-            link=replace(each.link, transport=replace(each.link.transport, ordered=True)),
-        )
-        for each in plan.devices
-    )
+    """The plan with drafts and longer texts."""
     longer = plan.max_new_tokens + tokens
     kv_tokens = plan.limits.kv_tokens + 4 * tokens
     return replace(
         plan,
-        devices=devices,
         max_new_tokens=longer,
         limits=replace(plan.limits, kv_tokens=kv_tokens, preempts=False),
         speculation=speculation,
@@ -110,9 +100,6 @@ def test_so_do_those_that_are_cut_off_or_turned_away_and_rows_add_up(
 def test_what_of_drafts_cannot_be_expressed_is_refused() -> None:
     plan = arm_plan(speculation=SpeculationConfig())
     assert "cloud.when_full" in refusal(replace(plan, limits=replace(plan.limits, preempts=True)))
-    loose = link()
-    loose = replace(loose, transport=Transport(ordered=False, wire=QUIC))
-    assert "ordered" in refusal(replace(plan, devices=(device(0, where=loose),)))
 
 
 def refusal(plan: ArmPlan) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from actors.fleet import columns as col
@@ -13,14 +15,21 @@ from actors.fleet.trouble.slots import FREE_SLOT, SLOTS_LEFT, TROUBLE_FIGURES
 from actors.plan import ArmPlan
 from costeer.errors import ConfigError
 from costeer.methods import CloudRole, Prompt
+from netsim.profiles import LinkProfile
 
 _WAY_OUT = "choose way: virtual"
 
 
-def may_fail(plan: ArmPlan) -> bool:
-    """Whether something may fail in some cell of an arm, beside devices that are silent."""
+def is_troubled(plan: ArmPlan, links: Iterable[LinkProfile]) -> bool:
+    """Whether steps of devices may not be worked out ahead, whoever is silent.
+
+    Args:
+        plan: the arm.
+        links: of its devices.
+    """
     alone = plan.arm.method.cloud is CloudRole.ABSENT
-    return bool(plan.departures or (not alone and (plan.stalls or plan.retry is not None)))
+    fails = plan.departures or (not alone and (plan.stalls or plan.retry is not None))
+    return bool(fails) or _mixes_up(plan, links)
 
 
 def trouble_of(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, *, silent: bool) -> Trouble:
@@ -47,7 +56,8 @@ def trouble_of(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, *, silent: boo
     branch = -1
     if retry is not None and retry.falls_back and Prompt.PERSONAL in plan.arm.method.edge_branches:
         branch = plan.arm.method.edge_branches.index(Prompt.PERSONAL)
-    on = bool(silent or stalls or departures or retry is not None)
+    fails = bool(stalls or departures or retry is not None)
+    on = silent or fails or _mixes_up(plan, (each.link for each in cell.classes))
     if on:
         _check(plan, outcomes, branch)
     waits_ns = [] if retry is None else [retry.base_ns(each) for each in range(retry.tries)]
@@ -60,6 +70,11 @@ def trouble_of(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, *, silent: boo
         branch=branch,
         most=int(np.diff(cell.first_session_D1).max(initial=0)) if departures else 0,
     )
+
+
+def _mixes_up(plan: ArmPlan, links: Iterable[LinkProfile]) -> bool:
+    """Whether frames of devices that draft may overtake each other; elsewhere they are a queue."""
+    return plan.speculation is not None and any(not each.transport.ordered for each in links)
 
 
 def _check(plan: ArmPlan, outcomes: Outcomes, branch: int) -> None:
