@@ -36,6 +36,7 @@ from actors.fleet.layout import (
     Fleet,
 )
 from actors.fleet.names import HISTOGRAMS, SERIES
+from actors.fleet.replicas.plan import lay_out_engines
 from actors.fleet.texts import DUE, FRAME_FIGURES, FREE, FREE_HEAD, NEXT, block_of
 from actors.fleet.trouble.plan import lay_out, with_slots
 from actors.fleet.watching import Watch
@@ -77,6 +78,9 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
     if fleet.trouble.on:
         trouble, of_device, of_session = lay_out(fleet, of_device, of_session)
         air_figures = col.AIR_FIGURES_WITH_TROUBLE
+    engines, opened = lay_out_engines(fleet, cell, of_device)
+    if fleet.trouble.replicas:
+        air_figures = col.AIR_FIGURES_WITH_REPLICAS
     in_air = _SPARE_EVENTS if fleet.shared or fleet.trouble.on else 0
     by_class = zeros(classes, col.CLASS_COLUMNS)
     by_class[:, col.FIRST_ARRIVAL] = NONE_YET
@@ -112,6 +116,8 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
         rows=rows,
         requests=zeros(3 * fleet.slots + 2 * fleet.trouble.most, col.REQUEST_FIGURES),
         trouble=trouble,
+        engines=engines,
+        opened=opened,
     )
 
 
@@ -180,6 +186,7 @@ def bytes_per_device(fleet: Fleet, books: Books) -> float:
     changing = (
         *(books.heap, books.wide, books.narrow, books.held, books.line),
         *(books.texts, books.under_way, books.gates, books.guesses, books.air, books.hubs),
+        books.opened,
     )
     arrays: tuple[Array, ...] = (*fixed, *changing)
     return float(sum(each.nbytes for each in arrays) / fleet.devices)
@@ -194,6 +201,8 @@ def _wide_figures(fleet: Fleet, *, bursts: bool) -> int:
 
 
 def _narrow_figures(fleet: Fleet) -> int:
+    if fleet.trouble.replicas:
+        return col.NARROW_FIGURES_WITH_REPLICAS
     if fleet.trouble.on:
         return col.NARROW_FIGURES_WITH_TROUBLE
     if fleet.shared:

@@ -1,5 +1,7 @@
 """What one cell of a fleet is to do, as arrays: a cloud replica with its devices and their users.
 
+Replicas that stand in for one another where one fails are one cell.
+
 A cell is planned where it runs, from the scenario and its number alone, so that no process ever
 holds the whole fleet. Nothing here is an object per device.
 
@@ -55,6 +57,8 @@ class CellPlan:
     Args:
         cell: which one.
         classes: the scenario's.
+        replicas: the numbers of its replicas, in ascending order.
+        replica_D: index among them of each device's own.
         device_D: each device's number in the whole fleet, which all its draws are made with. Within
             the cell and in the order of events a device is its index here.
         class_D: index of its class.
@@ -74,6 +78,8 @@ class CellPlan:
 
     cell: int
     classes: tuple[CellClass, ...]
+    replicas: tuple[int, ...]
+    replica_D: Int64s
     device_D: Int64s
     class_D: Int64s
     figures: LinkFigures

@@ -33,6 +33,8 @@ from actors.fleet.layout import (
     NOW,
     OUTPUT,
     PEAKS,
+    REPLICA,
+    REPLICA_BITS,
     REQUESTS_OUT,
     SILENT,
     STAGE,
@@ -46,12 +48,12 @@ from actors.fleet.layout import (
 from actors.fleet.loops import advance_of, rules_of
 from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOGRAMS, SERIES
 from actors.fleet.outcomes import Outcomes
+from actors.fleet.replicas.plan import incidents_of
 from actors.fleet.result import CellResult, Sample, Series
 from actors.fleet.sharing import hubs_of
 from actors.fleet.silence import is_silent
 from actors.fleet.tables import fleet_of, select_costs
 from actors.fleet.tally import bin_of
-from actors.fleet.trouble.slots import NEXT_DEPARTURE
 from actors.fleet.unfinished import devices_done, unfinished
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms
@@ -112,7 +114,11 @@ class CellRun:
     def _begin(self, fleet: Fleet) -> None:
         self._fleet: Fleet = fleet
         self._books: Books = books_of(self._cell, fleet, self._hubs(), self._watch)
-        rules = self._rules(sharing=fleet.shared > 0, troubled=fleet.trouble.on > 0)
+        rules = self._rules(
+            sharing=fleet.shared > 0,
+            troubled=fleet.trouble.on > 0,
+            several=fleet.trouble.replicas > 0,
+        )
         loop = advance_of(rules)
         self._advance = self._compiler(loop)
 
@@ -153,6 +159,16 @@ class CellRun:
     def _figure(self, which: int) -> int:
         return int(self._books.engine[which])
 
+    @property
+    def _engines(self) -> Array:
+        """The figures of each replica's engine; they are its own where ``replicas`` says so."""
+        engine = np.asarray(self._books.engine)[None, :STAGE]
+        if self._fleet.trouble.replicas == 0:
+            return engine
+        engines = np.array(self._books.engines)[:, :STAGE]
+        engines[self._figure(REPLICA)] = engine[0]
+        return engines
+
     # ------------------------------------------------------------------ how it stands
 
     @property
@@ -173,31 +189,39 @@ class CellRun:
     @property
     def running_sessions(self) -> int:
         """Sessions that hold memory."""
-        return self._figure(ADMITTED)
+        return int(self._engines[:, ADMITTED].sum())
 
     @property
     def waiting_sessions(self) -> int:
         """Sessions that wait for memory."""
-        return self._figure(COUNTS + WAITING) + self._figure(COUNTS + EVICTED)
+        return int(self._engines[:, [COUNTS + WAITING, COUNTS + EVICTED]].sum())
 
     @property
     def kv_tokens(self) -> int:
         """KV tokens that are reserved."""
-        return self._fleet.kv_tokens - max(0, self._figure(FREE_TOKENS))
+        held = self._fleet.kv_tokens - np.maximum(0, self._engines[:, FREE_TOKENS])
+        return int(held.sum())
 
-    def cloud(self, name: str) -> int:
-        """Return a figure of the cloud so far; see ``CLOUD_FIGURES``."""
-        settled = self._figure(CLOUD + CLOUD_FIGURES.index(name))
-        return settled + (self._egress_unsettled_ns() if name == "egress_busy_ns" else 0)
+    @property
+    def replicas(self) -> int:
+        """How many replicas the cell has."""
+        return len(self._engines)
+
+    def cloud(self, name: str, replica: int | None = None) -> int:
+        """Return a figure of the cloud so far, or of one replica; see ``CLOUD_FIGURES``."""
+        of_replicas = self._engines[:, CLOUD + CLOUD_FIGURES.index(name)]
+        settled = of_replicas.sum() if replica is None else of_replicas[replica]
+        return int(settled) + (self._egress_unsettled_ns() if name == "egress_busy_ns" else 0)
 
     def _egress_unsettled_ns(self) -> int:
         """How long the cloud's way out was sending since it was last looked at."""
         egress = self._books.hubs[0, col.HUB_NOW], self._books.hubs[0, col.HUB_FLOWS]
         return int(self._figure(NETWORK_NOW) - egress[0]) if egress[1] else 0
 
-    def peak(self, name: str) -> int:
-        """Return the most of something so far; see ``CLOUD_PEAKS``."""
-        return self._figure(PEAKS + CLOUD_PEAKS.index(name))
+    def peak(self, name: str, replica: int | None = None) -> int:
+        """Return the most of something so far, all together or at one replica."""
+        of_replicas = self._engines[:, PEAKS + CLOUD_PEAKS.index(name)]
+        return int(of_replicas.sum() if replica is None else of_replicas[replica])
 
     @property
     def bytes_per_device(self) -> float:
@@ -221,10 +245,15 @@ class CellRun:
             )
         return tokens, requests
 
-    def take_batches(self) -> list[int]:
-        """Return the rows of each forward since the last time; only where devices are sampled."""
+    def take_batches(self) -> list[tuple[int, int]]:
+        """Return the replica and the rows of each forward since the last time.
+
+        Only where devices are sampled.
+        """
         count = self._figure(BATCHES_OUT)
-        batches: list[int] = np.asarray(self._books.engine)[BATCHES : BATCHES + count].tolist()
+        told = np.asarray(self._books.engine)[BATCHES : BATCHES + count]
+        which = (1 << REPLICA_BITS) - 1
+        batches = list(zip((told & which).tolist(), (told >> REPLICA_BITS).tolist(), strict=True))
         self._books.engine[BATCHES_OUT] = 0
         first = min(self._batches_again, count)
         self._batches_again -= first
@@ -234,12 +263,9 @@ class CellRun:
     @property
     def incidents(self) -> list[Incident]:
         """What has failed so far, in order."""
-        gone = self._books.trouble[NEXT_DEPARTURE] if self._fleet.trouble.on else 0
-        numbers = self._cell.device_D
-        departures = np.asarray(self._fleet.trouble.departures)[:gone].tolist()
-        return [
-            Incident("device_leaves", at_ns, int(numbers[index])) for at_ns, index in departures
-        ]
+        if self._fleet.trouble.on == 0:
+            return []
+        return incidents_of(self._cell, self._fleet, self._books.trouble)
 
     def take_unfinished(self) -> tuple[Array, Array]:
         """Return the rows of sampled devices' requests that had come by the end and not ended."""
@@ -273,14 +299,16 @@ class CellRun:
         arrived = by_class[:, _ARRIVED] + behind
         by_class[:, _ARRIVED] = arrived
         by_class[:, _CENSORED] = arrived - by_class[:, _FINISHED]
-        engine, series = self._settled()
-        cloud = engine[CLOUD:PEAKS]
+        engines, (bin_ns, series) = self._engines, self._settled()
+        cloud = engines[:, CLOUD:PEAKS].sum(axis=0)
+        cloud[CLOUD_FIGURES.index("egress_busy_ns")] += self._egress_unsettled_ns()
         cloud[CLOUD_FIGURES.index("backlog")] = self.waiting_sessions + behind.sum()
         histograms, batches = _completed(books, by_class)
         filled = np.flatnonzero(series.any(axis=1))
         bins = int(filled[-1]) + 1 if len(filled) else 0
         return CellResult(
             cells=1,
+            replicas=len(self._cell.replicas),
             end_ns=self.end_ns,
             complete=self.finished == fleet.sessions
             and not (by_class[:, _CENSORED] - by_class[:, _LEFT]).any(),
@@ -295,24 +323,23 @@ class CellRun:
             least_CH=histograms[:, :, col.LEAST],
             most_CH=histograms[:, :, col.MOST],
             cloud_K=cloud,
-            peaks_K=engine[PEAKS:STAGE],
+            peaks_K=engines[:, PEAKS:STAGE].sum(axis=0),
             batches=Histogram(batches, self.cloud("rows"), *_ends(batches)),
-            series=Series(int(engine[BIN_NS]), series[:bins]),
+            series=Series(bin_ns, series[:bins]),
             sample=sample or Sample.none(),
             output_word=int(books.words[OUTPUT]),
             digest_word=int(books.words[DIGEST]),
         )
 
-    def _settled(self) -> tuple[Array, Array]:
-        """Return the engine's books and the bins, a fairly shared way out told up to the end."""
+    def _settled(self) -> tuple[int, Array]:
+        """Return the bins and their width, a fairly shared way out told up to the end."""
         engine: Array = np.array(self._books.engine)
         series: Array = np.array(self._books.series)
         sending_ns = self._egress_unsettled_ns()
         if sending_ns:
             at = bin_of(engine, series, int(self._books.hubs[0, col.HUB_NOW]))
             series[at, SERIES.index("egress_busy_ns")] += sending_ns
-            engine[CLOUD + CLOUD_FIGURES.index("egress_busy_ns")] += sending_ns
-        return engine, series
+        return int(engine[BIN_NS]), series
 
     def _behind_others(self) -> Array:
         """Return, by class, the counted requests that waited at their devices at the end."""

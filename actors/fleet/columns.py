@@ -6,6 +6,7 @@ one stride behind it.
 """
 
 from actors.fleet.histogram import BUCKETS
+from actors.fleet.layout import STAGE as ENGINE_FIGURES
 from actors.fleet.names import CLASS_FIGURES
 from costeer.token_record import STAGES as STAGE_NAMES
 
@@ -82,7 +83,8 @@ direction: when the frame sent last arrives."""
     (AIR_POSITION, AIR_SELECT, AIR_READY, AIR_COMPUTE),
 ) = ((0, 1, 2, 3, 4, 5), (6, 7, 8, 9, 10), (11, 12, 13, 14), (15, 16, 17, 18))
 AIR_ROUND, AIR_EPOCH, AIR_UPLINK, AIR_NEXT, AIR_COUNT, AIR_VERSION = range(19, 25)
-AIR_FIGURES, AIR_FIGURES_WITH_TROUBLE = 19, 25
+AIR_REPLICA, AIR_LIFE = 25, 26
+AIR_FIGURES, AIR_FIGURES_WITH_TROUBLE, AIR_FIGURES_WITH_REPLICAS = 19, 25, 27
 """Direction, device, session, kind, number of its device's frame; when the cloud last spoke to who
 sends it (0: never); when it was sent, when it arrives by its own link alone and how much of that is
 travelling; its bytes, and who is behind it in its connection. While it crosses: what is left of it,
@@ -90,7 +92,8 @@ bits times 10⁻⁹, its rate, and its neighbours among those who cross. Of what
 the select that it comes from, and the cloud's times of it. Where anything may fail, of whatever is
 under way: round, epoch of its session, how long the frame took that it answers, and who comes next
 of its device and direction; where drafts are under way, tokens of the text that a DRAFT makes or
-rows of ROWS, and the version of what is no DRAFT, whose round says it."""
+rows of ROWS, and the version of what is no DRAFT, whose round says it. Where replicas may fail, of
+what goes up: to which one, and to which of its lives."""
 
 # Of something that devices share.
 HUB_BPS, HUB_FIFO, HUB_NOW, HUB_FIRST, HUB_FLOWS, HUB_TURN, HUB_UNTIL, HUB_MEMBERS = range(8)
@@ -158,6 +161,21 @@ rows of frames under way, the first and the last in either direction, and of wha
 turn, plus 1. Of one that drafts: tokens of the text that the frame makes which asked last, and the
 round that is waited for, plus 1, and of which position."""
 
+SERVED, HOME, OWN_REPLICA, HOMELESS, TAKEN_NOW = range(51, 56)
+NARROW_FIGURES_WITH_REPLICAS = 56
+"""Where a cell has several replicas: which one serves it (D, S; -1 of a row that no session has);
+which one is to serve the next session, -1 for none, and which one does if all are there, -1 of a
+device that has left (D); 1 while it waits for one to begin at, 2 to go on at (D); and tokens that
+the step under way takes of it (S)."""
+
+# Of a replica: the engine's figures, by the indices of ``layout``, and behind them these.
+LIFE, STEP_TURN, STEP_HEAD, UNNOTICED, HOMES, STANDS = range(ENGINE_FIGURES, ENGINE_FIGURES + 6)
+REPLICA_FIGURES = ENGINE_FIGURES + 6
+"""How often it has failed or come back, so that it is there if that is even; what tells the end of
+its step from those of earlier ones; who is the first in its step; 1 more than its failure among all
+that happens, until somebody has noticed it; how many devices are to be served by it; and 1 if these
+take it to be there."""
+
 SEEN, UPLINK_NS = 22, 23
 DUE, TIMER_AT, IDLE_AT, AWAITED, WAITED, FORWARD_BEGAN, GAVE_UP, DECIDED = range(24, 32)
 LEAVES, CONNECTED = 32, 33
@@ -208,15 +226,17 @@ MOVED_END = MOVED + MOVED_FIGURES
 DRAFTED, REFUTED, UNSENT = MOVED_END, MOVED_END + 1, MOVED_END + 2
 UNSTEERED = UNSENT + 1
 ROW_REPEATS = UNSTEERED + 1
-ROW_FIGURES = ROW_REPEATS + 1
+ROW_REPLICA = ROW_REPEATS + 1
+ROW_FIGURES = ROW_REPLICA + 1
 """Index of the device, number of its request, position, row of the outcome; instant, latency,
 stages, hidden work, bytes as of ``ByteMeter``; where tokens are drafted, of drafts as in
 ``TokenRecord``; where steering pauses, 1 if it did; and, where something may fail, how many frames
-were sent again."""
+were sent again; and the index of the replica that it is from."""
 
 # Of a request's row.
 ASKED_AT, ENDED_AT, FAILED, TOKENS, MOVED_IN_ALL, CLOSING = 2, 3, 4, 5, 6, 13
-WHY = 20
-REQUEST_FIGURES = 21
+WHY, REQUEST_REPLICA = 20, 21
+REQUEST_FIGURES = 22
 """After device and request: intended arrival, end, how it ended, its tokens; from here all its
-bytes, and from here those after the last token; then how long its device had waited."""
+bytes, and from here those after the last token; then how long its device had waited, and
+the index of the replica that served it last."""

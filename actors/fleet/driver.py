@@ -22,6 +22,23 @@ from costeer.cloud import EngineCounters
 from costeer.methods import CloudRole
 from netsim.compiled import compiled
 
+_COUNTERS = (
+    "dropped_frames",
+    "refused_sessions",
+    "timed_out_sessions",
+    "forward_ns",
+    "select_ns",
+    "waited_sessions",
+    "preempted_sessions",
+    "recomputed_tokens",
+    "drafts",
+    "refuted_drafts",
+    "wasted_tokens",
+    "right_drafts",
+    "wrong_drafts",
+)
+"""Of an engine's counters those that a cell has by the same names."""
+
 
 class FleetDriver:
     """Runs one arm in simulated time, without hosts."""
@@ -62,7 +79,7 @@ class FleetDriver:
             watch=Watch(sample_every=1),
             compiler=compiler,
         )
-        self._batches: list[int] = []
+        self._batches: list[tuple[int, int]] = []
         self._seen_batches = 0
         recorder.attend(self._sight)
 
@@ -90,38 +107,30 @@ class FleetDriver:
         if not self._recorder.all_finished:
             self._tell(*run.take_unfinished())
         arm = self._recorder.close(run.end_ns, complete=run.over)
-        counters = EngineCounters(
-            batches=self._batches,
-            dropped_frames=run.cloud("dropped_frames"),
-            refused_sessions=run.cloud("refused_sessions"),
-            timed_out_sessions=run.cloud("timed_out_sessions"),
-            forward_ns=run.cloud("forward_ns"),
-            select_ns=run.cloud("select_ns"),
-            peak_kv_tokens=run.peak("kv_tokens"),
-            waited_sessions=run.cloud("waited_sessions"),
-            preempted_sessions=run.cloud("preempted_sessions"),
-            recomputed_tokens=run.cloud("recomputed_tokens"),
-            drafts=run.cloud("drafts"),
-            refuted_drafts=run.cloud("refuted_drafts"),
-            wasted_tokens=run.cloud("wasted_tokens"),
-            right_drafts=run.cloud("right_drafts"),
-            wrong_drafts=run.cloud("wrong_drafts"),
-        )
         arm.incidents = run.incidents
-        arm.replicas = [ReplicaRun(counters, run.cloud("egress_busy_ns"))]
+        arm.replicas = [self._replica(each) for each in range(run.replicas)]
         return arm
+
+    def _replica(self, replica: int) -> ReplicaRun:
+        """Return what a replica did."""
+        run = self._run
+        counted = {name: run.cloud(name, replica) for name in _COUNTERS}
+        batches = [rows for which, rows in self._batches if which == replica]
+        peak = run.peak("kv_tokens", replica)
+        counters = EngineCounters(batches=batches, peak_kv_tokens=peak, **counted)
+        return ReplicaRun(counters, run.cloud("egress_busy_ns", replica))
 
     def _sight(self) -> Sight:
         run = self._run
         if self._plan.arm.method.cloud is CloudRole.ABSENT:
             return Sight(run.now_ns)
-        batches = tuple(self._batches[self._seen_batches :])
+        batches = tuple(rows for _, rows in self._batches[self._seen_batches :])
         self._seen_batches += len(batches)
         look = CloudLook(
             running=run.running_sessions,
             waiting=run.waiting_sessions,
             kv_tokens=run.kv_tokens,
-            kv_capacity=self._plan.limits.kv_tokens,
+            kv_capacity=self._plan.limits.kv_tokens * run.replicas,
             batches=batches,
             egress_busy_ns=run.cloud("egress_busy_ns"),
             dropped_frames=run.cloud("dropped_frames"),
@@ -168,5 +177,5 @@ class FleetDriver:
             moved=moved,
             closing=closing,
             refuted=tuple(token for row in rows for token in row.record.refuted),
-            replica=replica_of(self._cell, self._plan.arm.method),
+            replica=replica_of(self._cell, self._plan.arm.method, figures[col.REQUEST_REPLICA]),
         )

@@ -44,7 +44,9 @@ from actors.fleet.layout import (
     REFINING,
     REQUESTS_OUT,
     RUNNING,
+    SEVERAL,
     SHARING,
+    SINGLE,
     SPARE,
     STEP,
     STEP_ENDS,
@@ -56,6 +58,8 @@ from actors.fleet.layout import (
     Fleet,
     Table,
 )
+from actors.fleet.replicas.failing import happens
+from actors.fleet.replicas.steps import arm_step, turn_to_next
 from actors.fleet.sessions import length_of, sessions_begin
 from actors.fleet.steps import end_forward, end_guess, end_select, start_step
 from actors.fleet.texts import DUE, FREE
@@ -86,6 +90,8 @@ def advance(fleet: Fleet, books: Books, events: int) -> bool:
     for _ in range(events):
         if engine[FINISHED] == fleet.sessions or engine[FAULT] != NO_FAULT:
             return False
+        if SEVERAL:
+            turn_to_next(books)
         if not has_room(fleet, books):
             return True
         if not take_event(fleet, books):
@@ -127,7 +133,7 @@ def has_room(fleet: Fleet, books: Books) -> bool:
 def take_event(fleet: Fleet, books: Books) -> bool:
     """Take what comes next; False if nothing does before the cell's end."""
     engine, heap = books.engine, books.heap
-    if TROUBLED and departs(fleet, books):
+    if TROUBLED and fails(fleet, books):
         return True
     if engine[EVENTS] and comes_next(engine, heap):
         now_ns, word = heap[0, 0], heap[0, 1]
@@ -151,15 +157,34 @@ def take_event(fleet: Fleet, books: Books) -> bool:
             end_select(fleet, books, now_ns)
     else:
         return False
-    # A step after all arrivals of this instant, if there is work and none runs.
+    arm(books)
+    return True
+
+
+def arm(books: Books) -> None:
+    """See to a step after all arrivals of this instant, if there is work and none runs."""
+    engine = books.engine
     work = engine[COUNTS + DECODING] + engine[COUNTS + PROMPTS] + engine[COUNTS + REFINING]
     if work and engine[STEP] == 0:
+        if SEVERAL:
+            arm_step(books)
         engine[ARMED] = 1
-    return True
+
+
+def fails(fleet: Fleet, books: Books) -> bool:
+    """Have what fails next do so if nothing comes before; whether something has."""
+    failed = False
+    if SEVERAL:
+        failed = happens(fleet, books)
+    if SINGLE:
+        failed = departs(fleet, books)
+    return failed
 
 
 def comes_next(engine: Column, heap: Table) -> bool:
     """Whether the first event comes before what the cloud does."""
+    if SEVERAL:  # what replicas do stands there as well
+        return True
     if engine[ARMED]:
         return heap[0, 0] == engine[NOW]
     if engine[STEP]:

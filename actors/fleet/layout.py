@@ -91,6 +91,7 @@ FORWARD, SELECT, GUESS = 1, 2, 3
 
 LANE_REQUEST, LANE_UP, LANE_DOWN, LANE_NETWORK, LANE_CLOUD = range(5)
 LANE_FORWARD, LANE_DECODE, LANE_CHOICE, LANE_DRAFT, LANE_IDLE, LANE_ANSWER = range(5, 11)
+LANE_STEP = 11
 """What the ``virtual`` way takes first among events of the same nanosecond; a step comes last."""
 
 DECODING, PROMPTS, WAITING, REFINING, EVICTED = range(5)
@@ -100,7 +101,9 @@ without memory any more."""
 OUTPUT, DIGEST = 0, 1
 """Words of a cell."""
 
-# Books of the engine, by index; behind them, each from its place on, ``CLOUD_FIGURES``,
+# Books of the engine, by index; where a cell has several replicas, those before ``EVENTS``,
+# ``YOUNGEST`` and from ``CLOUD`` to ``STAGE`` are of the present one, see ``replicas``. Behind the
+# others, each from its place on, lie ``CLOUD_FIGURES``,
 # ``CLOUD_PEAKS``, scratch for the stages of the token that is told, and rows of each forward where
 # somebody asks for them.
 HEADS, TAILS, COUNTS = 0, 5, 10
@@ -136,11 +139,15 @@ HEADS, TAILS, COUNTS = 0, 5, 10
     AIR_LEFT,
     LANDED,
     NETWORK_NOW,
-) = range(15, 46)
-CLOUD = 46
+    REPLICA,
+) = range(15, 47)
+CLOUD = 47
 PEAKS = CLOUD + len(CLOUD_FIGURES)
 STAGE = PEAKS + len(CLOUD_PEAKS)
 BATCHES = STAGE + len(STAGES)
+
+REPLICA_BITS = 11
+"""Bits that say which of a cell's replicas it is."""
 
 SPARE = 8
 """Events, and frames under way, that an event of one device brings at most."""
@@ -155,23 +162,29 @@ class Trouble(NamedTuple):
 
     Args:
         on: 1 where each step of a device is an event, since something may come between.
-        stalls: of each while in which the cloud does nothing: when it begins, when it ends, 1 if
-            frames that come meanwhile are lost.
-        departures: of each device that leaves, in their order: when, and which.
+        stalls: of each while in which a replica does nothing: when it begins, when it ends, 1 if
+            frames that come meanwhile are lost, and which one.
+        happenings: what fails, in order: when, what, and who, see ``trouble.plan``.
         waits: how long a device waits for an answer, after its frame and after each repeat; empty
             where it waits for ever.
         jitter: a wait is longer or shorter by at most this share of it.
         branch: of the small model, that a device goes on with alone; -1 where it gives up.
         most: the most requests of one device.
+        replicas: how many a cell has that may fail; 0 where there is one that does not.
+        regions: where each of them is.
+        weights: its part of the devices is to be its part of the sum.
     """
 
     on: int
     stalls: Table
-    departures: Table
+    happenings: Table
     waits: Reals
     jitter: float
     branch: int
     most: int
+    replicas: int
+    regions: Column
+    weights: Reals
 
 
 class Fleet(NamedTuple):
@@ -342,6 +355,8 @@ class Books(NamedTuple):
             that ended, until they are fetched.
         requests: books of each sampled device, and behind them the sessions that ended.
         trouble: what is kept where anything may fail, see ``trouble.slots``.
+        engines: of each replica, where there are several: figures of its engine, see ``replicas``.
+        opened: of each device and replica: the last session whose OPEN came there.
     """
 
     engine: Column
@@ -364,6 +379,8 @@ class Books(NamedTuple):
     rows: Table
     requests: Table
     trouble: Column
+    engines: Table
+    opened: Table
 
 
 DRAFTING = EXCHANGING = SHARING = PAUSING = GUESSING = GUIDING = OVERLAPPING = True
@@ -376,6 +393,10 @@ TROUBLED = CALM = True
 """Whether anything may fail, and the opposite. If so, the rules of ``actors.fleet.trouble`` are
 followed instead of those of ``devices`` and ``exchanges``: the same steps of a device, each an
 event of its own, and sessions at the cloud have rows of their own."""
+
+SEVERAL = SINGLE = True
+"""Whether a cell in which something may fail has several replicas, or one that fails, and the
+opposite. If so, the rules of ``actors.fleet.replicas`` are followed as well."""
 
 NEVER = (1 << 62) - 1
 """A time that does not come."""

@@ -31,6 +31,7 @@ class Rules(NamedTuple):
         guiding: it follows two prompts a session.
         overlapping: devices do not run their small model, and it alone, during an exchange.
         troubled: something may fail.
+        several: among it a replica, whose devices turn to others.
     """
 
     drafting: bool = False
@@ -40,15 +41,19 @@ class Rules(NamedTuple):
     guiding: bool = False
     overlapping: bool = False
     troubled: bool = False
+    several: bool = False
 
 
-def rules_of(plan: ArmPlan, *, sharing: bool, troubled: bool = False) -> Rules:
+def rules_of(
+    plan: ArmPlan, *, sharing: bool, troubled: bool = False, several: bool = False
+) -> Rules:
     """Return what the cells of an arm do.
 
     Args:
         plan: the arm.
         sharing: see ``Rules``.
         troubled: likewise.
+        several: likewise.
     """
     return Rules(
         drafting=plan.speculation is not None,
@@ -58,19 +63,24 @@ def rules_of(plan: ArmPlan, *, sharing: bool, troubled: bool = False) -> Rules:
         guiding=plan.arm.method.guided,
         overlapping=plan.arm.overlap not in {None, OverlapConfig()},
         troubled=troubled,
+        several=several,
     )
 
 
 def advance_of(rules: Rules) -> Callable[[Fleet, Books, int], bool]:
     """Return a loop over events that has all rules that a cell needs."""
     drafting, troubled = rules.drafting, rules.troubled
+    if rules.several:
+        # It follows rules of its own, beside which a cell does nothing else but share.
+        return _advance(Rules(sharing=rules.sharing, troubled=True, several=True))
     seldom = any(rules._replace(drafting=False, troubled=False))
     if drafting:
         # Nothing else goes with drafts.
         shares = seldom or troubled
         return _advance(Rules(drafting=True, sharing=shares, overlapping=seldom, troubled=troubled))
     # A cached function's own arguments are not checked by types.
-    return _advance(Rules(*[seldom] * len(rules))._replace(drafting=False, troubled=troubled))
+    made = Rules(*[seldom] * len(rules))
+    return _advance(made._replace(drafting=False, troubled=troubled, several=False))
 
 
 @cache
@@ -86,4 +96,6 @@ def _advance(rules: Rules) -> Callable[[Fleet, Books, int], bool]:
         OVERLAPPING=rules.overlapping,
         TROUBLED=rules.troubled,
         CALM=not rules.troubled,
+        SEVERAL=rules.several,
+        SINGLE=not rules.several,
     )

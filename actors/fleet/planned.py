@@ -45,6 +45,8 @@ def cell_of(plan: ArmPlan) -> CellPlan:
             CellClass(link, name, discipline or Discipline.FIFO)
             for link, name, discipline in classes
         ),
+        replicas=tuple(range(plan.replicas)),
+        replica_D=_column(each.replica for each in devices),
         device_D=_column(each.device for each in devices),
         class_D=class_D,
         figures=LinkFigures(

@@ -118,6 +118,7 @@ class CellResult:
 
     Args:
         cells: how many.
+        replicas: of all of them.
         end_ns: the last instant: of the cell that ended last.
         complete: whether every request has ended.
         overloaded: cells that were stopped because their backlog would have grown for ever.
@@ -140,6 +141,7 @@ class CellResult:
     """
 
     cells: int
+    replicas: int
     end_ns: int
     complete: bool
     overloaded: int
@@ -211,6 +213,7 @@ class CellResult:
             )
         return CellResult(
             cells=self.cells + other.cells,
+            replicas=self.replicas + other.replicas,
             end_ns=max(self.end_ns, other.end_ns),
             complete=self.complete and other.complete,
             overloaded=self.overloaded + other.overloaded,

@@ -19,9 +19,9 @@ from costeer.patience import gave_up
 from costeer.token_record import TokenRecord
 
 
-def replica_of(cell: CellPlan, method: Method) -> int:
-    """Return the number of the replica that serves a cell's devices."""
-    return NO_REPLICA if method.cloud is CloudRole.ABSENT else cell.cell
+def replica_of(cell: CellPlan, method: Method, index: int) -> int:
+    """Return the number of a cell's so manieth replica."""
+    return NO_REPLICA if method.cloud is CloudRole.ABSENT else cell.replicas[index]
 
 
 def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Method) -> TokenRow:
@@ -65,7 +65,7 @@ def token_row(figures: list[int], cell: CellPlan, outcomes: Outcomes, method: Me
         figures[col.CHOSEN_AT],
         record,
         moved,
-        replica_of(cell, method),
+        replica_of(cell, method, figures[col.ROW_REPLICA]),
     )
 
 

@@ -7,7 +7,7 @@ ended go behind all such rooms, until they are fetched.
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.layout import REQUESTS_OUT, STAGE, TOKENS_OUT, Books, Fleet
+from actors.fleet.layout import REQUESTS_OUT, SEVERAL, STAGE, TOKENS_OUT, Books, Fleet
 from costeer.token_record import STAGES
 
 _STAGES = len(STAGES)
@@ -35,6 +35,8 @@ def write_token(
     for stage in range(_STAGES):
         rows[row, col.STAGES + stage] = books.engine[STAGE + stage]
     rows[row, col.BUSY] = busy_ns
+    if SEVERAL:
+        rows[row, col.ROW_REPLICA] = books.narrow[device, col.SERVED]
 
 
 def write_own(fleet: Fleet, books: Books, device: int, position: int) -> None:
@@ -93,6 +95,8 @@ def write_request(fleet: Fleet, books: Books, device: int, now_ns: int, tokens: 
     requests[out, col.ENDED_AT] = now_ns
     requests[out, col.FAILED] = int(tokens == 0)
     requests[out, col.TOKENS] = tokens
+    if SEVERAL:
+        requests[out, col.REQUEST_REPLICA] = books.narrow[device, col.SERVED]
     for figure in range(col.MOVED_FIGURES):
         closing = slot[at, col.METER + figure]
         requests[out, col.MOVED_IN_ALL + figure] = slot[at, col.TOTAL + figure] + closing

@@ -41,6 +41,8 @@ from actors.fleet.layout import (
     PAUSING,
     PROMPTS,
     REFINING,
+    REPLICA,
+    REPLICA_BITS,
     RUNNING,
     SELECT,
     STEP,
@@ -154,7 +156,7 @@ def begin_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
     series[at, _BIN_RUNNING] += engine[ADMITTED]
     series[at, _BIN_KV] += fleet.kv_tokens - engine[FREE_TOKENS]
     if fleet.every:
-        engine[BATCHES + engine[BATCHES_OUT]] = rows
+        engine[BATCHES + engine[BATCHES_OUT]] = rows << REPLICA_BITS | engine[REPLICA]
         engine[BATCHES_OUT] += 1
 
 
@@ -196,7 +198,7 @@ def start_op(fleet: Fleet, engine: Column, now_ns: int, duration_ns: int, what: 
     engine[STEP_NS] = duration_ns
     engine[STEP_ENDS] = now_ns + duration_ns
     if TROUBLED:
-        engine[STEP_ENDS] = gate_ns(fleet.trouble.stalls, now_ns + duration_ns)
+        engine[STEP_ENDS] = gate_ns(fleet.trouble.stalls, engine[REPLICA], now_ns + duration_ns)
 
 
 def end_forward(fleet: Fleet, books: Books, now_ns: int) -> None:

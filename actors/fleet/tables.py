@@ -122,7 +122,8 @@ def fleet_of(
         max_waiting=limits.max_waiting,
         kv_tokens=limits.kv_tokens,
         idle_timeout_ns=limits.idle_timeout_ns,
-        most_admitted=min(limits.kv_tokens, limits.max_sessions, cell.sessions),
+        most_admitted=min(limits.kv_tokens, limits.max_sessions, cell.sessions)
+        * max(1, trouble.replicas),
         refusal_bytes=len(encode_error(no_room(limits.max_waiting))),
         silence_bytes=len(encode_error(limits.silence)),
         egress_bps=0 if fluid_egress(plan) else plan.egress_bps,

@@ -24,7 +24,7 @@ def unfinished(fleet: Fleet, books: Books, end_ns: int) -> tuple[Array, Array]:
     tokens: list[Array] = [np.zeros((0, col.ROW_FIGURES), np.int64)]
     requests: list[Array] = [np.zeros((0, col.REQUEST_FIGURES), np.int64)]
     for slot in range(fleet.slots):
-        device = slot * fleet.every
+        device, told = slot * fleet.every, len(requests)
         begun = int(books.narrow[device, col.SESSION])
         if 0 <= begun < _sessions(fleet, device) and books.wide[device, col.ARRIVAL] <= end_ns:
             book_accepted(fleet, books, device, fleet.longest, end_ns)
@@ -36,6 +36,9 @@ def unfinished(fleet: Fleet, books: Books, end_ns: int) -> tuple[Array, Array]:
             _waiting(fleet, device, request)
             for request in _came_meanwhile(fleet, device, begun + 1, end_ns)
         ]
+        if fleet.trouble.replicas:
+            for each in requests[told:]:
+                each[0, col.REQUEST_REPLICA] = books.narrow[device, col.SERVED]
     return np.concatenate(tokens), np.concatenate(requests)
 
 

@@ -112,6 +112,7 @@ def run_fleet(
                 arm.plan,
                 sharing=radio or fluid_egress(arm.plan),
                 troubled=is_troubled(arm.plan, links),
+                several=bool(arm.plan.failures),
             )
         )
         for arm in arms

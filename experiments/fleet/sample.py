@@ -76,5 +76,5 @@ def _request(
         failed=failed,
         moved=bytes_of(list(figures), col.MOVED_IN_ALL),
         closing=bytes_of(list(figures), col.CLOSING),
-        replica=replica_of(cell, plan.arm.method),
+        replica=replica_of(cell, plan.arm.method, figures[col.REQUEST_REPLICA]),
     )

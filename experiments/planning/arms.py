@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from actors.costs import Costs
-from actors.failures import ALIKE, Departure, ReplicaFailure, Standing
+from actors.failures import Departure, ReplicaFailure
 from actors.plan import ArmPlan, CodecTerms, codec_terms, session_id
 from actors.retry import RetryPolicy
 from actors.stalls import Stall
@@ -21,6 +21,7 @@ from costeer.sampling import Sampling
 from experiments.calibration import PairCalibration
 from experiments.planning.misfits import misfits
 from experiments.planning.size import runs_in_cells
+from experiments.planning.standing import standing_of
 from experiments.planning.workload import Workload, plan_cells, plan_workload
 from experiments.scenario import (
     AlignedBytes,
@@ -30,8 +31,6 @@ from experiments.scenario import (
     OpenAiModel,
     RetryConfig,
     Scenario,
-    Sticky,
-    Weighted,
 )
 from experiments.scenario.events import ReplicaFails, departures_of, failures_of, stalls_of
 from netsim.hardware import CostModel, Roofline, hardware_named, shape_named
@@ -89,7 +88,7 @@ def plan_arm(scenario: Scenario, workload: Workload, config: ArmConfig) -> ArmPl
         replicas=cloud.replicas,
         retry=_retry(cloud.retry),
         stalls=tuple(_stall(each) for each in stalls_of(scenario.events)),
-        standing=_standing(scenario),
+        standing=standing_of(scenario),
         failures=tuple(_failure(each) for each in failures_of(scenario.events)),
         departures=tuple(
             Departure(device, round(each.at_s * _NS))
@@ -121,19 +120,6 @@ def _stall(event: CloudStalls) -> Stall:
     until_s = event.at_s + event.for_s
     loses = event.frames == "lost"
     return Stall(round(event.at_s * _NS), round(until_s * _NS), loses, event.replica)
-
-
-def _standing(scenario: Scenario) -> Standing:
-    """Return who stands in for whom: as devices are placed."""
-    placement = scenario.fleet.placement
-    if isinstance(placement, Weighted):
-        return Standing(weights=placement.weights)
-    if isinstance(placement, Sticky):
-        regions = [
-            index for index, each in enumerate(placement.regions) for _ in range(each.replicas)
-        ]
-        return Standing(regions=tuple(regions))
-    return ALIKE
 
 
 def _failure(event: ReplicaFails) -> ReplicaFailure:

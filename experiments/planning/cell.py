@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from actors.fleet.cell import CellPlan
-from experiments.planning.members import Compiler, as_it_is, plan_members
+from experiments.planning.members import Compiler, as_it_is, plan_together
 from experiments.planning.sizes import plan_sizes
+from experiments.planning.standing import replicas_of_cells
 from experiments.planning.timing import plan_timing
 from experiments.scenario import Scenario
 
@@ -16,17 +17,20 @@ def plan_cell(scenario: Scenario, cell: int, compiler: Compiler = as_it_is) -> C
 
     Args:
         scenario: the fleet.
-        cell: which replica of it.
+        cell: which of its cells.
         compiler: of the rule that deals devices out.
 
     Raises:
         ConfigError: a trace cannot be read.
     """
-    members = plan_members(scenario, cell, compiler)
+    replicas = replicas_of_cells(scenario)[cell]
+    members, replica_D = plan_together(scenario, replicas, compiler)
     timing = plan_timing(scenario, members.device_D)
     sizes = plan_sizes(scenario, members.device_D[timing.owner_S], timing.request_S)
     return CellPlan(
         cell=cell,
+        replicas=replicas,
+        replica_D=replica_D,
         classes=members.classes,
         device_D=members.device_D,
         class_D=members.class_D,

@@ -67,6 +67,39 @@ def plan_members(scenario: Scenario, cell: int = 0, compiler: Compiler = as_it_i
     return Members(classes, device_D, class_D, figures, _radio(shared_by, class_D))
 
 
+def plan_together(
+    scenario: Scenario, replicas: Sequence[int], compiler: Compiler = as_it_is
+) -> tuple[Members, Int64s]:
+    """Return the devices of several replicas, and the index of each one's replica.
+
+    Args:
+        scenario: see ``plan_members``, as the others.
+        replicas: their numbers.
+        compiler: ...
+    """
+    parts = [plan_members(scenario, each, compiler) for each in replicas]
+    if len(parts) == 1:
+        return parts[0], np.zeros(len(parts[0].device_D), np.int64)
+    index = np.repeat(np.arange(len(parts)), [len(each.device_D) for each in parts])
+    device_D = np.concatenate([each.device_D for each in parts])
+    order = np.argsort(device_D)
+    radios = np.cumsum([0] + [int(each.radio_D.max(initial=-1)) + 1 for each in parts])
+    radio_D = np.concatenate([each.radio_D for each in parts])
+    radio_D = np.where(radio_D >= 0, radio_D + radios[index], -1)
+    figures = [
+        np.concatenate([getattr(each.figures, name) for each in parts])[order]
+        for name in LinkFigures.__slots__
+    ]
+    together = Members(
+        parts[0].classes,
+        device_D[order],
+        np.concatenate([each.class_D for each in parts])[order],
+        LinkFigures(*figures),
+        radio_D[order],
+    )
+    return together, index[order]
+
+
 def most_devices(scenario: Scenario) -> int:
     """Return about how many devices the replica with the most has, without placing any."""
     replicas, devices = scenario.cloud.replicas, scenario.fleet.devices

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from actors.fleet.texts import block_of
 from costeer.device_text import window_of
 from costeer.pacing import most_drafts
-from experiments.planning.members import most_devices
 from experiments.planning.sizes import lengths_of, mean_tokens
+from experiments.planning.standing import most_devices_of_a_cell, replicas_of_cells
 from experiments.planning.timing import mean_requests_per_device
 from experiments.scenario import Scenario
+from experiments.scenario.events import failures_of
 
 SMALL_TOKENS = 300_000
 """Up to so many tokens a run of one replica writes down all of them."""
@@ -26,6 +27,8 @@ _START_S = 3.0
 _DEVICE_BYTES, _SESSION_BYTES, _PLACED_BYTES = 420, 120, 6
 """Of a device and a session while their cell runs; of every device of the fleet while one cell
 finds its own."""
+_OPENED_BYTES = 4
+"""Of a device for each replica that may come to serve it."""
 _PROCESS_BYTES = 300 * 2**20
 _GB = 1e9
 _HOUR_S = 3600.0
@@ -38,6 +41,7 @@ class Size:
 
     Args:
         cells: of each arm.
+        replicas: in them.
         devices: of the fleet.
         requests: of each arm, on average; in a closed loop at most.
         tokens: of all arms, likewise.
@@ -45,6 +49,7 @@ class Size:
     """
 
     cells: int
+    replicas: int
     devices: int
     requests: float
     tokens: float
@@ -66,8 +71,10 @@ class Size:
 
     def told(self, arms: int, at_once: int) -> str:
         """Return the estimate in words."""
+        together = f" in {self.cells:,} cells" if self.cells < self.replicas else ""
         return (
-            f"{self.devices:,} devices on {self.cells:,} replicas, about {self.requests:,.0f}"
+            f"{self.devices:,} devices on {self.replicas:,} replicas{together}, about"
+            f" {self.requests:,.0f}"
             f" requests an arm and {self.tokens:,.0f} tokens in all; estimate:"
             f" {in_words(self.seconds(arms, at_once))} and"
             f" {self.memory_bytes(at_once) / _GB:.1f} GB with {min(at_once, self.cells)} at a time"
@@ -80,14 +87,17 @@ def size_of(scenario: Scenario) -> Size:
     asked = lengths_of(scenario)
     per_device = mean_requests_per_device(scenario)
     answer = min(mean_tokens(asked.answer), asked.max_new_tokens)
-    largest = most_devices(scenario)
+    cells, largest = replicas_of_cells(scenario), most_devices_of_a_cell(scenario)
+    several = max(map(len, cells)) if failures_of(scenario.events) else 0
     return Size(
-        cells=scenario.cloud.replicas,
+        cells=len(cells),
+        replicas=scenario.cloud.replicas,
         devices=devices,
         requests=devices * per_device,
         tokens=devices * per_device * answer * len(scenario.arms),
         cell_bytes=round(
             largest * (_DEVICE_BYTES + _draft_bytes(scenario) + per_device * _SESSION_BYTES)
+            + largest * several * _OPENED_BYTES
             + devices * _PLACED_BYTES
         ),
     )
@@ -102,11 +112,11 @@ def _draft_bytes(scenario: Scenario) -> int:
 def runs_in_cells(scenario: Scenario) -> bool:
     """Whether a fleet is run as cells that keep sums and histograms, not a row per token.
 
-    A small one on one replica is not, unless a sample is asked for.
+    A small one that is one cell is not, unless a sample is asked for.
     """
     if scenario.way != "fleet":
         return False
-    if scenario.fleet.sample is not None or scenario.cloud.replicas > 1:
+    if scenario.fleet.sample is not None or len(replicas_of_cells(scenario)) > 1:
         return True
     if scenario.workload.duration_s is not None or scenario.workload.lengths is not None:
         return True

@@ -18,8 +18,8 @@ from experiments.datasets.row import PromptRow
 from experiments.pair_limits import check_models, context_limits, vocab_sizes
 from experiments.planning.arrival_trace import lengths_from_trace
 from experiments.planning.devices import plan_devices
-from experiments.planning.members import most_devices
 from experiments.planning.sizes import ids_of, lengths_of, plan_sizes
+from experiments.planning.standing import most_devices_of_a_cell, replicas_of_cells
 from experiments.planning.timing import Timing, most_requests_per_device, plan_timing
 from experiments.scenario import ModelsConfig, Scenario
 from experiments.workload import assign_rows, load_rows
@@ -63,14 +63,14 @@ class Workload:
 def plan_workload(scenario: Scenario) -> Workload:
     """Read the prompts, encode them, and give each device its requests.
 
-    Of a compiled fleet's replicas each is planned alone (``cell``), and not here.
+    Of a compiled fleet's cells each is planned alone (``cell``), and not here.
 
     Raises:
         ConfigError: no such prompts, different tokenizers, a context that is too long, or more
             sessions than ids.
     """
     check_sessions(scenario)
-    if scenario.way == "fleet" and scenario.cloud.replicas > 1:
+    if scenario.way == "fleet" and len(replicas_of_cells(scenario)) > 1:
         return plan_cells(scenario)
     if scenario.values == "models":
         return _plan_texts(scenario)
@@ -162,7 +162,7 @@ def check_sessions(scenario: Scenario) -> None:
         ConfigError: more sessions than ids.
     """
     compiled, replicas = scenario.way == "fleet", scenario.cloud.replicas
-    devices = most_devices(scenario) if compiled else scenario.fleet.devices
+    devices = most_devices_of_a_cell(scenario) if compiled else scenario.fleet.devices
     try:
         session_id(devices - 1, most_requests_per_device(scenario) - 1)
     except ConfigError as error:

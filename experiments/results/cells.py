@@ -223,10 +223,10 @@ def _cost(
 def _cloud(arm: FleetArm, cloud_s: float | None) -> dict[str, Any]:
     """What is known of the replicas and of no single link class."""
     result = arm.result
-    replicas_s = cloud_s * result.cells if cloud_s else None
+    replicas_s = cloud_s * result.replicas if cloud_s else None
     busy_ns = result.cloud("forward_ns") + result.cloud("select_ns")
     return {
-        "replicas": result.cells,
+        "replicas": result.replicas,
         "kv_tokens": arm.kv_tokens,
         "forwards": result.cloud("forwards"),
         "rows_per_forward_mean": _ratio(result.cloud("rows"), result.cloud("forwards")),
@@ -248,7 +248,7 @@ def _cloud(arm: FleetArm, cloud_s: float | None) -> dict[str, Any]:
         "egress_busy_share": _ratio(result.cloud("egress_busy_ns") / _NS, replicas_s),
         "gpu_busy_share": _ratio(busy_ns / _NS, replicas_s) if busy_ns else None,
         "gpu_select_share": _ratio(result.cloud("select_ns"), busy_ns),
-        "kv_peak_share": _ratio(result.peak("kv_tokens"), arm.kv_tokens * result.cells),
+        "kv_peak_share": _ratio(result.peak("kv_tokens"), arm.kv_tokens * result.replicas),
         "lateness_s": dict.fromkeys(("mean", "p50", "p95", "p99")),
     }
 

@@ -148,11 +148,6 @@ class Scenario(Section):
     @model_validator(mode="after")
     def _stalls_are_survived(self) -> Self:
         retry = self.cloud.retry
-        if self.way == "fleet" and failures_of(self.events):
-            raise ValueError(
-                "events: way: fleet has no replicas that fail, their devices would turn to those of"
-                " other cells; choose way: virtual, or leave them out"
-            )
         if retry is None and any(each.frames == "lost" for each in stalls_of(self.events)):
             raise ValueError(
                 "events: frames that are lost are waited for for ever; say with cloud.retry when"

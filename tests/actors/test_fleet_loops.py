@@ -11,7 +11,7 @@ from actors.fleet.machine_code import kept_compiler
 from actors.fleet.outcomes import Outcomes
 from actors.plan import ArmPlan
 from actors.retry import RetryPolicy
-from tests.actors.compiled_fleets import neighbours, run_and_outcomes, run_fleet, same
+from tests.actors.compiled_fleets import fleets, neighbours, run_and_outcomes, run_fleet, same
 from tests.actors.fleets import MS
 from tests.actors.test_fleet_drafts import constants, drafting_fleets
 from tests.actors.test_fleet_guesses import guessing_fleets
@@ -19,6 +19,7 @@ from tests.actors.test_fleet_guesses import outcomes_of as guessed
 from tests.actors.test_fleet_orders import guided, reordered
 from tests.actors.test_fleet_pauses import outcomes_of as paused
 from tests.actors.test_fleet_pauses import pausing_fleets
+from tests.actors.test_fleet_replicas import failing_replicas, spread
 from tests.actors.test_fleet_trouble import METHODS, troubled
 
 some = settings(max_examples=25, deadline=None)
@@ -96,3 +97,11 @@ def test_loop_of_what_is_seldom_asked_for_where_something_fails(
 ) -> None:
     _, outcomes = run_and_outcomes(plan)
     agree(data.draw(failing(plan)), outcomes)
+
+
+@some
+@given(st.data(), fleets(METHODS))
+def test_loop_of_cells_whose_replicas_fail(data: st.DataObject, plan: ArmPlan) -> None:
+    plan = data.draw(spread(plan, 3))
+    calm, outcomes = run_and_outcomes(plan)
+    agree(data.draw(failing_replicas(plan, calm.end_ns)), outcomes)

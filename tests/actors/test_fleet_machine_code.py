@@ -102,7 +102,7 @@ def copy_of(rule: Any, file: str) -> Any:
 
 def test_few_loops_are_made_for_all_that_cells_do() -> None:
     every = itertools.product((False, True), repeat=len(Rules._fields))
-    assert len({advance_of(Rules(*each)) for each in every}) == 6
+    assert len({advance_of(Rules(*each)) for each in every}) == 10
     assert advance_of(Rules(sharing=True)) is advance_of(Rules(pausing=True))
     assert advance_of(Rules()) is not advance_of(Rules(sharing=True))
 

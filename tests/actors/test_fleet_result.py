@@ -29,6 +29,7 @@ def results(draw: st.DrawFn, classes: int = 2) -> CellResult:
     counts_CHB[:, :, :50] = table(classes, len(HISTOGRAMS), 50)
     return CellResult(
         cells=1,
+        replicas=draw(st.integers(1, 3)),
         end_ns=draw(st.integers(0, 10**12)),
         complete=draw(st.booleans()),
         overloaded=draw(st.integers(0, 1)),

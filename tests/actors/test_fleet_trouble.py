@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.failures import Departure, ReplicaFailure
+from actors.failures import Departure
 from actors.fleet.outcomes import Outcomes
 from actors.plan import ArmPlan
 from actors.retry import RetryPolicy
 from actors.stalls import Stall
 from actors.values.null import NullConfig
-from costeer.errors import ConfigError
 from costeer.gate import GateConfig
 from costeer.methods import CloudRole
 from costeer.overlap import OverlapConfig
@@ -255,16 +254,6 @@ def test_who_is_silent_is_dropped_and_the_cell_begins_again_step_by_step() -> No
     assert {row.reason for row in run.requests} == {
         "length", "cloud: no word from the device for 0.15 s"
     }  # fmt: skip
-
-
-def refusal(plan: ArmPlan) -> str:
-    with pytest.raises(ConfigError) as caught:
-        run_fleet(plan, constants(plan))
-    return str(caught.value)
-
-
-def test_what_does_not_go_together_is_refused() -> None:
-    assert "replicas that fail" in refusal(stalled(failures=(ReplicaFailure(0, 1, 1, 2),)))
 
 
 def test_methods_without_a_cloud_have_nothing_that_stalls() -> None:

@@ -102,6 +102,7 @@ def cell_of_rows(run: ArmRun, kinds: Sequence[Kind]) -> CellResult:
     histograms = [[Histogram.of(each.values[name]) for name in HISTOGRAMS] for each in classes]
     return CellResult(
         cells=1,
+        replicas=1,
         end_ns=run.end_ns,
         complete=run.complete,
         overloaded=0,

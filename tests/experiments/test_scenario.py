@@ -350,7 +350,6 @@ def test_failures_are_planned_in_nanoseconds(tmp_path: Path) -> None:
             ("way=live", "cloud.replicas=1", "events.0={kind: replica_fails, at_s: 1}"),
             "say when one is back with back_after_s",
         ),
-        (("way=fleet", "values=null"), "events: way: fleet has no replicas that fail"),
         (("events.0.replica=2",), "there is no replica 2; cloud.replicas is 2"),
         (("events.1.devices=[0, 7]",), "there is no device 7; fleet.devices is 2"),
         (("events.1.devices=[0, 0]",), "name each device once"),

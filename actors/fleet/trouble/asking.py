@@ -30,12 +30,15 @@ from actors.fleet.layout import (
     OWN,
     PAUSING,
     REQUESTS_OUT,
+    SEVERAL,
+    SINGLE,
     STALLED,
     Books,
     Fleet,
 )
 from actors.fleet.links import lay_link
 from actors.fleet.names import CLASS_FIGURES
+from actors.fleet.replicas.homes import finds_home, leave_home
 from actors.fleet.sampled import write_request
 from actors.fleet.sessions import session_number, sessions_begin, template_of
 from actors.fleet.stages import held_at
@@ -85,16 +88,25 @@ def start(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -> No
     """Begin the request that is due."""
     narrow, wide = books.narrow, books.wide
     tell_arrival(fleet, books, device, wide[device, col.ARRIVAL])
-    for figure in (col.POSITION, col.ROUND, col.EPOCH, col.SOLO, col.REPEATS, col.RECEIVED):
+    for figure in (col.POSITION, col.ROUND, col.SOLO, col.REPEATS, col.RECEIVED):
         narrow[device, figure] = 0
+    if SINGLE:
+        narrow[device, col.EPOCH] = 0
     narrow[device, col.ASKING] = 1
+    if SEVERAL and not finds_home(books, device):
+        return
+    begin_session(fleet, books, device, now_ns, lane)
+
+
+def begin_session(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -> None:
+    """Open the session of a request that has begun."""
+    narrow, wide = books.narrow, books.wide
     wide[device, col.STEERED] = 0
     wide[device, col.SINCE] = now_ns
     wide[device, col.WAITED] = now_ns - wide[device, col.ARRIVAL]
     wide[device, col.FORWARD_BEGAN] = now_ns
-    template = template_of(fleet, books, device)
     if fleet.role != LOCAL:
-        body_bytes = int(fleet.template[template, col.OPEN_BYTES])
+        body_bytes = int(fleet.template[template_of(fleet, books, device), col.OPEN_BYTES])
         number = session_number(fleet, books, device)
         size = frame_bytes(number, 0, 0, body_bytes, fleet.up_bucket)
         ask(fleet, books, device, now_ns, lane, OPEN, 0, 0, size, 0)
@@ -103,12 +115,7 @@ def start(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -> No
             narrow[device, col.AWAITED_ROUND] = 1
             narrow[device, col.AWAITED_AT] = 0
     if fleet.branches:
-        new = pairs = 0
-        for branch in range(fleet.branches):
-            length = fleet.template[template, col.EDGE_PROMPT + branch]
-            new += length
-            pairs += length * (length + 1) // 2
-        extend(fleet, books, device, now_ns, new, 0, pairs)
+        read_prompts(fleet, books, device, now_ns)
         if PAUSING and fleet.pauses:
             begin_gate(books, device, now_ns)
         if DRAFTING and fleet.window:
@@ -118,6 +125,17 @@ def start(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -> No
         if done_ns < wide[device, col.LEAVES]:
             what = ALONE << REQUEST_BITS
             push(books.engine, books.heap, done_ns, LANE_CHOICE, device, 0, what)
+
+
+def read_prompts(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
+    """Have the small model read a session's prompts."""
+    template = template_of(fleet, books, device)
+    new = pairs = 0
+    for branch in range(fleet.branches):
+        length = fleet.template[template, col.EDGE_PROMPT + branch]
+        new += length
+        pairs += length * (length + 1) // 2
+    extend(fleet, books, device, now_ns, new, 0, pairs)
 
 
 def ask(
@@ -201,6 +219,8 @@ def drop_work(fleet: Fleet, books: Books, device: int) -> None:
         engine[HELD_HEAD] = at
         engine[HELD_FREE] += 1
     wait_no_more(books, device)
+    if SEVERAL:
+        narrow[device, col.HOMELESS] = 0
 
 
 def drop_held(fleet: Fleet, books: Books, device: int) -> None:
@@ -256,6 +276,8 @@ def leave(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
     narrow, wide = books.narrow, books.wide
     first, end = sessions_begin(fleet, device), sessions_begin(fleet, device + 1)
     request = int(narrow[device, col.SESSION])
+    if SEVERAL:
+        leave_home(books, device)
     if first + request >= end:
         return
     books.engine[FINISHED] += end - first - request

@@ -16,6 +16,7 @@ from actors.fleet.layout import (
     LANE_REQUEST,
     LANE_UP,
     OWN,
+    SEVERAL,
     SHARING,
     Books,
     Fleet,
@@ -70,6 +71,10 @@ def say_up(
     air[at, col.AIR_ROUND] = round_
     air[at, col.AIR_COUNT] = count
     air[at, col.AIR_VERSION] = version
+    if SEVERAL:
+        replica = int(narrow[device, col.SERVED])
+        air[at, col.AIR_REPLICA] = replica
+        air[at, col.AIR_LIFE] = books.engines[replica, col.LIFE]
     if SHARING and landed_ns < 0:
         push(engine, books.heap, now_ns, lane, device, number, CROSS << REQUEST_BITS)
         return
@@ -80,14 +85,16 @@ def say_up(
 
 def come_up(fleet: Fleet, books: Books, row: int, arrival_ns: int, lane: int) -> None:
     """Have a frame come to the cloud at an instant, or after the stall that it comes in."""
-    air, stalls = books.air, fleet.trouble.stalls
-    if loses(stalls, arrival_ns):
+    air, stalls, replica = books.air, fleet.trouble.stalls, 0
+    if SEVERAL:
+        replica = air[row - 1, col.AIR_REPLICA]
+    if loses(stalls, replica, arrival_ns):
         give_row(books.engine, air, row)
         return
     device = int(air[row - 1, col.AIR_DEVICE])
     air[row - 1, col.AIR_ARRIVAL] = arrival_ns
     put(air, books.narrow, device, UP, row)
-    taken_ns = gate_ns(stalls, arrival_ns)
+    taken_ns = gate_ns(stalls, replica, arrival_ns)
     lane = lane if taken_ns == arrival_ns else LANE_UP
     number = air[row - 1, col.AIR_NUMBER]
     what = air[row - 1, col.AIR_WHAT]
@@ -203,4 +210,12 @@ def take_kept(air: Table, narrow: Table, device: int) -> int:
         air[before - 1, col.AIR_NEXT] = air[row - 1, col.AIR_NEXT]
     elif row:
         narrow[device, col.EARLY] = air[row - 1, col.AIR_NEXT]
+    return row
+
+
+def find_row(air: Table, narrow: Table, device: int, way: int, number: int) -> int:
+    """Return the row of a device's frame under way that has a number."""
+    row = int(narrow[device, col.UP_FIRST if way == UP else col.DOWN_FIRST])
+    while air[row - 1, col.AIR_NUMBER] != number:
+        row = air[row - 1, col.AIR_NEXT]
     return row

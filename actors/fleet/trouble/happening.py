@@ -12,7 +12,9 @@ from actors.fleet.layout import (
     DRAFTING,
     ENDED,
     EVENTS,
+    LANE_ANSWER,
     LANE_CHOICE,
+    LANE_CLOUD,
     LANE_DOWN,
     LANE_DRAFT,
     LANE_FORWARD,
@@ -20,18 +22,18 @@ from actors.fleet.layout import (
     LANE_REQUEST,
     NOW,
     REFINE,
+    SEVERAL,
     STEP,
     STEP_ENDS,
     Books,
     Fleet,
 )
+from actors.fleet.replicas.failing import AT_NS, WHO
+from actors.fleet.replicas.steps import begin_step, end_step
 from actors.fleet.trouble.asking import end_request, leave, start
 from actors.fleet.trouble.choosing import choose_now, hear_cloud, hear_text, look_at_clock
-from actors.fleet.trouble.serving import hear_frame, look_after
-from actors.fleet.trouble.slots import NEXT_DEPARTURE, SLOTS_LEFT
-
-AT_NS, WHO = range(2)
-"""Of a departure: when, and which device."""
+from actors.fleet.trouble.serving import hear_frame, look_after, look_at_session
+from actors.fleet.trouble.slots import NEXT_HAPPENING, SLOTS_LEFT
 
 
 def hear_here(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
@@ -51,6 +53,8 @@ def hear_here(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
         hear_text(fleet, books, lane, device, session_of(word), now_ns)
     elif lane == LANE_CHOICE:
         choose_now(fleet, books, device, number_of(word), now_ns)
+    elif SEVERAL and lane != LANE_ANSWER:
+        hear_replica(fleet, books, word, now_ns)
     elif lane == LANE_IDLE:
         look_after(fleet, books, device, now_ns)
     else:
@@ -64,10 +68,21 @@ def is_own(lane: int, number: int) -> bool:
     return LANE_FORWARD <= lane <= LANE_DRAFT
 
 
+def hear_replica(fleet: Fleet, books: Books, word: int, now_ns: int) -> None:
+    """Take an event of the present one of several replicas."""
+    lane = lane_of(word)
+    if lane == LANE_IDLE:
+        look_at_session(fleet, books, device_of(word), number_of(word), now_ns)
+    elif lane == LANE_CLOUD:
+        end_step(fleet, books, number_of(word), now_ns)
+    else:
+        begin_step(fleet, books, now_ns)
+
+
 def departs(fleet: Fleet, books: Books) -> bool:
     """Have the next device leave if nothing comes before; whether one has."""
-    engine, departures = books.engine, fleet.trouble.departures
-    following = books.trouble[NEXT_DEPARTURE]
+    engine, departures = books.engine, fleet.trouble.happenings
+    following = books.trouble[NEXT_HAPPENING]
     if following == len(departures):
         return False
     at_ns = departures[following, AT_NS]
@@ -80,7 +95,7 @@ def departs(fleet: Fleet, books: Books) -> bool:
             return False
     elif engine[STEP] and engine[STEP_ENDS] < at_ns:
         return False
-    books.trouble[NEXT_DEPARTURE] += 1
+    books.trouble[NEXT_HAPPENING] += 1
     engine[NOW] = at_ns
     leave(fleet, books, departures[following, WHO], at_ns)
     return True

@@ -10,6 +10,8 @@ from actors.fleet import columns as col
 from actors.fleet.cell import CellPlan
 from actors.fleet.layout import NEVER, Array, Books, Fleet, Trouble
 from actors.fleet.outcomes import Outcomes
+from actors.fleet.replicas.failing import AT_NS, LEAVES, WHAT, WHO
+from actors.fleet.replicas.plan import happenings_of, replicas_of
 from actors.fleet.texts import block_of
 from actors.fleet.trouble.slots import FREE_SLOT, SLOTS_LEFT, TROUBLE_FIGURES
 from actors.plan import ArmPlan
@@ -28,8 +30,8 @@ def is_troubled(plan: ArmPlan, links: Iterable[LinkProfile]) -> bool:
         links: of its devices.
     """
     alone = plan.arm.method.cloud is CloudRole.ABSENT
-    fails = plan.departures or (not alone and (plan.stalls or plan.retry is not None))
-    return bool(fails) or _mixes_up(plan, links)
+    fails = plan.stalls or plan.retry is not None or plan.failures
+    return bool(plan.departures or (not alone and fails)) or _mixes_up(plan, links)
 
 
 def trouble_of(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, *, silent: bool) -> Trouble:
@@ -46,29 +48,32 @@ def trouble_of(cell: CellPlan, plan: ArmPlan, outcomes: Outcomes, *, silent: boo
     """
     alone = plan.arm.method.cloud is CloudRole.ABSENT
     retry = None if alone else plan.retry
-    stalls = () if alone else [each for each in plan.stalls if each.concerns(cell.cell)]
-    at_ns = {each.device: each.at_ns for each in plan.departures}
-    departures = sorted(
-        (at_ns[number], index)
-        for index, number in enumerate(cell.device_D.tolist())
-        if number in at_ns
-    )
+    stalls = [
+        (each.from_ns, each.until_ns, int(each.loses), index)
+        for each in (() if alone else plan.stalls)
+        for index, number in enumerate(cell.replicas)
+        if each.concerns(number)
+    ]
+    happenings, replicas = happenings_of(cell, plan), replicas_of(cell, plan)
     branch = -1
     if retry is not None and retry.falls_back and Prompt.PERSONAL in plan.arm.method.edge_branches:
         branch = plan.arm.method.edge_branches.index(Prompt.PERSONAL)
-    fails = bool(stalls or departures or retry is not None)
+    fails = bool(stalls or len(happenings) or retry is not None or replicas)
     on = silent or fails or _mixes_up(plan, (each.link for each in cell.classes))
     if on:
-        _check(plan, outcomes, branch)
+        _check(outcomes, branch)
     waits_ns = [] if retry is None else [retry.base_ns(each) for each in range(retry.tries)]
     return Trouble(
         on=int(on),
-        stalls=_table([(each.from_ns, each.until_ns, int(each.loses)) for each in stalls], 3),
-        departures=_table(departures, 2),
+        stalls=_table(stalls, 4),
+        happenings=happenings,
         waits=np.array(waits_ns, np.float64),
         jitter=0.0 if retry is None else retry.jitter,
         branch=branch,
-        most=int(np.diff(cell.first_session_D1).max(initial=0)) if departures else 0,
+        most=int(np.diff(cell.first_session_D1).max(initial=0)) if plan.departures else 0,
+        replicas=replicas,
+        regions=_column([plan.standing.region(each) for each in cell.replicas]),
+        weights=np.array([plan.standing.weight(each) for each in cell.replicas], np.float64),
     )
 
 
@@ -77,12 +82,7 @@ def _mixes_up(plan: ArmPlan, links: Iterable[LinkProfile]) -> bool:
     return plan.speculation is not None and any(not each.transport.ordered for each in links)
 
 
-def _check(plan: ArmPlan, outcomes: Outcomes, branch: int) -> None:
-    if plan.failures:
-        raise ConfigError(
-            "events: way: fleet has no replicas that fail, their devices would turn to those of"
-            f" other cells; {_WAY_OUT}"
-        )
+def _check(outcomes: Outcomes, branch: int) -> None:
     if branch >= 0 and (outcomes.drafts is None or outcomes.drafts.token_R is not None):
         raise ConfigError(
             "cloud.retry.fallback: these values do not say what small models say alone;"
@@ -92,6 +92,10 @@ def _check(plan: ArmPlan, outcomes: Outcomes, branch: int) -> None:
 
 def _table(rows: object, figures: int) -> Array:
     return np.array(rows, np.int64).reshape(-1, figures)
+
+
+def _column(values: object) -> Array:
+    return np.array(values, np.int64)
 
 
 def said_alone(outcome: Array, vocab_size: int) -> Array:
@@ -107,13 +111,14 @@ def said_alone(outcome: Array, vocab_size: int) -> Array:
 
 def lay_out(fleet: Fleet, narrow: Array, wide: Array) -> tuple[Array, Array, Array]:
     """Return a cell's troubles, and the rows of its devices with those of sessions behind them."""
-    trouble = np.zeros(TROUBLE_FIGURES, np.int64)
+    happenings = np.asarray(fleet.trouble.happenings)
+    trouble = np.zeros(TROUBLE_FIGURES + 2 * len(happenings), np.int64)
     devices = fleet.devices
     narrow[:, col.OWNER] = np.arange(devices)
     narrow[:, col.LAST_OPENED] = -1
     wide[:, [col.DUE, col.TIMER_AT, col.IDLE_AT, col.LEAVES]] = NEVER
-    departures = np.asarray(fleet.trouble.departures)
-    wide[departures[:, 1], col.LEAVES] = departures[:, 0]
+    leaving = happenings[happenings[:, WHAT] == LEAVES]
+    wide[leaving[:, WHO], col.LEAVES] = leaving[:, AT_NS]
     return (trouble, *more_slots(trouble, narrow, wide, devices + 8))
 
 
@@ -142,6 +147,8 @@ def more_slots(trouble: Array, narrow: Array, wide: Array, more: int) -> tuple[A
     longer = np.concatenate((narrow, np.zeros((more, narrow.shape[1]), narrow.dtype)))
     longer[first:, col.NEXT] = np.arange(first + 2, first + more + 2)
     longer[-1, col.NEXT] = trouble[FREE_SLOT]
+    if narrow.shape[1] > col.SERVED:
+        longer[first:, col.SERVED] = -1
     trouble[FREE_SLOT] = first + 1
     trouble[SLOTS_LEFT] += more
     return longer, np.concatenate((wide, np.zeros((more, wide.shape[1]), wide.dtype)))

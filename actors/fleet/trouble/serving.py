@@ -27,6 +27,9 @@ from actors.fleet.layout import (
     PAUSING,
     REFINE,
     REFUSAL,
+    REPLICA,
+    SEVERAL,
+    SINGLE,
     STREAM,
     STREAMED,
     TIMED_OUT,
@@ -34,6 +37,7 @@ from actors.fleet.layout import (
     Fleet,
 )
 from actors.fleet.names import CLOUD_FIGURES
+from actors.fleet.replicas.banks import is_heard, session_at
 from actors.fleet.sessions import length_of, outcome_of, payload_of, session_number
 from actors.fleet.texts import TEXT, begin_of, draft_of, states_of
 from actors.fleet.trouble.frames import say_down, take
@@ -42,6 +46,8 @@ from actors.fleet.trouble.slots import (
     give_slot,
     is_away,
     key_of,
+    last_opened,
+    note_opened,
     release,
     take_slot,
     unchain,
@@ -63,22 +69,25 @@ def hear_frame(fleet: Fleet, books: Books, device: int, number: int, now_ns: int
     """Take a device's frame; what is repeated, late or of what is over is dropped."""
     air, narrow = books.air, books.narrow
     row = take(air, narrow, device, UP, number)
+    if SEVERAL and not is_heard(books, row):
+        give_row(books.engine, air, row)
+        return
     session, epoch = int(air[row - 1, col.AIR_SESSION]), int(air[row - 1, col.AIR_EPOCH])
     what, key = air[row - 1, col.AIR_WHAT], key_of(session, epoch)
     slot = find_slot(narrow, device, session, epoch)
     fresh = True
     if what == OPEN:
-        fresh = key > narrow[device, col.LAST_OPENED]
+        fresh = key > last_opened(books, device)
         if fresh:
-            narrow[device, col.LAST_OPENED] = key
+            note_opened(books, device, key)
             open_session(fleet, books, device, row, now_ns)
     elif what == CLOSE:
         if slot >= 0:
             release(fleet, books, slot)
         else:
-            fresh = key > narrow[device, col.LAST_OPENED]
+            fresh = key > last_opened(books, device)
             if fresh:
-                narrow[device, col.LAST_OPENED] = key
+                note_opened(books, device, key)
     elif DRAFTING and fleet.window:
         fresh = slot >= 0 and hear_text(fleet, books, slot, row, now_ns)
     else:
@@ -109,7 +118,10 @@ def open_session(fleet: Fleet, books: Books, device: int, row: int, now_ns: int)
         say_down(fleet, books, slot, now_ns, REFUSAL, size, 0, 0)
         unchain(narrow, slot)
         give_slot(books.trouble, narrow, slot)
-    elif wide[device, col.IDLE_AT] == NEVER:
+        return
+    if SEVERAL:
+        watch_session(fleet, books, slot, now_ns + fleet.idle_timeout_ns)
+    if SINGLE and wide[device, col.IDLE_AT] == NEVER:
         watch(fleet, books, device, now_ns + fleet.idle_timeout_ns)
 
 
@@ -230,7 +242,7 @@ def answer_session(fleet: Fleet, books: Books, slot: int, now_ns: int, select_ns
 
 def watch(fleet: Fleet, books: Books, device: int, due_ns: int) -> None:
     """Look at a device's sessions at an instant, or when the cloud goes on after that."""
-    at_ns = gate_ns(fleet.trouble.stalls, due_ns)
+    at_ns = gate_ns(fleet.trouble.stalls, 0, due_ns)
     books.wide[device, col.IDLE_AT] = at_ns
     push(books.engine, books.heap, at_ns, LANE_IDLE, device, 0, OWN << REQUEST_BITS)
 
@@ -250,6 +262,37 @@ def look_after(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
             next_ns = min(next_ns, since_ns + timeout_ns)
     if next_ns < NEVER:
         watch(fleet, books, device, next_ns)
+
+
+def watch_session(fleet: Fleet, books: Books, slot: int, due_ns: int) -> None:
+    """Look at a session at an instant, or when its replica goes on after that."""
+    narrow, replica = books.narrow, books.engine[REPLICA]
+    at_ns = gate_ns(fleet.trouble.stalls, replica, due_ns)
+    books.wide[slot, col.IDLE_AT] = at_ns
+    device, named = (
+        int(narrow[slot, col.OWNER]),
+        session_at(int(narrow[slot, col.SESSION]), replica),
+    )
+    push(books.engine, books.heap, at_ns, LANE_IDLE, device, named, OWN << REQUEST_BITS)
+
+
+def look_at_session(fleet: Fleet, books: Books, device: int, named: int, now_ns: int) -> None:
+    """Drop a session whose device was silent too long, or look again when it may be."""
+    narrow, wide, timeout_ns = books.narrow, books.wide, fleet.idle_timeout_ns
+    row = int(narrow[device, col.SESSIONS])
+    while row and (
+        wide[row - 1, col.IDLE_AT] != now_ns
+        or session_at(int(narrow[row - 1, col.SESSION]), int(narrow[row - 1, col.SERVED])) != named
+    ):
+        row = int(narrow[row - 1, col.SESSIONS])
+    if row == 0:
+        return  # over
+    slot = row - 1
+    since_ns = wide[slot, col.SEEN] if is_away(narrow, slot) else now_ns
+    if now_ns - since_ns >= timeout_ns:
+        drop(fleet, books, slot, now_ns)
+    else:
+        watch_session(fleet, books, slot, since_ns + timeout_ns)
 
 
 def drop(fleet: Fleet, books: Books, slot: int, now_ns: int) -> None:

@@ -9,15 +9,27 @@ from __future__ import annotations
 
 from actors.fleet import columns as col
 from actors.fleet.admission import free, let_in
-from actors.fleet.layout import EVICTED, WAITING, Books, Column, Fleet, Table
+from actors.fleet.layout import (
+    EVICTED,
+    REPLICA,
+    SEVERAL,
+    SINGLE,
+    WAITING,
+    Books,
+    Column,
+    Fleet,
+    Table,
+)
 from actors.fleet.queues import take_out
 from actors.fleet.sessions import template_of
 from actors.plan import REQUEST_BITS
 
-FREE_SLOT, SLOTS_LEFT, NEXT_DEPARTURE = range(3)
-TROUBLE_FIGURES = 3
+FREE_SLOT, SLOTS_LEFT, NEXT_HAPPENING, NEXT_DEVICE, LAST_FAILURE = range(5)
+TROUBLE_FIGURES = 5
 """Books of a cell's troubles: the first row that no session has, plus 1, how many such there are,
-and which departure comes next."""
+and which happening comes next; where it concerns devices one after the other, the next of them, and
+which replica failed last, as 1 more than its place among what happens. Behind them, of each
+happening: how many sessions were opened again, and how many had to wait."""
 
 
 def key_of(session: int, epoch: int) -> int:
@@ -38,6 +50,8 @@ def take_slot(books: Books, device: int, session: int, epoch: int) -> int:
     narrow[slot, col.KIND] = narrow[device, col.KIND]
     narrow[slot, col.SESSION] = session
     narrow[slot, col.EPOCH] = epoch
+    if SEVERAL:
+        narrow[slot, col.SERVED] = books.engine[REPLICA]
     last = device
     while narrow[last, col.SESSIONS]:
         last = int(narrow[last, col.SESSIONS]) - 1
@@ -51,6 +65,21 @@ def find_slot(narrow: Table, device: int, session: int, epoch: int) -> int:
     while row and (narrow[row - 1, col.SESSION] != session or narrow[row - 1, col.EPOCH] != epoch):
         row = int(narrow[row - 1, col.SESSIONS])
     return row - 1
+
+
+def last_opened(books: Books, device: int) -> int:
+    """Return the last of a device's sessions whose OPEN came to this replica."""
+    if SEVERAL:
+        return books.opened[device, books.engine[REPLICA]]
+    return int(books.narrow[device, col.LAST_OPENED])
+
+
+def note_opened(books: Books, device: int, key: int) -> None:
+    """Note it."""
+    if SEVERAL:
+        books.opened[device, books.engine[REPLICA]] = key
+    if SINGLE:
+        books.narrow[device, col.LAST_OPENED] = key
 
 
 def is_away(narrow: Table, slot: int) -> bool:
@@ -92,6 +121,8 @@ def unchain(narrow: Table, slot: int) -> None:
 
 def give_slot(trouble: Column, narrow: Table, slot: int) -> None:
     """Give a row back."""
+    if SEVERAL:
+        narrow[slot, col.SERVED] = -1
     narrow[slot, col.NEXT] = trouble[FREE_SLOT]
     trouble[FREE_SLOT] = slot + 1
     trouble[SLOTS_LEFT] += 1
