@@ -70,17 +70,14 @@ def rules_of(
 def advance_of(rules: Rules) -> Callable[[Fleet, Books, int], bool]:
     """Return a loop over events that has all rules that a cell needs."""
     drafting, troubled = rules.drafting, rules.troubled
-    if rules.several:
-        # It follows rules of its own, beside which a cell does nothing else but share.
-        return _advance(Rules(sharing=rules.sharing, troubled=True, several=True))
-    seldom = any(rules._replace(drafting=False, troubled=False))
+    seldom = any(rules._replace(drafting=False, troubled=False, several=False))
     if drafting:
         # Nothing else goes with drafts.
         shares = seldom or troubled
         return _advance(Rules(drafting=True, sharing=shares, overlapping=seldom, troubled=troubled))
     # A cached function's own arguments are not checked by types.
-    made = Rules(*[seldom] * len(rules))
-    return _advance(made._replace(drafting=False, troubled=troubled, several=False))
+    made = Rules(*[seldom] * len(rules))._replace(drafting=False, several=rules.several)
+    return _advance(made._replace(troubled=troubled or rules.several))
 
 
 @cache

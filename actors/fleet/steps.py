@@ -45,6 +45,7 @@ from actors.fleet.layout import (
     REPLICA_BITS,
     RUNNING,
     SELECT,
+    SEVERAL,
     STEP,
     STEP_ENDS,
     STEP_NS,
@@ -164,6 +165,9 @@ def guide_of(fleet: Fleet, books: Books, device: int) -> tuple[int, int]:
     """Return how many tokens of a session's second sequence are run, and how many are cached."""
     prompt = fleet.template[template_of(fleet, books, device), col.GUIDE]
     position = int(books.narrow[device, col.POSITION])
+    if SEVERAL and books.narrow[device, col.GUIDE_READ] == 0:
+        books.narrow[device, col.GUIDE_READ] = 1
+        return prompt + position, 0
     return (1, prompt + position - 1) if position else (prompt, 0)
 
 

@@ -25,6 +25,9 @@ from tests.actors.compiled_fleets import (
 from tests.actors.fleets import MS, arm_plan, device, driver_of, generated_hosts, link, null_hosts
 from tests.actors.test_failures import failures
 from tests.actors.test_fleet_cells import check_result
+from tests.actors.test_fleet_guesses import guessing_fleets
+from tests.actors.test_fleet_guesses import outcomes_of as guessed
+from tests.actors.test_fleet_orders import guided, reordered
 from tests.actors.test_fleet_trouble import constants, troubled
 from tests.actors.test_replicas import placed
 
@@ -41,13 +44,9 @@ standings = st.sampled_from(
 
 
 def queued(plan: ArmPlan) -> ArmPlan:
-    """The plan over links that keep frames in order, what is shared serving first in, first out."""
+    """The plan, with whatever is shared serving first in, first out."""
     devices = tuple(
-        replace(
-            each,
-            cell=each.cell and replace(each.cell, discipline=Discipline.FIFO),
-            link=replace(each.link, transport=replace(each.link.transport, ordered=True)),
-        )
+        replace(each, cell=each.cell and replace(each.cell, discipline=Discipline.FIFO))
         for each in plan.devices
     )
     return replace(plan, devices=devices, egress_discipline=Discipline.FIFO)
@@ -137,6 +136,28 @@ def test_devices_that_go_on_alone_turn_to_nobody(data: st.DataObject, plan: ArmP
         plan = replace(plan, retry=replace(plan.retry, falls_back=True))
     run = driver_of(plan, null_hosts(acceptance=0.6)).run()
     alike(plan, run_fleet(plan, constants(plan)), run)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data(), st.one_of(reordered(sharing=True), guided(sharing=True)))
+def test_so_they_do_where_devices_work_in_another_order_and_clouds_follow_two_prompts(
+    data: st.DataObject, plan: ArmPlan
+) -> None:
+    plan = data.draw(spread(plan, 2))
+    calm, outcomes = run_and_outcomes(plan)
+    plan = data.draw(failing_replicas(plan, calm.end_ns))
+    alike(plan, run_fleet(plan, outcomes), driver_of(plan, generated_hosts()).run())
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data(), guessing_fleets())
+def test_so_do_those_that_draft(data: st.DataObject, of: tuple[ArmPlan, float]) -> None:
+    plan, acceptance = of
+    plan = data.draw(spread(plan, 2))
+    calm = driver_of(plan, null_hosts(acceptance=acceptance)).run()
+    plan = data.draw(failing_replicas(plan, calm.end_ns))
+    run = driver_of(plan, null_hosts(acceptance=acceptance)).run()
+    alike(plan, run_fleet(plan, guessed(plan, acceptance)), run)
 
 
 def two_replicas(*failing: ReplicaFailure, **changes: object) -> ArmPlan:

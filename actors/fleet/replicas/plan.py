@@ -16,7 +16,6 @@ from actors.fleet.trouble.slots import NEXT_DEVICE, NEXT_HAPPENING, TROUBLE_FIGU
 from actors.plan import ArmPlan
 from costeer.errors import ConfigError
 from costeer.methods import CloudRole
-from costeer.overlap import OverlapConfig
 
 MOST_FAILURES = 63
 """A session opens twice for a failure at most, and its epoch has one byte of a frame."""
@@ -42,16 +41,9 @@ def replicas_of(cell: CellPlan, plan: ArmPlan) -> int:
             f" one another, {MOST_FAILURES} among {MOST_REPLICAS} are the most in way: fleet;"
             " choose way: virtual, or place devices by regions (fleet.placement: sticky)"
         )
-    method, unordered = (
-        plan.arm.method,
-        [each.link.name for each in cell.classes if not each.link.transport.ordered],
-    )
     others = {
-        "drafts": plan.speculation is not None or plan.cloud_drafts is not None,
-        "steering that pauses": method.gated,
-        "two prompts a session": method.guided,
-        "overlap": plan.arm.overlap not in {None, OverlapConfig()},
-        f"frames that overtake each other ({', '.join(unordered)})": bool(unordered),
+        "drafts of devices": plan.speculation is not None,
+        "steering that pauses": plan.arm.method.gated,
     }
     for what in (each for each, has in others.items() if has):
         raise ConfigError(

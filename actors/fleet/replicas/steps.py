@@ -10,6 +10,8 @@ from actors.fleet.layout import (
     CLOSE,
     EVENTS,
     FORWARD,
+    GUESS,
+    GUESSING,
     LANE_CLOUD,
     LANE_IDLE,
     LANE_STEP,
@@ -23,7 +25,7 @@ from actors.fleet.layout import (
     Fleet,
 )
 from actors.fleet.replicas.banks import replica_at, turn_to
-from actors.fleet.steps import end_forward, end_select, start_step
+from actors.fleet.steps import end_forward, end_guess, end_select, start_step
 from actors.fleet.trouble.frames import find_row
 from actors.plan import REQUEST_BITS
 
@@ -67,6 +69,8 @@ def end_step(fleet: Fleet, books: Books, turn: int, now_ns: int) -> None:
     take_step_up(books)
     if engine[STEP] == FORWARD:
         end_forward(fleet, books, now_ns)
+    elif GUESSING and engine[STEP] == GUESS:
+        end_guess(fleet, books, now_ns)
     else:
         end_select(fleet, books, now_ns)
     lay_step_by(books)

@@ -52,6 +52,7 @@ def take_slot(books: Books, device: int, session: int, epoch: int) -> int:
     narrow[slot, col.EPOCH] = epoch
     if SEVERAL:
         narrow[slot, col.SERVED] = books.engine[REPLICA]
+        narrow[slot, col.GUIDE_READ] = 0
     last = device
     while narrow[last, col.SESSIONS]:
         last = int(narrow[last, col.SESSIONS]) - 1
