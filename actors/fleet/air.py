@@ -20,7 +20,9 @@ from actors.fleet.layout import (
     LANDED,
     LANE_NETWORK,
     NETWORK_NOW,
+    SEVERAL,
     SHARES,
+    SINGLE,
     Books,
     Column,
     Fleet,
@@ -78,12 +80,32 @@ def join(fleet: Fleet, books: Books, hub: int, row: int, now_ns: int) -> None:
     device, way = air[at, col.AIR_DEVICE], air[at, col.AIR_WAY]
     pass_time(books, hub, now_ns)
     tail = int(books.narrow[device, col.TAIL + way])
+    if SEVERAL and tail:
+        tail = last_of(books, hub, row)
     books.narrow[device, col.TAIL + way] = row
     if tail:
         air[tail - 1, col.AIR_BEHIND] = row
         return
     begin_flow(books.hubs, air, hub, row)
     share(fleet, books, hub)
+
+
+def last_of(books: Books, hub: int, row: int) -> int:
+    """Return the last frame of a frame's connection, 0 for none.
+
+    Frames that come down to a device from several replicas are as many connections.
+    """
+    air, at = books.air, row - 1
+    down = air[at, col.AIR_WAY] == DOWN
+    found = books.hubs[hub, col.HUB_FIRST]
+    while found and (
+        air[found - 1, col.AIR_DEVICE] != air[at, col.AIR_DEVICE]
+        or (down and air[found - 1, col.AIR_REPLICA] != air[at, col.AIR_REPLICA])
+    ):
+        found = air[found - 1, col.AIR_AFTER]
+    while found and air[found - 1, col.AIR_BEHIND]:
+        found = air[found - 1, col.AIR_BEHIND]
+    return int(found)
 
 
 def begin_flow(hubs: Table, air: Table, hub: int, row: int) -> None:
@@ -141,7 +163,7 @@ def end_crossings(fleet: Fleet, books: Books, hub: int, turn: int, now_ns: int) 
             behind = air[at, col.AIR_BEHIND]
             if behind:
                 begin_flow(hubs, air, hub, behind)
-            else:
+            elif SINGLE:
                 narrow[air[at, col.AIR_DEVICE], col.TAIL + air[at, col.AIR_WAY]] = 0
             air[at, col.AIR_BEHIND] = books.engine[LANDED]
             books.engine[LANDED] = row

@@ -6,7 +6,7 @@ from actors.fleet import columns as col
 from actors.fleet.air import give_row, hub_of, join, landing_ns, serve, take_row
 from actors.fleet.columns import DOWN, UP
 from actors.fleet.events import push
-from actors.fleet.layout import JOIN, LANE_NETWORK, Books, Fleet
+from actors.fleet.layout import JOIN, LANE_NETWORK, REPLICA, SEVERAL, Books, Fleet
 from actors.plan import REQUEST_BITS
 
 
@@ -57,6 +57,8 @@ def fill_row(
     air[at, col.AIR_WAY] = way
     air[at, col.AIR_DEVICE] = device
     air[at, col.AIR_SESSION] = books.narrow[device, col.SESSION]
+    if SEVERAL:
+        air[at, col.AIR_REPLICA] = books.engine[REPLICA]
     air[at, col.AIR_ARRIVAL] = arrival_ns
     air[at, col.AIR_TRAVEL] = arrival_ns - departure_ns
     air[at, col.AIR_BYTES] = wire_bytes

@@ -27,14 +27,6 @@ def shares(cell: CellPlan, plan: ArmPlan) -> bool:
     return fluid_egress(plan) or bool((np.asarray(cell.radio_D) >= 0).any())
 
 
-def shared_at_once(cell: CellPlan, plan: ArmPlan) -> bool:
-    """Whether devices share something at the same time, not one after the other."""
-    radio_D = np.asarray(cell.radio_D)
-    kinds = np.unique(np.asarray(cell.class_D)[radio_D >= 0]).tolist()
-    alike = any(cell.classes[each].discipline is Discipline.PS for each in kinds)
-    return fluid_egress(plan) or alike
-
-
 def hubs_of(cell: CellPlan, plan: ArmPlan) -> Array:
     """Return what devices share: the cloud's way out, and both directions of each radio cell.
 

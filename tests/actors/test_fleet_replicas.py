@@ -44,12 +44,8 @@ standings = st.sampled_from(
 
 
 def queued(plan: ArmPlan) -> ArmPlan:
-    """The plan, with whatever is shared serving first in, first out."""
-    devices = tuple(
-        replace(each, cell=each.cell and replace(each.cell, discipline=Discipline.FIFO))
-        for each in plan.devices
-    )
-    return replace(plan, devices=devices, egress_discipline=Discipline.FIFO)
+    """The plan, with replicas' ways out first in, first out."""
+    return replace(plan, egress_discipline=Discipline.FIFO)
 
 
 @st.composite

@@ -11,7 +11,7 @@ from actors.fleet.layout import FREE_TOKENS, Array, Fleet
 from actors.fleet.replicas.banks import MOST_REPLICAS
 from actors.fleet.replicas.failing import FAILS, LEAVES, NOTICED, RETURNS
 from actors.fleet.replicas.homes import MOVED, WAITED
-from actors.fleet.sharing import shared_at_once
+from actors.fleet.sharing import fluid_egress
 from actors.fleet.trouble.slots import NEXT_DEVICE, NEXT_HAPPENING, TROUBLE_FIGURES
 from actors.plan import ArmPlan
 from costeer.errors import ConfigError
@@ -50,10 +50,10 @@ def replicas_of(cell: CellPlan, plan: ArmPlan) -> int:
             f"events: way: fleet does not know replicas that fail together with {what};"
             " choose way: virtual, or leave one of them out"
         )
-    if shared_at_once(cell, plan):
+    if fluid_egress(plan):
         raise ConfigError(
-            "events: way: fleet has no replicas that fail where devices share a way at the same"
-            " time (ps); choose way: virtual, or fifo for cloud.egress_sharing and fleet.classes"
+            "events: way: fleet has no replicas that fail where frames leave the cloud at the same"
+            " time; choose way: virtual, or fifo for cloud.egress_sharing"
         )
     return len(cell.replicas)
 
