@@ -1,7 +1,8 @@
 """How long a host's operations take on this machine: points for ``netsim.hardware.calibrated``.
 
 The operations are those that a run would ask for, on sessions of our own whose ids no run uses.
-Every figure is the median of several executions, after one that is not counted.
+Every figure is the median of several executions, after one that is not counted; of a replica's
+forwards it is told as well how far single ones lie from it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 from actors.values.port import CloudHost, EdgeHost
@@ -70,11 +72,13 @@ class CloudPoints:
         select: (rows, ranks, ns) of select and encode together, with the codec of the arm: few
             ranks for each row count, all ranks for one row.
         choose_ns: choosing one token.
+        ratios: of each execution of a forward: what it took, over its point's.
     """
 
     forward: tuple[tuple[int, int, int, int], ...]
     select: tuple[tuple[int, int, int], ...]
     choose_ns: int
+    ratios: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def measure_cloud(
         clock_ns: a monotone clock.
     """
     few, all_ranks = ranks
-    forward = []
+    forward, ratios = [], list[float]()
     select = []
     for rows in grid.rows:
         sessions = range(_FIRST_SESSION, _FIRST_SESSION + rows)
@@ -114,7 +118,10 @@ def measure_cloud(
                 op = CloudForward(
                     tuple(CloudRow(one, (_TOKEN,) * new, context) for one in sessions)
                 )
-                forward.append((rows, new, context, _time(host, op, grid.repeats, clock_ns)))
+                taken = _taken_ns(partial(host.execute, [op]), grid.repeats, clock_ns)
+                usual_ns = int(median(taken))
+                forward.append((rows, new, context, usual_ns))
+                ratios += [each / max(1, usual_ns) for each in taken]
         items = CloudSelect(tuple(EncodeItem(one, 0, 0, few) for one in sessions), ())
         select.append((rows, few, _time(host, items, grid.repeats, clock_ns)))
         if rows == grid.rows[0]:
@@ -123,7 +130,7 @@ def measure_cloud(
         choose = CloudSelect((), ((_FIRST_SESSION, 0),))
         choose_ns = _time(host, choose, grid.repeats, clock_ns)
         host.execute([Release(one) for one in sessions])
-    return CloudPoints(tuple(forward), tuple(select), choose_ns)
+    return CloudPoints(tuple(forward), tuple(select), choose_ns, tuple(ratios))
 
 
 def sample_payload(host: CloudHost, ranks: int) -> bytes:
@@ -191,20 +198,22 @@ def _extend(host: CloudHost, sessions: Sequence[int], start: int, new: int) -> N
 
 
 def _time(host: CloudHost, op: CloudOp, repeats: int, clock_ns: Callable[[], int]) -> int:
-    return _median_ns(lambda: host.execute([op]), repeats, clock_ns)
+    return int(median(_taken_ns(partial(host.execute, [op]), repeats, clock_ns)))
 
 
 def _time_all(
     host: EdgeHost, ops: Sequence[EdgeOp], repeats: int, clock_ns: Callable[[], int]
 ) -> int:
-    return _median_ns(lambda: host.execute(ops), repeats, clock_ns)
+    return int(median(_taken_ns(partial(host.execute, ops), repeats, clock_ns)))
 
 
-def _median_ns(execute: Callable[[], object], repeats: int, clock_ns: Callable[[], int]) -> int:
+def _taken_ns(
+    execute: Callable[[], object], repeats: int, clock_ns: Callable[[], int]
+) -> list[int]:
     execute()
     taken = []
     for _ in range(repeats):
         began_ns = clock_ns()
         execute()
         taken.append(clock_ns() - began_ns)
-    return int(median(taken))
+    return taken

@@ -76,6 +76,11 @@ class Costs:
         origins = {self._cloud.origin, *(model.origin for model in self._edges.values())}
         return " + ".join(sorted(origins)) + (" × declared" if self._changed else "")
 
+    @property
+    def cloud_variation(self) -> tuple[int, ...]:
+        """How much the replica's forwards of one shape differ; empty if they do not."""
+        return self._cloud.forward_variation
+
     def beside_terms(self, rows: int) -> tuple[ForwardTerms, tuple[int, ...], list[int]] | None:
         """Return what rules the small model that drafts at the cloud; None where none does.
 

@@ -26,6 +26,7 @@ from experiments.pair_limits import context_limits
 from experiments.progress import Progress
 from experiments.scenario import ArmConfig, FleetConfig, HfModel, ModelsConfig, Scenario
 from netsim.hardware.calibrated import Calibrated, Linear
+from netsim.hardware.variation import variation_of
 
 CLOUD_GRID = Grid(rows=(1, 2, 4, 8, 16), new_tokens=(1, 32), contexts=(16, 96), repeats=5)
 EDGE_GRID = Grid(rows=(2, 4, 8, 16), new_tokens=(1, 64), contexts=(0, 96), repeats=5)
@@ -278,6 +279,7 @@ def _cloud_model(points: CloudPoints, name: str, vocab_size: int) -> Calibrated:
         decode=_NOTHING,
         steer=_NOTHING,
         choose=_per_logit(points.choose_ns, vocab_size),
+        forward_variation=variation_of(points.ratios),
         kv_bytes_per_token=1,
         kv_tokens=2**40,
     )

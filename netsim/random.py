@@ -77,6 +77,8 @@ class Stream(IntEnum):
     """By how much waits for an answer differ from session to session."""
     DOUBTS = 23
     """Of which tokens a cloud without a model is sure."""
+    FORWARD_TIME = 24
+    """By how much a forward of a replica is longer or shorter than others of its shape."""
 
 
 # --- the hash ---------------------------------------------------------------------------------

@@ -9,10 +9,13 @@ from actors.fleet.sessions import template_of
 from actors.fleet.tally import counts
 from netsim.hardware.calibrated import grid_ns
 from netsim.hardware.roofline import ForwardTerms, batch_ns
+from netsim.hardware.variation import varied_ns
+from netsim.random import Stream, device_key, uniform_with
 
 _FORWARD_NS, _LOGITS_NS = (
     CLASS_FIGURES.index(name) for name in ("edge_forward_ns", "edge_logits_ns")
 )
+_FORWARD_TIME = int(Stream.FORWARD_TIME)
 
 
 def extend_by_one(fleet: Fleet, books: Books, device: int, position: int, now_ns: int) -> None:
@@ -37,6 +40,18 @@ def extend(
         delta_ns = fleet.kind[kind, fleet.delta_at]
         books.wide[device, col.FORWARD_DONE] += delta_ns
         tell_work(fleet, books, device, now_ns, _LOGITS_NS, delta_ns)
+
+
+def cloud_forward_ns(fleet: Fleet, rows: int, new: int, held: int, pairs: int, number: int) -> int:
+    """Return how long a forward of the cloud takes, the how manieth of its replica's; from 0."""
+    duration_ns = forward_ns(
+        rows, new, held, pairs, fleet.cloud_terms, fleet.plain, fleet.cloud_grid
+    )
+    permille = fleet.cloud_variation
+    if len(permille) == 0:
+        return duration_ns
+    key = device_key(fleet.word, _FORWARD_TIME, fleet.replica)
+    return varied_ns(duration_ns, permille[0 : len(permille)], uniform_with(key, number))
 
 
 def forward_ns(

@@ -222,6 +222,8 @@ class Fleet(NamedTuple):
         word: what ``device_key`` needs of the seed.
         cloud_terms: what rules the cloud's forwards.
         cloud_grid: where in ``plain`` their grid begins; 0 for none.
+        cloud_variation: how much its forwards of one shape differ; empty where they do not.
+        replica: its number in the arm.
         egress_wire: what rules bytes at the egress.
         first_session: of each device, and one more; one alone where all have as many.
         due_ns: of each session: when it comes (open loop) or after what pause.
@@ -293,6 +295,8 @@ class Fleet(NamedTuple):
     word: np.uint64
     cloud_terms: ForwardTerms
     cloud_grid: int
+    cloud_variation: Column
+    replica: int
     egress_wire: WireTerms
     first_session: Column
     due_ns: Column

@@ -9,7 +9,7 @@ from actors.fleet import columns as col
 from actors.fleet.admission import free
 from actors.fleet.eviction import extend_text, make_room
 from actors.fleet.exchanges import take_logits, take_streamed
-from actors.fleet.forwards import forward_ns
+from actors.fleet.forwards import cloud_forward_ns
 from actors.fleet.gates import choosing_ns
 from actors.fleet.guessing import (
     answer_guessed,
@@ -141,9 +141,7 @@ def begin_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
     if rows == 0:
         start_select(fleet, books, now_ns)
         return
-    duration_ns = forward_ns(
-        rows + guides, new, held, pairs, fleet.cloud_terms, fleet.plain, fleet.cloud_grid
-    )
+    duration_ns = cloud_forward_ns(fleet, rows + guides, new, held, pairs, engine[_FORWARDS])
     start_op(fleet, engine, now_ns, duration_ns, FORWARD)
     books.engine[_FORWARDS] += 1
     books.engine[_ROWS] += rows

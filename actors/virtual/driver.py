@@ -103,6 +103,7 @@ class VirtualDriver:
                 costs,
                 queue,
                 around,
+                plan.arm.seed,
                 plan.stalls,
             )
             for number, queue in enumerate(cloud_queues)

@@ -29,7 +29,9 @@ from costeer.machine import (
     TimerFired,
 )
 from costeer.serving import EngineCounters, EngineSpec
+from netsim.hardware.variation import varied_ns
 from netsim.heap import EventHeap
+from netsim.random import Stream, stream_key, uniform_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Replica:
         costs: Costs,
         queue: HostQueue,
         around: Around,
+        seed: int,
         stalls: Sequence[Stall] = (),
     ) -> None:
         """Begin with no session.
@@ -67,6 +70,7 @@ class Replica:
             costs: what its operations are charged.
             queue: of its host.
             around: the rest of the run.
+            seed: of the run.
             stalls: when replicas do nothing.
         """
         self.number = number
@@ -76,6 +80,8 @@ class Replica:
         """How often it has failed or come back."""
         self._spec = spec
         self._costs = costs
+        self._drawn = stream_key(seed, Stream.FORWARD_TIME, number)
+        self._forwards = 0
         self._queue = queue
         self._around = around
         self._gate = Gate(around.heap, [each for each in stalls if each.concerns(number)])
@@ -163,7 +169,7 @@ class Replica:
             self._tell(event, now_ns)
 
     def _compute(self, op: CloudOp, now_ns: int) -> None:
-        ticket = Ticket(op, self._costs.cloud_ns(op))
+        ticket = Ticket(op, self._duration_ns(op))
         self._queue.add(op, ticket)
         if isinstance(op, CloudForward):
             self._held.update(row.session for row in op.rows)
@@ -176,6 +182,13 @@ class Replica:
             0,
             partial(self._computed, self.life, ticket),
         )
+
+    def _duration_ns(self, op: CloudOp) -> int:
+        duration_ns, permille = self._costs.cloud_ns(op), self._costs.cloud_variation
+        if not isinstance(op, CloudForward) or not permille:
+            return duration_ns
+        self._forwards += 1
+        return varied_ns(duration_ns, permille, uniform_at(self._drawn, self._forwards - 1))
 
     def _computed(self, life: int, ticket: Ticket, now_ns: int) -> None:
         if life != self.life:

@@ -1,9 +1,9 @@
 """Constant costs out of a live run: what operations took while the others were at work.
 
 The cloud's forwards and selects are lines through what its host remembered, with the engine's own
-work between two of them. A device's are what its tokens say that they waited for, in the shard's
-queue or not: decode, steer with what the run spent between its stages, and a forward that is as
-long as makes the mean wait for it what it was.
+work between two of them, and how far single forwards lay from their line. A device's are what its
+tokens say that they waited for, in the shard's queue or not: decode, steer with what the run spent
+between its stages, and a forward that is as long as makes the mean wait for it what it was.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pandas as pd
 
 from experiments.fleet_validation.timed import Timed
 from netsim.hardware import Fixed
+from netsim.hardware.variation import variation_of
 
 Reals = npt.NDArray[np.float64]
 
@@ -63,14 +64,21 @@ def cloud_costs(timed: Sequence[Timed], *, streamed: bool, saturated: bool) -> F
         np.array([each.took_ns for each in selects], np.float64),
     )
     own_ns = engine_ns(timed, saturated=saturated)
+    said_ns = [base_ns + per_row_ns * each.rows + per_token_ns * each.tokens for each in forwards]
+    ratios = [each.took_ns / said for each, said in zip(forwards, said_ns, strict=True)]
+    # The lines are means, and stay what forwards take on average.
+    usual = mean(ratios)
+    variation = variation_of([each / usual for each in ratios])
     if streamed:
         return Fixed(
+            forward_variation=variation,
             forward=round(base_ns + select_ns + own_ns),
             forward_per_row=round(per_row_ns),
             forward_per_token=round(per_token_ns),
             choose=round(select_per_row_ns),
         )
     return Fixed(
+        forward_variation=variation,
         forward=round(base_ns),
         forward_per_row=round(per_row_ns + select_per_row_ns),
         forward_per_token=round(per_token_ns),
@@ -159,7 +167,9 @@ def mean_of(costs: Sequence[Contended]) -> Contended:
 
 def _mean_of(costs: Sequence[Fixed]) -> Fixed:
     names = [item.name for item in fields(Fixed) if item.type is int and "kv" not in item.name]
-    return Fixed(**{name: round(mean(getattr(each, name) for each in costs)) for name in names})
+    means = {name: round(mean(getattr(each, name) for each in costs)) for name in names}
+    variations = zip(*(each.forward_variation for each in costs), strict=True)
+    return Fixed(**means, forward_variation=tuple(round(mean(each)) for each in variations))
 
 
 def line_through(given: Reals, took: Reals) -> list[float]:

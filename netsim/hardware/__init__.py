@@ -1,7 +1,8 @@
 """What things cost, in integer nanoseconds: a model's shape, a device, and the time between.
 
 `cost` is the seam (`CostModel`); `roofline` predicts from data sheets, `calibrated` interpolates
-measured points, `fixed` says constants. Each answers with its `origin`.
+measured points, `fixed` says constants. Each answers with its `origin`. `variation` is how much
+forwards of one shape differ.
 """
 
 from netsim.hardware.cost import CostModel

@@ -13,10 +13,11 @@ from functools import cached_property
 from itertools import pairwise, product
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from netsim.errors import NetsimError
 from netsim.hardware.cost import check_factors, check_rows
+from netsim.hardware.variation import check_variation
 
 Axis: TypeAlias = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 Nanoseconds: TypeAlias = Annotated[int, Field(ge=0)]
@@ -92,6 +93,8 @@ class Calibrated(BaseModel):
     """One steering iteration: per logit."""
     choose: Linear
     """Certifying and choosing: per logit."""
+    forward_variation: tuple[int, ...] = ()
+    """How much forwards of one shape differ, see `variation`; empty if that was not measured."""
     kv_bytes_per_token: int = Field(gt=0)
     """KV-cache bytes of one token."""
     kv_tokens: int = Field(ge=0)
@@ -114,6 +117,15 @@ class Calibrated(BaseModel):
             )
         return self
 
+    @field_validator("forward_variation")
+    @classmethod
+    def _ascending(cls, given: tuple[int, ...]) -> tuple[int, ...]:
+        try:
+            check_variation(given)
+        except NetsimError as error:
+            raise ValueError(str(error)) from None
+        return given
+
     @classmethod
     def from_points(
         cls,
@@ -129,6 +141,7 @@ class Calibrated(BaseModel):
         choose: Linear,
         kv_bytes_per_token: int,
         kv_tokens: int,
+        forward_variation: tuple[int, ...] = (),
     ) -> Self:
         """From (batch, new tokens, context, ns) points that fill a grid; the last of equals counts.
 
@@ -164,6 +177,7 @@ class Calibrated(BaseModel):
                 decode=decode,
                 steer=steer,
                 choose=choose,
+                forward_variation=forward_variation,
                 kv_bytes_per_token=kv_bytes_per_token,
                 kv_tokens=kv_tokens,
             )

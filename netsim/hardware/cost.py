@@ -53,6 +53,10 @@ class CostModel(Protocol):
         """Certifying and choosing the token of each of `rows` rows over the vocabulary."""
 
     @property
+    def forward_variation(self) -> tuple[int, ...]:
+        """How much forwards of one shape differ, see `variation`; empty if they do not."""
+
+    @property
     def kv_bytes_per_token(self) -> int:
         """KV-cache bytes that one token of context holds."""
 

@@ -29,6 +29,8 @@ class Fixed:
     """Steering one token, one iteration."""
     choose: int = 0
     """Choosing one token."""
+    forward_variation: tuple[int, ...] = ()
+    """See CostModel."""
     kv_bytes_per_token: int = 1
     """KV-cache bytes of one token."""
     kv_tokens: int = 1 << 40

@@ -187,6 +187,11 @@ class Roofline:
         return self._scan_ns(rows * vocab_size, CHOOSE_PASSES)
 
     @property
+    def forward_variation(self) -> tuple[int, ...]:
+        """None: data sheets say nothing of it."""
+        return ()
+
+    @property
     def kv_bytes_per_token(self) -> int:
         """See CostModel."""
         return self._kv_bytes

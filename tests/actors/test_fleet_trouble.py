@@ -29,6 +29,7 @@ from tests.actors.compiled_fleets import (
     same,
 )
 from tests.actors.fleets import (
+    CLOUD_COST,
     EDGE_COSTS,
     MS,
     VOCAB,
@@ -49,6 +50,8 @@ from tests.actors.test_fleet_pauses import pausing_fleets
 
 LONG_NS = 10**12
 METHODS = ("costeer", "llm_without", "llm_with", "slm_with")
+variations = st.sampled_from(((), (300, 1000, 1004, 1900)))
+"""Of forwards of one shape."""
 plans = st.one_of(
     fleets(METHODS),
     crowds(METHODS),
@@ -103,7 +106,9 @@ some = settings(max_examples=30, deadline=None)
 def test_whatever_fails_fails_as_in_virtual(data: st.DataObject, plan: ArmPlan) -> None:
     calm, outcomes = run_and_outcomes(plan)
     plan = data.draw(troubled(plan, calm.end_ns))
-    same(run_fleet(plan, outcomes), driver_of(plan, generated_hosts()).run())
+    varied = replace(CLOUD_COST, forward_variation=data.draw(variations))
+    run = driver_of(plan, generated_hosts(), cloud_cost=varied).run()
+    same(run_fleet(plan, outcomes, cloud_cost=varied), run)
 
 
 @settings(max_examples=15, deadline=None)

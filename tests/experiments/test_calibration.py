@@ -100,6 +100,7 @@ def test_a_pair_is_measured_checked_and_charged(
         ("cloud", 2, 10),
         ("edge", 4, 10),
     }
+    assert made.cloud.forward_variation[0] <= 1000 <= made.cloud.forward_variation[-1]
     assert (made.cloud.batches, made.cloud.contexts) == ((1, 4), (0, 20))
     given = scenario(timing={"calibration": str(out)})
     assert plan_costs(given, _terms(given)).origin == "calibrated"

@@ -13,6 +13,7 @@ def made_of(
     *,
     kv_bytes_per_token: int = 1,
     kv_tokens: int = 1,
+    forward_variation: tuple[int, ...] = (),
 ) -> Calibrated:
     """Costs of forwards through (batch, new tokens, context, ns), of all else along one line."""
     return Calibrated.from_points(
@@ -27,4 +28,5 @@ def made_of(
         choose=rest,
         kv_bytes_per_token=kv_bytes_per_token,
         kv_tokens=kv_tokens,
+        forward_variation=forward_variation,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,6 +45,22 @@ def test_the_cloud_s_costs_are_found_again() -> None:
     streamed = cloud_costs(served(200), streamed=True, saturated=True)
     assert (streamed.forward, streamed.forward_per_row) == (5000 + 700 + 140, 300)
     assert streamed.choose == 50
+    assert set(steered.forward_variation) == set(streamed.forward_variation) == {1000}
+
+
+def test_how_far_forwards_lie_from_the_line_is_found_again() -> None:
+    timed = [
+        # In turn a tenth less and more than what it takes by its rows and tokens.
+        replace(each, ended_ns=each.ended_ns + (-1) ** step * each.took_ns // 10)
+        if each.kind == "forward"
+        else each
+        for step, each in enumerate(served(200)[::2])
+    ]
+    timed += [each for each in served(200) if each.kind == "select"]
+    found = cloud_costs(timed, streamed=False, saturated=False).forward_variation
+    assert found[8] == pytest.approx(900, abs=25)
+    assert found[-8] == pytest.approx(1100, abs=25)
+    assert sum(found) / len(found) == pytest.approx(1000, abs=2)
 
 
 def test_idle_pauses_are_not_the_engine_s_work() -> None:
