@@ -1,4 +1,4 @@
-"""How good a calibration is, for people: a table of the points that it was not made from."""
+"""What a calibration says, for people: how good it is, on points that it was not made from."""
 
 from __future__ import annotations
 
@@ -47,6 +47,19 @@ def check_text(points: Sequence[CheckedForward], hardware: str) -> str:
             f"{max(theirs):.0%} at most."
         )
     return f"{text_table(check_columns(points))}\n{textwrap.fill(told, _WIDTH)}"
+
+
+def variation_text(permille: Sequence[int]) -> str:
+    """Return in a sentence how much forwards of one shape differ; empty if that is not known."""
+    if not permille:
+        return ""
+    low, middle, high = (permille[int(share * len(permille))] for share in (0.05, 0.5, 0.95))
+    return textwrap.fill(
+        "Of the large model's forwards of one shape, against their median: 5th percentile"
+        f" {low / 1000:.2f}, middle {middle / 1000:.2f}, 95th {high / 1000:.2f}. Simulated forwards"
+        " draw from this.",
+        _WIDTH,
+    )
 
 
 def _percent(error: float | None) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.layout import OVERLAPPING, Books, Column, Fleet, Table
-from actors.fleet.names import CLASS_FIGURES
+from actors.fleet.layout import CLOUD, OVERLAPPING, REPLICA, Books, Column, Fleet, Table
+from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES
 from actors.fleet.sessions import template_of
 from actors.fleet.tally import counts
 from netsim.hardware.calibrated import grid_ns
@@ -15,6 +15,7 @@ from netsim.random import Stream, device_key, uniform_with
 _FORWARD_NS, _LOGITS_NS = (
     CLASS_FIGURES.index(name) for name in ("edge_forward_ns", "edge_logits_ns")
 )
+_FORWARDS = CLOUD + CLOUD_FIGURES.index("forwards")
 _FORWARD_TIME = int(Stream.FORWARD_TIME)
 
 
@@ -42,16 +43,19 @@ def extend(
         tell_work(fleet, books, device, now_ns, _LOGITS_NS, delta_ns)
 
 
-def cloud_forward_ns(fleet: Fleet, rows: int, new: int, held: int, pairs: int, number: int) -> int:
-    """Return how long a forward of the cloud takes, the how manieth of its replica's; from 0."""
+def cloud_forward_ns(
+    fleet: Fleet, engine: Column, rows: int, new: int, held: int, pairs: int
+) -> int:
+    """Return how long the next forward of the present replica takes."""
     duration_ns = forward_ns(
         rows, new, held, pairs, fleet.cloud_terms, fleet.plain, fleet.cloud_grid
     )
     permille = fleet.cloud_variation
     if len(permille) == 0:
         return duration_ns
-    key = device_key(fleet.word, _FORWARD_TIME, fleet.replica)
-    return varied_ns(duration_ns, permille[0 : len(permille)], uniform_with(key, number))
+    key = device_key(fleet.word, _FORWARD_TIME, fleet.replica_number[engine[REPLICA]])
+    drawn = uniform_with(key, engine[_FORWARDS])
+    return varied_ns(duration_ns, permille[0 : len(permille)], drawn)
 
 
 def forward_ns(

@@ -223,7 +223,7 @@ class Fleet(NamedTuple):
         cloud_terms: what rules the cloud's forwards.
         cloud_grid: where in ``plain`` their grid begins; 0 for none.
         cloud_variation: how much its forwards of one shape differ; empty where they do not.
-        replica: its number in the arm.
+        replica_number: of each of the cell's replicas: its number in the arm.
         egress_wire: what rules bytes at the egress.
         first_session: of each device, and one more; one alone where all have as many.
         due_ns: of each session: when it comes (open loop) or after what pause.
@@ -296,7 +296,7 @@ class Fleet(NamedTuple):
     cloud_terms: ForwardTerms
     cloud_grid: int
     cloud_variation: Column
-    replica: int
+    replica_number: Column
     egress_wire: WireTerms
     first_session: Column
     due_ns: Column

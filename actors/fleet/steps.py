@@ -141,7 +141,7 @@ def begin_forward(fleet: Fleet, books: Books, now_ns: int) -> None:
     if rows == 0:
         start_select(fleet, books, now_ns)
         return
-    duration_ns = cloud_forward_ns(fleet, rows + guides, new, held, pairs, engine[_FORWARDS])
+    duration_ns = cloud_forward_ns(fleet, engine, rows + guides, new, held, pairs)
     start_op(fleet, engine, now_ns, duration_ns, FORWARD)
     books.engine[_FORWARDS] += 1
     books.engine[_ROWS] += rows

@@ -140,7 +140,7 @@ def fleet_of(
         cloud_terms=cloud_terms,
         cloud_grid=plain.place_grid(cloud_grid),
         cloud_variation=_integers(costs.cloud_variation),
-        replica=cell.cell,
+        replica_number=_integers(cell.replicas),
         egress_wire=HTTP2_OVER_TLS.terms,
         first_session=_narrow(first if not even else first[:1]),
         due_ns=_one_if_same(np.asarray(cell.due_ns_S, np.int64)),

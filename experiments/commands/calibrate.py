@@ -60,7 +60,7 @@ def _counts(text: str) -> tuple[int, ...]:
 def execute(arguments: argparse.Namespace) -> int:
     """Measure, check, write, and say how to use it."""
     from experiments.calibration import Measured, calibrate
-    from experiments.calibration_text import check_text
+    from experiments.calibration_text import check_text, variation_text
     from experiments.pair_limits import check_models
     from experiments.progress import progress_for
     from experiments.scenario import HfModel, ModelsConfig
@@ -80,5 +80,6 @@ def execute(arguments: argparse.Namespace) -> int:
         print(made.to_json(), end="")
         return 0
     print(f"{check_text(made.checks, hardware)}\n")
+    print(f"{variation_text(made.cloud.forward_variation)}\n")
     print(f"{arguments.out}: use it with `--set timing.calibration={arguments.out}`")
     return 0

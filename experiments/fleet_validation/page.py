@@ -33,8 +33,8 @@ same limits), and no two runs share prompts, links or draws. From the calibratin
 constant costs: lines through the times of the cloud's forwards and selects, and what a device
 waited for decode, small model and steer in the shard's queue. They are costs under contention:
 cloud, devices and Ray share the machine's cores. For each of {repeats} judging runs a compiled
-fleet charged with their means replays a calibrating run's profile over the judging run's links;
-means over the runs are compared.
+fleet charged with their means, and with forwards that lie as far from their line as measured,
+replays a calibrating run's profile over the judging run's links; means over the runs are compared.
 
 Allowed are 5 %, or twice the standard deviation from run to run where that is wider."""
 

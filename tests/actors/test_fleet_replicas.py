@@ -22,13 +22,22 @@ from tests.actors.compiled_fleets import (
     run_fleet,
     same,
 )
-from tests.actors.fleets import MS, arm_plan, device, driver_of, generated_hosts, link, null_hosts
+from tests.actors.fleets import (
+    CLOUD_COST,
+    MS,
+    arm_plan,
+    device,
+    driver_of,
+    generated_hosts,
+    link,
+    null_hosts,
+)
 from tests.actors.test_failures import failures
 from tests.actors.test_fleet_cells import check_result
 from tests.actors.test_fleet_guesses import guessing_fleets
 from tests.actors.test_fleet_guesses import outcomes_of as guessed
 from tests.actors.test_fleet_orders import guided, reordered
-from tests.actors.test_fleet_trouble import constants, troubled
+from tests.actors.test_fleet_trouble import constants, troubled, variations
 from tests.actors.test_replicas import placed
 
 METHODS = ("costeer", "llm_without", "llm_with", "slm_with")
@@ -84,8 +93,11 @@ def test_several_replicas_that_are_well_are_one_cell_as_well(
     data: st.DataObject, plan: ArmPlan, replicas: int
 ) -> None:
     plan = data.draw(spread(plan, replicas))
-    run, outcomes = run_and_outcomes(plan)
-    alike(plan, run_fleet(plan, outcomes), run)
+    _, outcomes = run_and_outcomes(plan)
+    # Each replica draws its own forwards' times.
+    cost = replace(CLOUD_COST, forward_variation=data.draw(variations))
+    run = driver_of(plan, generated_hosts(), cloud_cost=cost).run()
+    alike(plan, run_fleet(plan, outcomes, cloud_cost=cost), run)
 
 
 @some
@@ -94,7 +106,9 @@ def test_replicas_fail_as_in_virtual(data: st.DataObject, plan: ArmPlan, replica
     plan = data.draw(spread(plan, replicas))
     calm, outcomes = run_and_outcomes(plan)
     plan = data.draw(failing_replicas(plan, calm.end_ns))
-    alike(plan, run_fleet(plan, outcomes), driver_of(plan, generated_hosts()).run())
+    cost = replace(CLOUD_COST, forward_variation=data.draw(variations))
+    run = driver_of(plan, generated_hosts(), cloud_cost=cost).run()
+    alike(plan, run_fleet(plan, outcomes, cloud_cost=cost), run)
 
 
 @settings(max_examples=15, deadline=None)

@@ -95,6 +95,7 @@ def test_a_pair_is_measured_checked_and_charged(
     printed = " ".join(capsys.readouterr().out.split())
     assert "Forwards that the calibration was not made from" in printed
     assert "The roofline of laptop-cpu is off by" in printed
+    assert "forwards of one shape, against their median: 5th percentile" in printed
     made = PairCalibration.from_json(out.read_text(encoding="utf-8"), str(out))
     assert {(p.side, p.rows, p.context) for p in made.checks} == {
         ("cloud", 2, 10),
