@@ -146,7 +146,7 @@ class DeviceRun:
 
     def begin(self, arm: ArmPlan, terms: CodecTerms, intended_ns: int) -> None:
         """Open the session of the next request."""
-        self._note_cloud(arm)
+        self.note_cloud(arm)
         self._turn_to_next(intended_ns)
         spec = session_spec(arm, self.plan, self._index, terms, self.epoch)
         self.machine = device_machine(spec)
@@ -187,7 +187,7 @@ class DeviceRun:
         Returns:
             Why it has ended, where these are all: its machine has nothing left to do.
         """
-        self._note_cloud(arm)
+        self.note_cloud(arm)
         spec = session_spec(arm, self.plan, self._index, terms, self.epoch)
         if not spec.eos.isdisjoint(self._tokens):
             return "eos"
@@ -198,7 +198,8 @@ class DeviceRun:
         self.machine = device_machine(spec)
         return ""
 
-    def _note_cloud(self, arm: ArmPlan) -> None:
+    def note_cloud(self, arm: ArmPlan) -> None:
+        """Know whether anything serves it at all, be it before its first request."""
         if arm.arm.method.cloud is CloudRole.ABSENT:
             self.replica = NO_REPLICA
 

@@ -71,6 +71,8 @@ class LiveShard:
         self._clouds = list(clouds.handles)
         self._lives = [0] * len(self._clouds)
         devices = [DeviceRun(each, link_of(each, plan.arm.seed)) for each in plan.devices]
+        for device in devices:
+            device.note_cloud(plan)
         hooks = Hooks(self._now_ns, self._at, self._send, self._release)
         self._sessions = Sessions(
             plan, terms, devices, hooks, self._note_return, clouds.own, len(self._clouds)

@@ -111,6 +111,8 @@ class VirtualDriver:
         self._devices = [
             DeviceRun(device, link_of(device, plan.arm.seed)) for device in plan.devices
         ]
+        for device in self._devices:
+            device.note_cloud(plan)
         self._by_session = by_session(self._devices)
         self._queue_of = {
             device: shard_queues[index % len(shard_queues)]

@@ -261,7 +261,8 @@ def test_who_is_silent_is_dropped_and_the_cell_begins_again_step_by_step() -> No
     }  # fmt: skip
 
 
-def test_methods_without_a_cloud_have_nothing_that_stalls() -> None:
-    plan = stalled("slm_with")
+@pytest.mark.parametrize("leaves_ns", [0, 50 * MS])
+def test_methods_without_a_cloud_have_nothing_that_stalls(leaves_ns: int) -> None:
+    plan = stalled("slm_with", departures=(Departure(1, leaves_ns),))
     assert plan.arm.method.cloud is CloudRole.ABSENT
     same(run_fleet(plan, constants(plan)), driver_of(plan, null_hosts(acceptance=0.6)).run())
