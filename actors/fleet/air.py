@@ -120,6 +120,20 @@ def begin_flow(hubs: Table, air: Table, hub: int, row: int) -> None:
     hubs[hub, col.HUB_FLOWS] += 1
 
 
+def follow_flow(hubs: Table, air: Table, hub: int, row: int, behind: int) -> None:
+    """Put the next frame of a connection in the place of one that has crossed."""
+    before, after = air[row - 1, col.AIR_BEFORE], air[row - 1, col.AIR_AFTER]
+    air[behind - 1, col.AIR_LEFT_BITS] = air[behind - 1, col.AIR_BYTES] * BITS
+    air[behind - 1, col.AIR_BEFORE] = before
+    air[behind - 1, col.AIR_AFTER] = after
+    if before:
+        air[before - 1, col.AIR_AFTER] = behind
+    else:
+        hubs[hub, col.HUB_FIRST] = behind
+    if after:
+        air[after - 1, col.AIR_BEFORE] = behind
+
+
 def end_flow(hubs: Table, air: Table, hub: int, row: int) -> None:
     """Take a frame out of those that cross a hub."""
     before, after = air[row - 1, col.AIR_BEFORE], air[row - 1, col.AIR_AFTER]
@@ -159,12 +173,13 @@ def end_crossings(fleet: Fleet, books: Books, hub: int, turn: int, now_ns: int) 
         at = row - 1
         after = air[at, col.AIR_AFTER]
         if air[at, col.AIR_LEFT_BITS] <= 0:
-            end_flow(hubs, air, hub, row)
             behind = air[at, col.AIR_BEHIND]
             if behind:
-                begin_flow(hubs, air, hub, behind)
-            elif SINGLE:
-                narrow[air[at, col.AIR_DEVICE], col.TAIL + air[at, col.AIR_WAY]] = 0
+                follow_flow(hubs, air, hub, row, behind)
+            else:
+                end_flow(hubs, air, hub, row)
+                if SINGLE:
+                    narrow[air[at, col.AIR_DEVICE], col.TAIL + air[at, col.AIR_WAY]] = 0
             air[at, col.AIR_BEHIND] = books.engine[LANDED]
             books.engine[LANDED] = row
         row = after
@@ -237,7 +252,9 @@ def leaf_share(fleet: Fleet, books: Books, device: int) -> int:
     if radio >= 0:
         leaf = 1 + 2 * radio + DOWN
         rate_bps = books.hubs[leaf, col.HUB_BPS]
-        return rate_bps // books.hubs[leaf, col.HUB_MEMBERS] if rate_bps else -1
+        if rate_bps == 0 or books.hubs[leaf, col.HUB_FIFO]:
+            return -1
+        return rate_bps // books.hubs[leaf, col.HUB_MEMBERS]
     kind = int(books.narrow[device, col.KIND])
     rate_bps = fleet.kind[kind, col.RATE]
     if fleet.kind[kind, col.OWN]:
@@ -249,6 +266,12 @@ def landing_ns(fleet: Fleet, books: Books, row: int, done_ns: int) -> int:
     """Return when a frame arrives that has crossed its hub."""
     air, at = books.air, row - 1
     device, way = air[at, col.AIR_DEVICE], air[at, col.AIR_WAY]
+    if fleet.fluid and way == DOWN:
+        # A radio cell that serves one frame after the other comes behind the cloud's way out.
+        radio = int(books.narrow[device, col.RADIO])
+        leaf = 1 + 2 * radio + DOWN
+        if radio >= 0 and books.hubs[leaf, col.HUB_FIFO] and books.hubs[leaf, col.HUB_BPS]:
+            done_ns = serve(books.hubs, leaf, done_ns, air[at, col.AIR_BYTES])
     arrival_ns = max(air[at, col.AIR_ARRIVAL], done_ns + air[at, col.AIR_TRAVEL])
     kind = int(books.narrow[device, col.KIND])
     if fleet.kind[kind, way * col.WAY_STRIDE + col.TCP + col.ORDERED]:

@@ -14,8 +14,6 @@ from costeer.errors import ConfigError
 from netsim.carriage import UNLIMITED
 from netsim.sharing import Discipline
 
-_WAY_OUT = "choose way: virtual"
-
 
 def fluid_egress(plan: ArmPlan) -> bool:
     """Whether all frames that leave the cloud do so at the same time."""
@@ -46,11 +44,6 @@ def hubs_of(cell: CellPlan, plan: ArmPlan) -> Array:
     for number, member in zip(cells.tolist(), members.tolist(), strict=True):
         kind = cell.classes[int(cell.class_D[member])]
         fifo = kind.discipline is Discipline.FIFO
-        if fifo and fluid_egress(plan):
-            raise ConfigError(
-                "cloud.egress_sharing: ps with radio cells that serve fifo is not for way: fleet;"
-                f" {_WAY_OUT}, or ps for both"
-            )
         rates = cell.figures.down_bps_D[member], cell.figures.up_bps_D[member]
         for way, rate_bps in zip((DOWN, UP), rates, strict=True):
             hubs[1 + 2 * number + way, col.HUB_BPS] = rate_bps

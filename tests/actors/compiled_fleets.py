@@ -186,7 +186,7 @@ def neighbours(draw: st.DrawFn, methods: Sequence[str] = tuple(m.name for m in M
 def sharing(draw: st.DrawFn, plan: ArmPlan) -> ArmPlan:
     """The plan with devices that share radio cells, the cloud's way out, or both."""
     egress = draw(st.sampled_from(list(Discipline)))
-    alike = Discipline.PS if egress is Discipline.PS else draw(st.sampled_from(list(Discipline)))
+    alike = draw(st.sampled_from(list(Discipline)))
     number = st.integers(-1, 2)
     devices = []
     for each in plan.devices:

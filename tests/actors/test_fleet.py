@@ -166,7 +166,8 @@ def test_machine_code_does_what_python_does_beyond_saturation(method: str, preem
 
 @pytest.mark.parametrize("method", ["costeer", "llm_with"])
 @pytest.mark.parametrize(
-    ("cells", "egress"), [("fifo", "fifo"), ("ps", "fifo"), ("ps", "ps"), (None, "ps")]
+    ("cells", "egress"),
+    [("fifo", "fifo"), ("ps", "fifo"), ("ps", "ps"), ("fifo", "ps"), (None, "ps")],
 )
 def test_devices_that_share_wait_for_each_other(
     method: str, cells: str | None, egress: str
@@ -224,7 +225,4 @@ def refused(plan: ArmPlan, costs: Costs | None = None) -> str:
 
 def test_what_cannot_be_expressed_is_refused() -> None:
     plan = arm_plan()
-    shared = tuple(replace(each, cell=Cell(0, Discipline.FIFO)) for each in plan.devices)
-    fair = replace(plan, egress_bps=10**6, egress_discipline=Discipline.PS)
-    assert "egress_sharing" in refused(replace(fair, devices=shared))
     assert "max_new_tokens" in refused(replace(plan, limits=replace(LIMITS, max_context=8)))
