@@ -161,12 +161,13 @@ rows of frames under way, the first and the last in either direction, and of wha
 turn, plus 1. Of one that drafts: tokens of the text that the frame makes which asked last, and the
 round that is waited for, plus 1, and of which position."""
 
-SERVED, HOME, OWN_REPLICA, HOMELESS, TAKEN_NOW, GUIDE_READ = range(51, 57)
-NARROW_FIGURES_WITH_REPLICAS = 57
+SERVED, HOME, OWN_REPLICA, HOMELESS, TAKEN_NOW, GUIDE_READ, AGAIN = range(51, 58)
+NARROW_FIGURES_WITH_REPLICAS = 58
 """Where a cell has several replicas: which one serves it (D, S; -1 of a row that no session has);
 which one is to serve the next session, -1 for none, and which one does if all are there, -1 of a
 device that has left (D); 1 while it waits for one to begin at, 2 to go on at (D); tokens that
-the step under way takes of it; and 1 once its second prompt is read (S)."""
+the step under way takes of it; 1 once its second prompt is
+read, and tokens of an earlier epoch that its gate has to see again (S)."""
 
 # Of a replica: the engine's figures, by the indices of ``layout``, and behind them these.
 LIFE, STEP_TURN, STEP_HEAD, UNNOTICED, HOMES, STANDS = range(ENGINE_FIGURES, ENGINE_FIGURES + 6)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from actors.fleet import columns as col
 from actors.fleet.forwards import extend
-from actors.fleet.layout import NEVER, Books, Fleet
+from actors.fleet.layout import NEVER, SEVERAL, Books, Fleet
 from actors.fleet.sessions import outcome_of, session_number, template_of
 from costeer.gate import seen
 from netsim.random import Stream, device_key, uniform_with
@@ -63,7 +63,9 @@ def choosing_ns(fleet: Fleet, books: Books, rows: int) -> int:
     asked = 0
     for index in range(rows):
         device = int(books.step[index, col.RUNNING_NOW])
-        if books.narrow[device, col.ROUND] == 0:
+        if SEVERAL and books.narrow[device, col.POSITION] < books.narrow[device, col.AGAIN]:
+            asked += 1
+        elif books.narrow[device, col.ROUND] == 0:
             asked += books.gates[device, col.GATE_CLOSED]
     return fleet.select_ns[len(fleet.select_ns) - 1, asked]
 

@@ -71,7 +71,8 @@ class Size:
 
     def told(self, arms: int, at_once: int) -> str:
         """Return the estimate in words."""
-        together = f" in {self.cells:,} cells" if self.cells < self.replicas else ""
+        cells = "one cell" if self.cells == 1 else f"{self.cells:,} cells"
+        together = f" in {cells}" if self.cells < self.replicas else ""
         return (
             f"{self.devices:,} devices on {self.replicas:,} replicas{together}, about"
             f" {self.requests:,.0f}"

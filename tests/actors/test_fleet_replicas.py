@@ -37,6 +37,9 @@ from tests.actors.test_fleet_cells import check_result
 from tests.actors.test_fleet_guesses import guessing_fleets
 from tests.actors.test_fleet_guesses import outcomes_of as guessed
 from tests.actors.test_fleet_orders import guided, reordered
+from tests.actors.test_fleet_pauses import hosts as gated
+from tests.actors.test_fleet_pauses import outcomes_of as paused
+from tests.actors.test_fleet_pauses import pausing_fleets
 from tests.actors.test_fleet_trouble import constants, troubled, variations
 from tests.actors.test_replicas import placed
 
@@ -168,6 +171,17 @@ def test_so_do_those_that_draft(data: st.DataObject, of: tuple[ArmPlan, float]) 
     plan = data.draw(failing_replicas(plan, calm.end_ns))
     run = driver_of(plan, null_hosts(acceptance=acceptance)).run()
     alike(plan, run_fleet(plan, guessed(plan, acceptance)), run)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data(), pausing_fleets())
+def test_so_do_those_whose_steering_pauses(data: st.DataObject, of: tuple[ArmPlan, float]) -> None:
+    plan, share = of
+    plan = data.draw(spread(plan, 2))
+    calm = driver_of(plan, gated(share)).run()
+    plan = data.draw(failing_replicas(plan, calm.end_ns))
+    run = driver_of(plan, gated(share)).run()
+    alike(plan, run_fleet(plan, paused(plan, share)), run)
 
 
 def two_replicas(*failing: ReplicaFailure, **changes: object) -> ArmPlan:

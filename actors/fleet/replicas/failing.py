@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from actors.fleet import columns as col
 from actors.fleet.forwards import extend_by_one
-from actors.fleet.layout import EVENTS, LANE_REQUEST, NOW, OPEN, Books, Fleet
+from actors.fleet.gates import begin_gate
+from actors.fleet.layout import EVENTS, LANE_REQUEST, NOW, OPEN, PAUSING, Books, Fleet
 from actors.fleet.replicas.banks import clear_bank, turn_to
 from actors.fleet.replicas.homes import (
     GOES_ON,
@@ -202,8 +203,13 @@ def reopen(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
     size = frame_bytes(number, position, 0, body_bytes, fleet.up_bucket)
     ask(fleet, books, device, now_ns, LANE_REQUEST, OPEN, position, 0, size, 0)
     wait_for(fleet, books, device, now_ns)
-    if fleet.branches and position:
+    if PAUSING and fleet.pauses:
+        # Not all that was chosen had been read.
+        read_prompts(fleet, books, device, now_ns, position)
+        begin_gate(books, device, now_ns)
+        books.gates[device, col.READ_TOKENS] = position
+    elif fleet.branches and position:
         # It still has its memory, and runs the last token once more.
         extend_by_one(fleet, books, device, position - 1, now_ns)
     elif fleet.branches:
-        read_prompts(fleet, books, device, now_ns)
+        read_prompts(fleet, books, device, now_ns, 0)

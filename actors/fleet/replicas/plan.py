@@ -41,13 +41,9 @@ def replicas_of(cell: CellPlan, plan: ArmPlan) -> int:
             f" one another, {MOST_FAILURES} among {MOST_REPLICAS} are the most in way: fleet;"
             " choose way: virtual, or place devices by regions (fleet.placement: sticky)"
         )
-    others = {
-        "drafts of devices": plan.speculation is not None,
-        "steering that pauses": plan.arm.method.gated,
-    }
-    for what in (each for each, has in others.items() if has):
+    if plan.speculation is not None:
         raise ConfigError(
-            f"events: way: fleet does not know replicas that fail together with {what};"
+            "events: way: fleet does not know replicas that fail together with drafts of devices;"
             " choose way: virtual, or leave one of them out"
         )
     if fluid_egress(plan):

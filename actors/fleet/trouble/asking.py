@@ -115,7 +115,7 @@ def begin_session(fleet: Fleet, books: Books, device: int, now_ns: int, lane: in
             narrow[device, col.AWAITED_ROUND] = 1
             narrow[device, col.AWAITED_AT] = 0
     if fleet.branches:
-        read_prompts(fleet, books, device, now_ns)
+        read_prompts(fleet, books, device, now_ns, 0)
         if PAUSING and fleet.pauses:
             begin_gate(books, device, now_ns)
         if DRAFTING and fleet.window:
@@ -127,12 +127,12 @@ def begin_session(fleet: Fleet, books: Books, device: int, now_ns: int, lane: in
             push(books.engine, books.heap, done_ns, LANE_CHOICE, device, 0, what)
 
 
-def read_prompts(fleet: Fleet, books: Books, device: int, now_ns: int) -> None:
-    """Have the small model read a session's prompts."""
+def read_prompts(fleet: Fleet, books: Books, device: int, now_ns: int, chosen: int) -> None:
+    """Have the small model read a session's prompts, and so many chosen tokens behind them."""
     template = template_of(fleet, books, device)
     new = pairs = 0
     for branch in range(fleet.branches):
-        length = fleet.template[template, col.EDGE_PROMPT + branch]
+        length = fleet.template[template, col.EDGE_PROMPT + branch] + chosen
         new += length
         pairs += length * (length + 1) // 2
     extend(fleet, books, device, now_ns, new, 0, pairs)

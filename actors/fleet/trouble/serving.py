@@ -110,6 +110,11 @@ def open_session(fleet: Fleet, books: Books, device: int, row: int, now_ns: int)
         uplink_ns = air[row - 1, col.AIR_ARRIVAL] - air[row - 1, col.AIR_SENT]
         lay_text(fleet, books, slot, session, uplink_ns)
     narrow[slot, col.POSITION] = air[row - 1, col.AIR_POSITION]
+    if SEVERAL:
+        narrow[slot, col.AGAIN] = 0
+        if PAUSING and fleet.pauses:
+            narrow[slot, col.AGAIN] = narrow[slot, col.POSITION]
+            narrow[slot, col.POSITION] = 0
     begin_wait(books, slot, row)
     wide[slot, col.SEEN] = now_ns
     if not let_open(fleet, books, slot):
@@ -214,6 +219,10 @@ def answer_session(fleet: Fleet, books: Books, slot: int, now_ns: int, select_ns
     own = fleet.role == STREAMED
     if PAUSING and fleet.pauses:
         own = round_ == 0 and pass_gate(fleet, books, slot, position)
+        if SEVERAL and position < narrow[slot, col.AGAIN]:
+            narrow[slot, col.AWAY] = 0
+            go_on(fleet, books, slot)
+            return
     if not own:
         payload_bytes = payload_of(fleet, outcome, round_)
         size = frame_bytes(number, position, round_, payload_bytes, fleet.down_bucket)
