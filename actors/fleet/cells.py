@@ -18,7 +18,6 @@ from actors.fleet.layout import (
     ADMITTED,
     BATCHES,
     BATCHES_OUT,
-    BIN_NS,
     CLOUD,
     COUNTS,
     DIGEST,
@@ -28,7 +27,6 @@ from actors.fleet.layout import (
     FREE_TOKENS,
     LAST_END,
     MANY_FRAMES,
-    NETWORK_NOW,
     NEVER,
     NOW,
     OUTPUT,
@@ -46,14 +44,14 @@ from actors.fleet.layout import (
     Fleet,
 )
 from actors.fleet.loops import advance_of, rules_of
-from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOGRAMS, SERIES
+from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOGRAMS
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.replicas.plan import incidents_of
 from actors.fleet.result import CellResult, Sample, Series
+from actors.fleet.settling import bins_of, sending_ns
 from actors.fleet.sharing import hubs_of
 from actors.fleet.silence import is_silent
 from actors.fleet.tables import fleet_of, select_costs
-from actors.fleet.tally import bin_of
 from actors.fleet.unfinished import devices_done, unfinished
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms
@@ -211,12 +209,7 @@ class CellRun:
         """Return a figure of the cloud so far, or of one replica; see ``CLOUD_FIGURES``."""
         of_replicas = self._engines[:, CLOUD + CLOUD_FIGURES.index(name)]
         settled = of_replicas.sum() if replica is None else of_replicas[replica]
-        return int(settled) + (self._egress_unsettled_ns() if name == "egress_busy_ns" else 0)
-
-    def _egress_unsettled_ns(self) -> int:
-        """How long the cloud's way out was sending since it was last looked at."""
-        egress = self._books.hubs[0, col.HUB_NOW], self._books.hubs[0, col.HUB_FLOWS]
-        return int(self._figure(NETWORK_NOW) - egress[0]) if egress[1] else 0
+        return int(settled) + (sending_ns(self._books) if name == "egress_busy_ns" else 0)
 
     def peak(self, name: str, replica: int | None = None) -> int:
         """Return the most of something so far, all together or at one replica."""
@@ -299,9 +292,9 @@ class CellRun:
         arrived = by_class[:, _ARRIVED] + behind
         by_class[:, _ARRIVED] = arrived
         by_class[:, _CENSORED] = arrived - by_class[:, _FINISHED]
-        engines, (bin_ns, series) = self._engines, self._settled()
+        engines, (bin_ns, series) = self._engines, bins_of(self._books)
         cloud = engines[:, CLOUD:PEAKS].sum(axis=0)
-        cloud[CLOUD_FIGURES.index("egress_busy_ns")] += self._egress_unsettled_ns()
+        cloud[CLOUD_FIGURES.index("egress_busy_ns")] += sending_ns(self._books)
         cloud[CLOUD_FIGURES.index("backlog")] = self.waiting_sessions + behind.sum()
         histograms, batches = _completed(books, by_class)
         filled = np.flatnonzero(series.any(axis=1))
@@ -330,16 +323,6 @@ class CellRun:
             output_word=int(books.words[OUTPUT]),
             digest_word=int(books.words[DIGEST]),
         )
-
-    def _settled(self) -> tuple[int, Array]:
-        """Return the bins and their width, a fairly shared way out told up to the end."""
-        engine: Array = np.array(self._books.engine)
-        series: Array = np.array(self._books.series)
-        sending_ns = self._egress_unsettled_ns()
-        if sending_ns:
-            at = bin_of(engine, series, int(self._books.hubs[0, col.HUB_NOW]))
-            series[at, SERIES.index("egress_busy_ns")] += sending_ns
-        return int(engine[BIN_NS]), series
 
     def _behind_others(self) -> Array:
         """Return, by class, the counted requests that waited at their devices at the end."""
