@@ -1,7 +1,8 @@
 """Live runs for a long time, with a kill each minute: what was said, and whether anything leaks.
 
-``python -m tests.cluster.soak --minutes 30``. Prints a JSON line per arm, then the slope of each
-process's memory after its warm-up; exit code 1 if a digest differs or something is left behind.
+``python -m tests.cluster.soak --minutes 30``; ``--kill-every 0`` tells what grows without a death.
+Prints a JSON line per arm, then the slope of each process's memory after its warm-up; exit code 1
+if a digest differs or something is left behind.
 
 Theory of operation
 -------------------
@@ -32,7 +33,6 @@ from tests.actors.fleets import generated_hosts
 from tests.cluster.chaos import SHARDS, Nodes, fleet, kill_process, live
 from tests.cluster.processes import Life, json_lines, servers
 
-_KILL_EVERY_S = 60.0
 _METHODS = ("costeer", "llm_with")
 
 
@@ -78,12 +78,13 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--warm-up", type=float, default=3.0, help="minutes of a process's life")
+    parser.add_argument("--kill-every", type=float, default=60.0, help="seconds; 0 for never")
     arguments = parser.parse_args()
     with json_lines() as tell:
-        return soak(arguments.minutes, arguments.warm_up, tell)
+        return soak(arguments.minutes, arguments.warm_up, arguments.kill_every, tell)
 
 
-def soak(minutes: float, warm_up: float, tell: Callable[..., None]) -> int:
+def soak(minutes: float, warm_up: float, kill_every_s: float, tell: Callable[..., None]) -> int:
     """Run for so long, tell a line per arm and process; 1 if anything failed."""
     nodes = Nodes()
     failed = arms = 0
@@ -103,7 +104,7 @@ def soak(minutes: float, warm_up: float, tell: Callable[..., None]) -> int:
             elapsed_s = time.monotonic() - began_s
             if elapsed_s > 60 * minutes:
                 break
-            due = time.monotonic() - killed_s > _KILL_EVERY_S
+            due = 0 < kill_every_s < time.monotonic() - killed_s
             killed_s = time.monotonic() if due else killed_s
 
             def kill(*, due: bool = due) -> None:
