@@ -52,6 +52,15 @@ class Life:
             return None
         return float(np.polyfit(at[warm], np.array(self.memory_kib)[warm], 1)[0])
 
+    def quarters_kib(self) -> list[int]:
+        """Its memory at its first quarter's end, the second's, the third's and its own.
+
+        What settles grows less from one to the next; a leak does not.
+        """
+        at = np.array(self.at)
+        ends = at[0] + (at[-1] - at[0]) * np.array([0.25, 0.5, 0.75, 1.0])
+        return [self.memory_kib[int(np.searchsorted(at, end))] for end in ends]
+
     def more_files(self, warm_up: float = 0.0) -> int:
         """Files that are open beside those at the end of the warm-up."""
         warm = np.array(self.at) - self.at[0] >= warm_up

@@ -62,12 +62,13 @@ def left_behind(port: RayPort) -> dict[str, int]:
     }
 
 
-def report(life: Life, warm_up_s: float) -> dict[str, float | int | None]:
+def report(life: Life, warm_up_s: float) -> dict[str, float | int | list[int] | None]:
     """How a process ended, and its slopes after its warm-up; None where it did not live so long."""
     slope = life.slope_kib(warm_up_s)
     return {
         "minutes": round((life.at[-1] - life.at[0]) / 60, 1),
         "kib": life.memory_kib[-1],
+        "kib_by_quarter": life.quarters_kib(),
         "kib_per_minute": None if slope is None else round(60 * slope, 1),
         "files": life.files[-1],
         "more_files": None if slope is None else life.more_files(warm_up_s),
