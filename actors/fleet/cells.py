@@ -13,14 +13,12 @@ from actors.failures import Incident
 from actors.fleet import columns as col
 from actors.fleet.arrays import PIECE_EVENTS, books_of, bytes_per_device, roomier
 from actors.fleet.cell import CellPlan
-from actors.fleet.histogram import BUCKETS, NONE_YET, Histogram, middle_of
 from actors.fleet.layout import (
     ADMITTED,
     BATCHES,
     BATCHES_OUT,
     CLOUD,
     COUNTS,
-    DIGEST,
     EVICTED,
     FAULT,
     FINISHED,
@@ -29,7 +27,6 @@ from actors.fleet.layout import (
     MANY_FRAMES,
     NEVER,
     NOW,
-    OUTPUT,
     PEAKS,
     REPLICA,
     REPLICA_BITS,
@@ -44,24 +41,23 @@ from actors.fleet.layout import (
     Fleet,
 )
 from actors.fleet.loops import advance_of, rules_of
-from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES, CLOUD_PEAKS, HISTOGRAMS
+from actors.fleet.names import CLOUD_FIGURES, CLOUD_PEAKS
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.replicas.plan import incidents_of
-from actors.fleet.result import CellResult, Sample, Series
-from actors.fleet.settling import bins_of, sending_ns
+from actors.fleet.result import CellResult, Sample
+from actors.fleet.settling import sending_ns
 from actors.fleet.sharing import hubs_of
 from actors.fleet.silence import is_silent
+from actors.fleet.summed import result_of
 from actors.fleet.tables import fleet_of, select_costs
-from actors.fleet.unfinished import devices_done, unfinished
+from actors.fleet.unfinished import unfinished
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms
 from actors.port import never
 from costeer.errors import ConfigError
-from costeer.token_record import STAGES
 from netsim.compiled import compiled
 
 Compiler = Callable[[Any], Any]
-_STAGE = HISTOGRAMS.index(STAGES[0])
 
 
 class CellRun:
@@ -286,65 +282,15 @@ class CellRun:
             sample: the rows of the sampled devices.
             overloaded: whether it was stopped because its backlog would have grown for ever.
         """
-        fleet, books = self._fleet, self._books
-        table, behind = np.array(books.by_class), self._behind_others()
-        by_class = table[:, : col.FIRST_ARRIVAL]
-        arrived = by_class[:, _ARRIVED] + behind
-        by_class[:, _ARRIVED] = arrived
-        by_class[:, _CENSORED] = arrived - by_class[:, _FINISHED]
-        engines, (bin_ns, series) = self._engines, bins_of(self._books)
-        cloud = engines[:, CLOUD:PEAKS].sum(axis=0)
-        cloud[CLOUD_FIGURES.index("egress_busy_ns")] += sending_ns(self._books)
-        cloud[CLOUD_FIGURES.index("backlog")] = self.waiting_sessions + behind.sum()
-        histograms, batches = _completed(books, by_class)
-        filled = np.flatnonzero(series.any(axis=1))
-        bins = int(filled[-1]) + 1 if len(filled) else 0
-        return CellResult(
-            cells=1,
-            replicas=len(self._cell.replicas),
-            end_ns=self.end_ns,
-            complete=self.finished == fleet.sessions
-            and not (by_class[:, _CENSORED] - by_class[:, _LEFT]).any(),
-            overloaded=int(overloaded),
-            tokens=self.tokens,
-            devices_done=int(devices_done(fleet, books, self.end_ns).sum()),
-            by_class_CK=by_class,
-            first_arrival_ns_C=table[:, col.FIRST_ARRIVAL],
-            last_token_ns_C=table[:, col.LAST_TOKEN],
-            counts_CHB=histograms[:, :, :BUCKETS],
-            totals_CH=histograms[:, :, col.SUM],
-            least_CH=histograms[:, :, col.LEAST],
-            most_CH=histograms[:, :, col.MOST],
-            cloud_K=cloud,
-            peaks_K=engines[:, PEAKS:STAGE].sum(axis=0),
-            batches=Histogram(batches, self.cloud("rows"), *_ends(batches)),
-            series=Series(bin_ns, series[:bins]),
-            sample=sample or Sample.none(),
-            output_word=int(books.words[OUTPUT]),
-            digest_word=int(books.words[DIGEST]),
+        return result_of(
+            self._cell,
+            self._fleet,
+            self._books,
+            self._engines,
+            self.end_ns,
+            sample or Sample.none(),
+            overloaded=overloaded,
         )
-
-    def _behind_others(self) -> Array:
-        """Return, by class, the counted requests that waited at their devices at the end."""
-        fleet, books = self._fleet, self._books
-        behind = np.zeros(len(self._cell.classes), np.int64)
-        if not fleet.opened or self.finished == fleet.sessions:
-            return behind
-        first = np.asarray(self._cell.first_session_D1)
-        due_ns = np.broadcast_to(np.asarray(fleet.due_ns), fleet.sessions)
-        owner = np.repeat(np.arange(fleet.devices), np.diff(first))
-        request = np.arange(fleet.sessions) - first[owner]
-        narrow = np.asarray(books.narrow)
-        waits = (request > narrow[owner, col.SESSION]) & (due_ns <= self.end_ns)
-        waits &= due_ns >= fleet.ends[0]
-        np.add.at(behind, narrow[owner[waits], col.KIND], 1)
-        return behind
-
-
-_ARRIVED, _FINISHED, _CENSORED, _TOKENS, _LEFT = (
-    CLASS_FIGURES.index(name) for name in ("arrived", "finished", "censored", "tokens", "left")
-)
-_LATENCY, _ITL, _TTFT = (HISTOGRAMS.index(name) for name in ("latency", "itl", "ttft"))
 
 
 def run_cell(
@@ -388,33 +334,6 @@ def run_cell(
     return run.result(sample.merged(Sample(*run.take_unfinished())))
 
 
-def _completed(books: Books, by_class: Array) -> tuple[Array, Array]:
-    """Return all histograms, with those that were not counted one by one; and of batches' rows.
-
-    A token's latency is an ITL or a TTFT, and stages that took no time were left out.
-    """
-    table = np.array(books.histograms)
-    found = table[:-1].reshape(len(by_class), len(HISTOGRAMS), -1)
-    ends = slice(0, col.LEAST)
-    found[:, _LATENCY, ends] = found[:, _ITL, ends] + found[:, _TTFT, ends]
-    least, most = found[:, :, col.LEAST], found[:, :, col.MOST]
-    least[:, _LATENCY] = np.minimum(least[:, _ITL], least[:, _TTFT])
-    most[:, _LATENCY] = np.maximum(most[:, _ITL], most[:, _TTFT])
-    stages = slice(_STAGE, _STAGE + len(STAGES))
-    nothing = by_class[:, _TOKENS, None] - found[:, stages, :BUCKETS].sum(axis=2)
-    found[:, stages, 0] += nothing
-    least[:, stages] = np.where(nothing > 0, 0, least[:, stages])
-    return found, table[-1, :BUCKETS]
-
-
 def _whose(rows: Iterable[Array]) -> set[tuple[int, int]]:
     """Return whose rows of tokens or requests these are: by device and request."""
     return {(int(each[col.ROW_DEVICE]), int(each[col.ROW_REQUEST])) for each in rows}
-
-
-def _ends(counts_B: Array) -> tuple[int, int]:
-    """Return the least and the most of what was counted, by the middle of their buckets."""
-    filled = np.flatnonzero(counts_B)
-    if len(filled) == 0:
-        return NONE_YET, 0
-    return middle_of(int(filled[0])), middle_of(int(filled[-1]))
