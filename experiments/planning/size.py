@@ -27,8 +27,8 @@ _START_S = 3.0
 _DEVICE_BYTES, _SESSION_BYTES, _PLACED_BYTES = 420, 120, 6
 """Of a device and a session while their cell runs; of every device of the fleet while one cell
 finds its own."""
-_OPENED_BYTES = 4
-"""Of a device for each replica that may come to serve it."""
+_STANDING_BYTES, _OPENED_BYTES = 1_300, 4
+"""Of a device more, whose replicas may fail, and for each of them that may come to serve it."""
 _PROCESS_BYTES = 300 * 2**20
 _GB = 1e9
 _HOUR_S = 3600.0
@@ -98,7 +98,7 @@ def size_of(scenario: Scenario) -> Size:
         tokens=devices * per_device * answer * len(scenario.arms),
         cell_bytes=round(
             largest * (_DEVICE_BYTES + _draft_bytes(scenario) + per_device * _SESSION_BYTES)
-            + largest * several * _OPENED_BYTES
+            + largest * (_STANDING_BYTES + several * _OPENED_BYTES) * (several > 0)
             + devices * _PLACED_BYTES
         ),
     )
