@@ -10,8 +10,8 @@ was until then, marked incomplete. One that goes on takes the cells that had end
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from actors.fleet.watching import Watch
 from actors.metrics import CellMetrics, Metrics
 from actors.plan import ArmPlan
 from actors.sink import RunSink
+from costeer.methods import CloudRole
 from experiments.cost_facts import CostFacts
 from experiments.fleet.kept import KeptCell, keep_cell, kept_cell, made_by, reopen_cells
 from experiments.fleet.limits import check_size, load_of
@@ -38,6 +39,7 @@ from experiments.manifest import manifest_of
 from experiments.outcome import RunOutcome, arm_keys, arm_title, check_out_dir, given_origins
 from experiments.planning import cost_facts, plan_costs
 from experiments.planning.size import SAMPLE_REQUESTS, Size
+from experiments.planning.standing import replicas_of_cells
 from experiments.progress import Progress
 from experiments.results.cells import FleetArm, histograms_frame, series_frame, summarise_cells
 from experiments.results.incidents import told_incidents
@@ -104,20 +106,7 @@ def run_fleet(
     size = check_size(scenario, at_once)
     arms = [_plan(scenario, index, progress) for index in range(len(scenario.arms))]
     progress.note(size.told(len(arms), at_once))
-    radio = any(each.shared_by > 1 for each in scenario.fleet.classes)
-    links = class_links(scenario.fleet, scenario.seed)
-    loops = {
-        advance_of(
-            rules_of(
-                arm.plan,
-                sharing=radio or fluid_egress(arm.plan),
-                troubled=is_troubled(arm.plan, links),
-                several=bool(arm.plan.failures),
-            )
-        )
-        for arm in arms
-    }
-    if not all(map(is_kept, loops)):
+    if not all(map(is_kept, loops_of_cells(scenario, [arm.plan for arm in arms]))):
         progress.note("machine code of the fleet's rules is made first: no tokens for a while")
     if size.cells == 1 or size.seconds(len(arms), 1) < _WORTH_A_CLUSTER_S:
         # A cluster that was asked for by name is used in any case.
@@ -152,6 +141,27 @@ def run_fleet(
     if stopped() or not complete:
         raise KeyboardInterrupt
     return RunOutcome(out_dir, summary)
+
+
+def loops_of_cells(scenario: Scenario, plans: Sequence[ArmPlan]) -> set[Callable[..., bool]]:
+    """Return the loops that cells run; of a fleet whose replicas fail some cells may be calm."""
+    radio = any(each.shared_by > 1 for each in scenario.fleet.classes)
+    links = class_links(scenario.fleet, scenario.seed)
+    found = set()
+    for plan in plans:
+        failing = {each.replica for each in plan.failures}
+        if plan.arm.method.cloud is CloudRole.ABSENT:
+            failing = set()
+        for fails in {not failing.isdisjoint(cell) for cell in replicas_of_cells(scenario)}:
+            of_cell = plan if fails else replace(plan, failures=())
+            rules = rules_of(
+                of_cell,
+                sharing=radio or fluid_egress(plan),
+                troubled=is_troubled(of_cell, links),
+                several=fails,
+            )
+            found.add(advance_of(rules))
+    return found
 
 
 def _plan(scenario: Scenario, index: int, progress: Progress) -> _Arm:

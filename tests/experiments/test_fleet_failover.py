@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from experiments.fleet.run import loops_of_cells
+from experiments.fleet.task import arm_of_cells
 from experiments.planning import plan_cell
 from experiments.planning.size import runs_in_cells, size_of
 from experiments.planning.standing import most_devices_of_a_cell, replicas_of_cells
@@ -105,6 +107,17 @@ def test_a_small_fleet_writes_down_all_that_virtual_does(
     for name in ("replicas", "events"):
         assert without_way(one[name]) == without_way(other[name])
     assert any(row["sessions_moved"] for row in one["events"])
+
+
+def test_machine_code_is_asked_for_of_cells_that_fail_and_of_others() -> None:
+    def loops(given: Scenario) -> int:
+        plans = [arm_of_cells(given, index)[1] for index in range(len(given.arms))]
+        return len(loops_of_cells(given, plans))
+
+    assert loops(spread()) == 1
+    assert loops(spread(fails(4, 1))) == 2
+    assert loops(spread(fails(4, 1), sticky=False)) == 1
+    assert loops(spread(fails(4, 1), arms=METHODS[:1])) == 1
 
 
 @pytest.mark.parametrize("sticky", [False, True])
