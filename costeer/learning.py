@@ -17,11 +17,16 @@ and the next k is the one of least expected cost, refinement included, under the
 the shapes. A row of successes moves weight to smaller medians, and k with it; how fast depends on
 what a failure would cost.
 
+All of it is integers, logarithms in 2⁻³² nats and probabilities in 2⁻³⁰, so the order of sums and
+the machine do not matter: ``costeer.starting_k`` does the same as loops, which numba compiles, and
+a test holds the two equal.
+
 It runs in the cloud engine, one for all sessions of an arm, since they share models and strength
 and so what is needed. It is told MORE counts and nothing else of a device. The device need not know
 k: which token is chosen does not depend on it.
 
-Legend: H shapes, K starting values, N bins of the needed number of ranks.
+Legend: H shapes, K starting values, N bins of the needed number of ranks, B brackets, R rounds of
+refinement and the first answer.
 """
 
 from __future__ import annotations
@@ -34,9 +39,19 @@ import numpy as np
 import numpy.typing as npt
 
 from costeer.codec.bound import ids_bits
+from costeer.errors import LocalProtocolError
 from costeer.refinement import Ladder, RefineConfig
+from costeer.starting_k import (
+    COARSE_BITS,
+    FINE_BITS,
+    FINE_STEPS,
+    FORGET_BITS,
+    PROBABILITY_BITS,
+    WEIGHT_BITS,
+)
 
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 SpanBytes = Callable[[int, int], int]
 
 MAX_ROUND_TRIP_BYTES = 1 << 24
@@ -47,9 +62,9 @@ _SPREADS = np.array([0.4, 0.7, 1.0, 1.4, 1.9, 2.5])
 _PRIOR_LN_MEDIAN = 2.0
 _PRIOR_SPREAD = 2.0
 _HEAVY_SHARE = 0.01
-_FORGET = 1 / 1024
-"""Each observation takes this share of what is known: a memory of some thousand tokens."""
 _LEAST_CHANCE = 1e-12
+_NATS = 1 << 32
+"""What logarithms are in."""
 _AROUND_BYTES = 20
 _WORD_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1, "step": 2}
 _PACKED_VALUE_BITS = {"fp32": 26, "fp16": 13, "bf16": 7, "int8": 5, "step": 7}
@@ -81,21 +96,68 @@ class LearnerSpec:
     span_bytes: SpanBytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnerTables:
+    """What a learner knows before it has seen anything, as integers.
+
+    Args:
+        ladders: of each starting k.
+        prior_H: logarithm of each shape's weight.
+        chance_HN: probability of each bin under each shape.
+        bracket_KR: which bracket it is that a step of each starting k was decided after so many
+            MORE requests; -1 where there is no such round.
+        log_BH: logarithm of each bracket's probability under each shape.
+        bytes_KN: what each starting k costs if so many ranks are needed.
+        rounds_KN: MORE requests that it then takes.
+        coarse: e to the minus n-th coarse step of logarithms, as far as it counts.
+        fine: likewise of fine steps, those within a coarse one.
+    """
+
+    ladders: tuple[Ladder, ...]
+    prior_H: I64
+    chance_HN: I64
+    bracket_KR: I64
+    log_BH: I64
+    bytes_KN: I64
+    rounds_KN: I64
+    coarse: I64
+    fine: I64
+
+    @classmethod
+    def of(cls, spec: LearnerSpec) -> LearnerTables:
+        """Return those of a learner."""
+        starts_K = sqrt2_grid(min(spec.least_k, spec.vocab_size), min(spec.most_k, spec.vocab_size))
+        ladders = tuple(Ladder(start, spec.vocab_size, spec.refine) for start in starts_K)
+        edges_N = np.array(sqrt2_grid(starts_K[0], spec.vocab_size), np.int64)
+        costs = [_costs(ladder, spec.span_bytes, edges_N) for ladder in ladders]
+        shapes_HN = _shapes(edges_N)
+        bracket_KR, log_BH = _brackets(ladders, edges_N, shapes_HN)
+        prior_H = -0.5 * ((_ln_medians_H() - _PRIOR_LN_MEDIAN) / _PRIOR_SPREAD) ** 2
+        coarse_nats, fine_nats = 2.0**COARSE_BITS / _NATS, 2.0**FINE_BITS / _NATS
+        steps = np.arange(round((WEIGHT_BITS + 1) * math.log(2) / coarse_nats) + 1)
+        return cls(
+            ladders=ladders,
+            prior_H=_rounded(prior_H * _NATS),
+            chance_HN=_rounded(shapes_HN * 2.0**PROBABILITY_BITS),
+            bracket_KR=bracket_KR,
+            log_BH=log_BH,
+            bytes_KN=np.array([bytes_N for bytes_N, _ in costs], np.int64),
+            rounds_KN=np.array([rounds_N for _, rounds_N in costs], np.int64),
+            coarse=_rounded(np.exp(-steps * coarse_nats) * 2.0**PROBABILITY_BITS),
+            fine=_rounded(np.exp(-np.arange(FINE_STEPS) * fine_nats) * 2.0**PROBABILITY_BITS),
+        )
+
+
 class KLearner:
     """The weights of the shapes, and the starting k that follows from them."""
 
-    __slots__ = ("_bytes_KN", "_chance_HN", "_edges_N", "_ladders", "_log_weight_H", "_rounds_KN")
+    __slots__ = ("_log_weight_H", "_start_of", "_tables")
 
     def __init__(self, spec: LearnerSpec) -> None:
         """Start from the prior."""
-        starts_K = sqrt2_grid(min(spec.least_k, spec.vocab_size), min(spec.most_k, spec.vocab_size))
-        self._ladders = tuple(Ladder(start, spec.vocab_size, spec.refine) for start in starts_K)
-        self._edges_N = np.array(sqrt2_grid(starts_K[0], spec.vocab_size), np.int64)
-        costs = [_costs(ladder, spec.span_bytes, self._edges_N) for ladder in self._ladders]
-        self._bytes_KN = np.array([bytes_N for bytes_N, _ in costs], np.float64)
-        self._rounds_KN = np.array([rounds_N for _, rounds_N in costs], np.float64)
-        self._chance_HN = _shapes(self._edges_N)
-        self._log_weight_H = -0.5 * ((_ln_medians_H() - _PRIOR_LN_MEDIAN) / _PRIOR_SPREAD) ** 2
+        self._tables = LearnerTables.of(spec)
+        self._log_weight_H = self._tables.prior_H.copy()
+        self._start_of = {ladder.first_k: at for at, ladder in enumerate(self._tables.ladders)}
 
     def ladder(self, round_trip_bytes: int, free_bytes: int = 0) -> Ladder:
         """Return the ladder of least expected cost on a link.
@@ -105,12 +167,17 @@ class KLearner:
                 ``MAX_ROUND_TRIP_BYTES`` counts as that.
             free_bytes: of a step that cost no time.
         """
-        weight_H = np.exp(self._log_weight_H - self._log_weight_H.max())
-        chance_N = weight_H @ self._chance_HN
+        tables = self._tables
+        behind_H = self._log_weight_H.max() - self._log_weight_H
+        step_H = np.minimum(behind_H >> COARSE_BITS, len(tables.coarse) - 1)
+        coarse_H = np.where(behind_H >> COARSE_BITS < len(tables.coarse), tables.coarse[step_H], 0)
+        fine_H = tables.fine[(behind_H >> FINE_BITS) % FINE_STEPS]
+        weight_H = (coarse_H * fine_H) >> (2 * PROBABILITY_BITS - WEIGHT_BITS)
+        chance_N = weight_H @ tables.chance_HN // weight_H.sum()
         price = min(round_trip_bytes, MAX_ROUND_TRIP_BYTES)
-        dear_KN = np.maximum(self._bytes_KN - free_bytes, 0.0)
-        cost_K = (dear_KN + price * self._rounds_KN) @ chance_N
-        return self._ladders[int(np.argmin(cost_K))]
+        dear_KN = np.maximum(tables.bytes_KN - free_bytes, 0)
+        cost_K = (dear_KN + price * tables.rounds_KN) @ chance_N
+        return tables.ladders[int(np.argmin(cost_K))]
 
     def learn(self, decided: Iterable[tuple[Ladder, int]]) -> None:
         """Learn from several steps: the ladder of each, and its MORE requests."""
@@ -118,13 +185,17 @@ class KLearner:
             self.observe(ladder, rounds)
 
     def observe(self, ladder: Ladder, rounds: int) -> None:
-        """Learn from a step of this ladder that was decided after ``rounds`` MORE requests."""
-        failed, reached = ladder.ranks(rounds) if rounds else (0, ladder.first_k)
-        first = int(np.searchsorted(self._edges_N, failed, side="right")) if failed else 0
-        last = max(int(np.searchsorted(self._edges_N, reached, side="left")), first)
-        bracket_H = self._chance_HN[:, first : last + 1].sum(axis=1)
-        self._log_weight_H *= 1.0 - _FORGET
-        self._log_weight_H += np.log(bracket_H + _LEAST_CHANCE)
+        """Learn from a step of this ladder that was decided after ``rounds`` MORE requests.
+
+        Raises:
+            LocalProtocolError: a ladder that it never chose.
+        """
+        start = self._start_of.get(ladder.first_k)
+        if start is None:
+            raise LocalProtocolError(f"a learner that never chose {ladder}")
+        bracket = self._tables.bracket_KR[start, rounds]
+        self._log_weight_H -= self._log_weight_H >> FORGET_BITS
+        self._log_weight_H += self._tables.log_BH[bracket]
 
 
 def packed_bytes(vocab_size: int, values: str) -> SpanBytes:
@@ -174,6 +245,32 @@ def _shapes(edges_N: npt.NDArray[np.int64]) -> F64:
     heavy_N = -np.diff(above_N, append=0.0)
     mixed_HN: F64 = (1 - _HEAVY_SHARE) * lognormal_HN + _HEAVY_SHARE * heavy_N / heavy_N.sum()
     return mixed_HN
+
+
+def _brackets(
+    ladders: Iterable[Ladder], edges_N: npt.NDArray[np.int64], shapes_HN: F64
+) -> tuple[I64, I64]:
+    """Which bracket each ladder's rounds are, and the logarithm of each bracket's probability."""
+    bins: dict[tuple[int, int], int] = {}
+    rows = []
+    for ladder in ladders:
+        row = [-1] * (ladder.config.max_rounds + 1)
+        for rounds in range(len(row)):
+            if rounds and not ladder.has(rounds):
+                break
+            failed, reached = ladder.ranks(rounds)
+            first = int(np.searchsorted(edges_N, failed, side="right")) if failed else 0
+            last = max(int(np.searchsorted(edges_N, reached, side="left")), first)
+            row[rounds] = bins.setdefault((first, last), len(bins))
+        rows.append(row)
+    log_BH = [
+        np.log(shapes_HN[:, first : last + 1].sum(axis=1) + _LEAST_CHANCE) for first, last in bins
+    ]
+    return np.array(rows, np.int64), _rounded(np.array(log_BH) * _NATS)
+
+
+def _rounded(values: F64) -> I64:
+    return np.rint(values).astype(np.int64)
 
 
 def _costs(

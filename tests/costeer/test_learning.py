@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costeer.learning import KLearner, LearnerSpec, naive_bytes, packed_bytes, sqrt2_grid
+from costeer import starting_k
+from costeer.learning import (
+    MAX_ROUND_TRIP_BYTES,
+    KLearner,
+    LearnerSpec,
+    LearnerTables,
+    naive_bytes,
+    packed_bytes,
+    sqrt2_grid,
+)
 from costeer.refinement import Ladder, RefineConfig
 from tests.costeer.harness import Case, World, cases
 from tests.costeer.toy import VOCAB
@@ -104,6 +113,33 @@ def test_it_comes_down_again_when_less_is_needed() -> None:
         ladder = hard.ladder(25_000)
         hard.observe(ladder, rounds_of(ladder, 10))
     assert hard.ladder(25_000).first_k < 200
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, LARGE), prices, st.integers(0, 2_000)), max_size=12),
+    st.sampled_from((SPEC, TOY_SPEC)),
+)
+def test_loops_learn_what_arrays_learn(
+    steps: list[tuple[int, int, int]], spec: LearnerSpec
+) -> None:
+    """What compiled fleets run is what the engine runs, to the last integer."""
+    learner, tables = KLearner(spec), LearnerTables.of(spec)
+    log_weight_H = tables.prior_H.tolist()
+    chance_N = [0] * tables.chance_HN.shape[1]
+    for needed, price, free_bytes in steps:
+        carried = min(price, MAX_ROUND_TRIP_BYTES)
+        starting_k.weigh(
+            log_weight_H, tables.chance_HN, tables.coarse.tolist(), tables.fine.tolist(), chance_N
+        )
+        start = starting_k.best_start(
+            chance_N, tables.bytes_KN, tables.rounds_KN, carried, free_bytes
+        )
+        ladder = learner.ladder(price, free_bytes)
+        assert tables.ladders[start] == ladder
+        rounds = rounds_of(ladder, needed)
+        learner.observe(ladder, rounds)
+        starting_k.observe(log_weight_H, tables.log_BH, int(tables.bracket_KR[start, rounds]))
 
 
 @settings(max_examples=40)
