@@ -136,7 +136,15 @@ class Costs:
 
     def cloud_round_ns(self, round_: int, rows: int) -> int:
         """Return what it costs the replica to select and encode one round for so many rows."""
-        return self._send_ns(rows, *self._ladder.ranks(round_)) if rows else 0
+        return self.cloud_send_ns(rows, *self._ladder.ranks(round_))
+
+    def round_ranks(self, round_: int) -> tuple[int, int]:
+        """Return the ranks [first, last) of a round."""
+        return self._ladder.ranks(round_)
+
+    def cloud_send_ns(self, rows: int, first_rank: int, last_rank: int) -> int:
+        """Return what it costs the replica to select and encode these ranks of so many rows."""
+        return self._send_ns(rows, first_rank, last_rank) if rows else 0
 
     def cloud_choose_ns(self, rows: int) -> int:
         """Return what it costs the replica to choose so many rows' tokens."""

@@ -9,7 +9,13 @@ from actors.retry import RetryPolicy
 from actors.stalls import Stall
 from actors.values.port import ArmSpec
 from costeer.cloud import EngineLimits, EngineSpec
-from costeer.codec.config import AdaptiveConfig, AnyCodecConfig, CodecConfig, StepConfig
+from costeer.codec.config import (
+    AdaptiveConfig,
+    AnyCodecConfig,
+    CodecConfig,
+    StepConfig,
+    is_adaptive,
+)
 from costeer.codec.core import build_codec
 from costeer.errors import ConfigError
 from costeer.gate import GateConfig
@@ -189,6 +195,11 @@ def learner_spec(
     span_bytes = packed_bytes(vocab_size, values) if packed else naive_bytes(vocab_size, values)
     select = codec.select
     return LearnerSpec(refine, vocab_size, select.k_min, select.k_max, span_bytes)
+
+
+def learns_k(plan: ArmPlan) -> bool:
+    """Whether the cloud of an arm learns the starting k of what it sends."""
+    return is_adaptive(plan.arm.codec) and plan.arm.method.steered
 
 
 def engine_spec(plan: ArmPlan, terms: CodecTerms) -> EngineSpec:

@@ -13,6 +13,7 @@ from costeer.gate import ALWAYS
 from costeer.machine import CloudSelect, EncodeItem, Selected
 from costeer.messages import STREAMS, Frame, FrameKind, Role, encode_token
 from costeer.pacing import FIRST_AHEAD
+from costeer.starting_k import INITIAL_WINDOW_BYTES, worth
 from costeer.verification import frames_of, items_of
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from costeer.learning import KLearner
     from costeer.refinement import Ladder
     from costeer.serving import Session
-
-_INITIAL_WINDOW_BYTES = 10 * 1448
-"""Of TCP (RFC 6928), packets of 1,448 bytes."""
 
 
 def asked_of(running: Sequence[Session], learner: KLearner | None) -> CloudSelect:
@@ -65,8 +63,9 @@ def _learnt(session: Session, learner: KLearner) -> Ladder:
     carried = session.round_trip_bytes
     if session.ledger is None:
         return learner.ladder(carried)
-    carried = min(carried, _INITIAL_WINDOW_BYTES)
-    return learner.ladder(round(carried * session.ledger.used_share), carried // FIRST_AHEAD)
+    carried, ledger = min(carried, INITIAL_WINDOW_BYTES), session.ledger
+    price = worth(carried, ledger.used_rows, ledger.vain_rows)
+    return learner.ladder(price, carried // FIRST_AHEAD)
 
 
 def _unless(session: Session) -> float | None:

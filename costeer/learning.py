@@ -96,6 +96,12 @@ class LearnerSpec:
     span_bytes: SpanBytes
 
 
+def ladders_of(spec: LearnerSpec) -> tuple[Ladder, ...]:
+    """Return the ladders that a learner chooses from, by their starting k."""
+    starts_K = sqrt2_grid(min(spec.least_k, spec.vocab_size), min(spec.most_k, spec.vocab_size))
+    return tuple(Ladder(start, spec.vocab_size, spec.refine) for start in starts_K)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnerTables:
     """What a learner knows before it has seen anything, as integers.
@@ -126,9 +132,8 @@ class LearnerTables:
     @classmethod
     def of(cls, spec: LearnerSpec) -> LearnerTables:
         """Return those of a learner."""
-        starts_K = sqrt2_grid(min(spec.least_k, spec.vocab_size), min(spec.most_k, spec.vocab_size))
-        ladders = tuple(Ladder(start, spec.vocab_size, spec.refine) for start in starts_K)
-        edges_N = np.array(sqrt2_grid(starts_K[0], spec.vocab_size), np.int64)
+        ladders = ladders_of(spec)
+        edges_N = np.array(sqrt2_grid(ladders[0].first_k, spec.vocab_size), np.int64)
         costs = [_costs(ladder, spec.span_bytes, edges_N) for ladder in ladders]
         shapes_HN = _shapes(edges_N)
         bracket_KR, log_BH = _brackets(ladders, edges_N, shapes_HN)

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 MOST_DRAFTS = 256
 """What a device may have under way at a time."""
-_UNKNOWN_ROWS = 8
-"""Rows that weigh as much as the guess that a half of them is used."""
 
 
 class SpeculationConfig(BaseModel):
@@ -107,12 +105,6 @@ class Ledger:
     sending: list[tuple[int, int]] = field(default_factory=list)
     used_rows: int = 0
     vain_rows: int = 0
-
-    @property
-    def used_share(self) -> float:
-        """How much of what is sent is used, by those rows of which it is known; a half at first."""
-        known = self.used_rows + self.vain_rows
-        return (self.used_rows + _UNKNOWN_ROWS / 2) / (known + _UNKNOWN_ROWS)
 
     @classmethod
     def begun(cls, position: int, max_new_tokens: int) -> Ledger:

@@ -11,8 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import MutableSequence, Sequence
+    from collections.abc import MutableSequence
     from typing import Protocol
+
+    class Row(Protocol):
+        """One-dimensional array of integers, or a list."""
+
+        def __len__(self) -> int: ...
+        def __getitem__(self, at: int, /) -> int: ...
 
     class Table(Protocol):
         """Two-dimensional array of integers."""
@@ -31,6 +37,24 @@ PROBABILITY_BITS, WEIGHT_BITS = 30, 24
 _UNWEIGHED = 2 * PROBABILITY_BITS - WEIGHT_BITS
 
 
+INITIAL_WINDOW_BYTES = 10 * 1448
+"""Of TCP (RFC 6928), packets of 1,448 bytes."""
+UNKNOWN_ROWS = 8
+"""Rows that weigh as much as the guess that a half of them is used."""
+
+
+def worth(carried: int, used_rows: int, vain_rows: int) -> int:
+    """Return what a round trip is worth to rows of which some are never used, which none refines.
+
+    Args:
+        carried: bytes that the link could carry in it.
+        used_rows: rows that a token was chosen from.
+        vain_rows: rows that were sent behind a draft that was refuted.
+    """
+    known = used_rows + vain_rows + UNKNOWN_ROWS
+    return (carried * (2 * used_rows + UNKNOWN_ROWS) + known) // (2 * known)
+
+
 def observe(log_weight_H: MutableSequence[int], log_BH: Table, bracket: int) -> None:
     """Learn from a step that was decided after so many MORE requests; see ``bracket_KR``."""
     for shape in range(len(log_weight_H)):
@@ -39,10 +63,10 @@ def observe(log_weight_H: MutableSequence[int], log_BH: Table, bracket: int) -> 
 
 
 def weigh(
-    log_weight_H: Sequence[int],
+    log_weight_H: Row,
     chance_HN: Table,
-    coarse: Sequence[int],
-    fine: Sequence[int],
+    coarse: Row,
+    fine: Row,
     chance_N: MutableSequence[int],
 ) -> None:
     """Write down the probability of each bin, under the weighted mean of the shapes.
@@ -76,7 +100,7 @@ def weigh(
 
 
 def best_start(
-    chance_N: Sequence[int], bytes_KN: Table, rounds_KN: Table, price: int, free_bytes: int
+    chance_N: Row, bytes_KN: Table, rounds_KN: Table, price: int, free_bytes: int
 ) -> int:
     """Return which starting k has the least expected cost, the smallest of several.
 

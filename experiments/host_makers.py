@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 from actors.models.numerics import Numerics
 from actors.models.options import HostOptions
 from actors.port import Folder, here
-from actors.values.null import NullConfig
+from actors.values.null import RANKS_BYTES, NullConfig
 from actors.values.port import CloudHost, EdgeHost
 from actors.values.rows import Rows
 from actors.values.shadow import Shadow
 from costeer.codec.config import AnyCodecConfig
+from costeer.errors import ConfigError
 from experiments.pair_limits import vocab_sizes
 from experiments.scenario import AlignedBytes, HfModel, ModelsConfig, Scenario
 
@@ -204,6 +205,11 @@ def null_config(scenario: Scenario, codec: AnyCodecConfig | None = None) -> Null
     # Any vocabulary will do: the tokens are cut to it.
     vocab_size = scenario.generated.vocab_size
     size = scenario.generated.constant_bytes
+    if scenario.generated.needs_ranks and size != "codec" and size < RANKS_BYTES:
+        raise ConfigError(
+            f"generated.constant_bytes: payloads of which needs_ranks are asked have {RANKS_BYTES}"
+            f" bytes at least, not {size}; raise it, or leave needs_ranks out"
+        )
     if size == "codec":
         from actors.values.weighing import typical_payload_bytes  # noqa: PLC0415 - brings numpy in
 
@@ -215,7 +221,28 @@ def null_config(scenario: Scenario, codec: AnyCodecConfig | None = None) -> Null
         period=min(_NULL_PERIOD, vocab_size),
         acceptance=scenario.generated.acceptance,
         sure=scenario.generated.sure,
+        needs_ranks=scenario.generated.needs_ranks,
     )
+
+
+def null_sizes(scenario: Scenario, codec: AnyCodecConfig) -> Callable[[tuple[int, int]], int]:
+    """Return what ranks [first, last) weigh in a scenario of constant values.
+
+    Args:
+        scenario: says what payloads weigh.
+        codec: of the arm.
+    """
+    from actors.values.null import sent_ranks  # noqa: PLC0415 - needed for constants alone
+    from actors.values.weighing import typical_payload_bytes  # noqa: PLC0415 - brings numpy in
+
+    size, config = scenario.generated.constant_bytes, scenario.generated.build()
+
+    def size_of(ranks: tuple[int, int]) -> int:
+        if size == "codec":
+            return typical_payload_bytes(config, codec, sent_ranks(codec, ranks))
+        return size
+
+    return size_of
 
 
 def _row_hosts(

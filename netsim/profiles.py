@@ -126,10 +126,14 @@ class LinkProfile:
     @property
     def round_trip_bytes(self) -> int:
         """What the way down could carry in a mean round trip; a link without limit: 2 GiB."""
-        if self.down.rate_bps == UNLIMITED:
-            return _WITHOUT_LIMIT_BYTES
-        carried = self.down.rate_bps * self.mean_round_trip_ns // 8_000_000_000
-        return min(carried, _WITHOUT_LIMIT_BYTES)
+        return carried_bytes(self.down.rate_bps, self.mean_round_trip_ns)
+
+
+def carried_bytes(rate_bps: int, duration_ns: int) -> int:
+    """Return what a way could carry meanwhile; one without limit: 2 GiB."""
+    if rate_bps == UNLIMITED:
+        return _WITHOUT_LIMIT_BYTES
+    return min(rate_bps * duration_ns // 8_000_000_000, _WITHOUT_LIMIT_BYTES)
 
 
 def make_profile(

@@ -13,6 +13,7 @@ import numpy as np
 from actors.fleet import columns as col
 from actors.fleet.cell import CellPlan
 from actors.fleet.histogram import NONE_YET
+from actors.fleet.ladder_tables import learner_of
 from actors.fleet.landing import most_in_air
 from actors.fleet.layout import (
     AIR_FREE,
@@ -118,6 +119,8 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
         trouble=trouble,
         engines=engines,
         opened=opened,
+        ladders=narrow(devices, fleet.ladders.slots + 2) if fleet.ladders.starts else narrow(1, 1),
+        learner=learner_of(fleet),
     )
 
 
@@ -187,6 +190,7 @@ def bytes_per_device(fleet: Fleet, books: Books) -> float:
         *(books.heap, books.wide, books.narrow, books.held, books.line),
         *(books.texts, books.under_way, books.gates, books.guesses, books.air, books.hubs),
         books.opened,
+        books.ladders,
     )
     arrays: tuple[Array, ...] = (*fixed, *changing)
     return float(sum(each.nbytes for each in arrays) / fleet.devices)

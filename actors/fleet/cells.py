@@ -13,6 +13,7 @@ from actors.failures import Incident
 from actors.fleet import columns as col
 from actors.fleet.arrays import PIECE_EVENTS, books_of, bytes_per_device, roomier
 from actors.fleet.cell import CellPlan
+from actors.fleet.ladder_tables import ladders_to_learn, spans_of
 from actors.fleet.layout import (
     ADMITTED,
     BATCHES,
@@ -95,7 +96,8 @@ class CellRun:
         self._watch = watch
         rounds = outcomes.most_rounds if plan.arm.method.steered else 0
         choosing = plan.arm.method.gated
-        self._costs = partial(select_costs, costs, rounds, choosing=choosing)
+        spans, _ = spans_of(ladders_to_learn(plan, terms))
+        self._costs = partial(select_costs, costs, rounds, choosing=choosing, spans=spans)
         self._rules = partial(rules_of, plan)
         self._compiler = compiler
         self._told: set[tuple[int, int]] = set()

@@ -12,6 +12,7 @@ from actors.fleet.columns import UP
 from actors.fleet.events import push
 from actors.fleet.forwards import extend, extend_by_one, tell_work
 from actors.fleet.gates import begin_gate
+from actors.fleet.ladders import carried_by
 from actors.fleet.layout import (
     ALONE,
     CROSS,
@@ -25,6 +26,7 @@ from actors.fleet.layout import (
     LANE_REQUEST,
     LANE_UP,
     LAST_END,
+    LEARNING,
     LOCAL,
     NEVER,
     OPEN,
@@ -45,6 +47,7 @@ from actors.fleet.tally import tell_arrival, tell_end, tell_token
 from actors.fleet.texts import begin_text
 from actors.plan import REQUEST_BITS
 from costeer.messages import frame_bytes
+from costeer.varint import number_bytes
 
 _LOGITS_NS = CLASS_FIGURES.index("edge_logits_ns")
 
@@ -83,6 +86,8 @@ def open_next(fleet: Fleet, books: Books, device: int, now_ns: int, lane: int) -
     template = template_of(fleet, books, device)
     if fleet.role != LOCAL:
         body_bytes = fleet.template[template, col.OPEN_BYTES]
+        if LEARNING and fleet.ladders.starts:
+            body_bytes += number_bytes(carried_by(fleet, device)) - number_bytes(0)
         number = session_number(fleet, books, device)
         size = frame_bytes(number, 0, 0, body_bytes, fleet.up_bucket)
         arrival_ns = send_up(fleet, books, device, begun_ns, size)

@@ -12,6 +12,7 @@ from actors.fleet.devices import be_refused, begin, finish
 from actors.fleet.drafting import hear_own
 from actors.fleet.events import device_of, drop_first, kind_of, lane_of, session_of
 from actors.fleet.eviction import ask_more, extend_text, line_is_short
+from actors.fleet.ladders import learn
 from actors.fleet.landing import air_is_short, hear_air
 from actors.fleet.layout import (
     ALONE,
@@ -35,6 +36,7 @@ from actors.fleet.layout import (
     HELD_FREE,
     LANE_CHOICE,
     LANE_CLOUD,
+    LEARNING,
     MORE,
     NO_FAULT,
     NOW,
@@ -216,6 +218,8 @@ def hear(fleet: Fleet, books: Books, kind: int, device: int, session: int, now_n
     """Take a device's frame, or the end of a request that needs no cloud."""
     narrow, wide = books.narrow, books.wide
     if kind == TOKEN:
+        if LEARNING and fleet.ladders.starts:
+            learn(fleet, books, device, 0, int(narrow[device, col.ROUND]))
         narrow[device, col.POSITION] += 1
         narrow[device, col.ROUND] = 0
         wide[device, col.READY] = now_ns

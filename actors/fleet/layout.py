@@ -187,6 +187,46 @@ class Trouble(NamedTuple):
     weights: Reals
 
 
+class Ladders(NamedTuple):
+    """How the starting k of a token's ranks is learnt; see ``actors.fleet.ladders``.
+
+    Each outcome has a row for each starting k, one after the other.
+
+    Args:
+        starts: K, the starting values; 0 where k is fixed.
+        slots: positions of a device whose ranks may be under way.
+        shapes: H, and the first figures of ``Books.learner``.
+        bins: N, and the next ones.
+        prior: logarithm of each shape's weight, and so on, see ``LearnerTables``.
+        chance: ...
+        bracket: ...
+        log: ...
+        bytes: ...
+        rounds: ...
+        coarse: ...
+        fine: ...
+        span: which row of ``Fleet.select_ns`` each starting k's rounds are; the rest of
+            ``Books.learner`` counts rows by it.
+        carried: bytes that each device's link could carry in a round trip; one alone where all are
+            the same.
+    """
+
+    starts: int
+    slots: int
+    shapes: int
+    bins: int
+    prior: Column
+    chance: Table
+    bracket: Table
+    log: Table
+    bytes: Table
+    rounds: Table
+    coarse: Column
+    fine: Column
+    span: Table
+    carried: Column
+
+
 class Fleet(NamedTuple):
     """What does not change while a cell runs.
 
@@ -262,6 +302,7 @@ class Fleet(NamedTuple):
         found: of each outcome, how many there are to be found; one alone where that is drawn.
         followed: of each outcome, how many of them are right, from the first.
         trouble: what may fail.
+        ladders: how a starting k is learnt.
     """
 
     devices: int
@@ -332,6 +373,7 @@ class Fleet(NamedTuple):
     found: Column
     followed: Column
     trouble: Trouble
+    ladders: Ladders
 
 
 class Books(NamedTuple):
@@ -361,6 +403,9 @@ class Books(NamedTuple):
         trouble: what is kept where anything may fail, see ``trouble.slots``.
         engines: of each replica, where there are several: figures of its engine, see ``replicas``.
         opened: of each device and replica: the last session whose OPEN came there.
+        ladders: of each device the starting k of each position under way, where it is learnt; and
+            behind these how many of its rows were used, and how many sent in vain.
+        learner: what a cloud has learnt of it, and scratch; see ``Ladders``.
     """
 
     engine: Column
@@ -385,6 +430,8 @@ class Books(NamedTuple):
     trouble: Column
     engines: Table
     opened: Table
+    ladders: Table
+    learner: Column
 
 
 DRAFTING = EXCHANGING = SHARING = PAUSING = GUESSING = GUIDING = OVERLAPPING = True
@@ -392,6 +439,9 @@ DRAFTING = EXCHANGING = SHARING = PAUSING = GUESSING = GUIDING = OVERLAPPING = T
 that pauses, for clouds that draft, for two prompts a session, and for another order of a device's
 work. A cell needs one of the first two and seldom the others, so machine code is made without what
 it does not need: see ``loops``."""
+
+LEARNING = True
+"""Whether the starting k of a token's ranks is learnt."""
 
 TROUBLED = CALM = True
 """Whether anything may fail, and the opposite. If so, the rules of ``actors.fleet.trouble`` are

@@ -4,7 +4,8 @@ What a cell never does is left out of its loop; see ``netsim.compiled.specialise
 none of what ``Rules`` names, and theirs is the smallest and fastest loop. All that is seldom asked
 for is in one other loop together: it takes half as long again to make and up to a tenth longer a
 token, where a loop for each combination would have to be made for nearly every arm. Devices that
-draft have loops of their own, and so have cells in which something may fail.
+draft have loops of their own, and so have cells in which something may fail and clouds that learn
+how many ranks to send first.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from actors.fleet.engine import advance
 from actors.fleet.layout import Books, Fleet
-from actors.plan import ArmPlan
+from actors.plan import ArmPlan, learns_k
 from costeer.overlap import OverlapConfig
 from netsim.compiled import specialised
 
@@ -32,6 +33,7 @@ class Rules(NamedTuple):
         overlapping: devices do not run their small model, and it alone, during an exchange.
         troubled: something may fail.
         several: among it a replica, whose devices turn to others.
+        learning: the starting k of a token's ranks is learnt.
     """
 
     drafting: bool = False
@@ -42,6 +44,7 @@ class Rules(NamedTuple):
     overlapping: bool = False
     troubled: bool = False
     several: bool = False
+    learning: bool = False
 
 
 def rules_of(
@@ -64,20 +67,24 @@ def rules_of(
         overlapping=plan.arm.overlap not in {None, OverlapConfig()},
         troubled=troubled,
         several=several,
+        learning=learns_k(plan),
     )
 
 
 def advance_of(rules: Rules) -> Callable[[Fleet, Books, int], bool]:
     """Return a loop over events that has all rules that a cell needs."""
     drafting, troubled = rules.drafting, rules.troubled
+    learning = rules.learning and not troubled and not rules.several
     seldom = any(rules._replace(drafting=False, troubled=False, several=False))
     if drafting:
         # Nothing else goes with drafts.
         shares = seldom or troubled
-        return _advance(Rules(drafting=True, sharing=shares, overlapping=seldom, troubled=troubled))
+        made = Rules(drafting=True, sharing=shares, overlapping=seldom, troubled=troubled)
+        return _advance(made._replace(learning=learning))
     # A cached function's own arguments are not checked by types.
     made = Rules(*[seldom] * len(rules))._replace(drafting=False, several=rules.several)
-    return _advance(made._replace(troubled=troubled or rules.several))
+    made = made._replace(troubled=troubled or rules.several, learning=learning)
+    return _advance(made)
 
 
 @cache
@@ -95,4 +102,5 @@ def _advance(rules: Rules) -> Callable[[Fleet, Books, int], bool]:
         CALM=not rules.troubled,
         SEVERAL=rules.several,
         SINGLE=not rules.several,
+        LEARNING=rules.learning,
     )

@@ -1,11 +1,15 @@
 """What a fleet's sessions say and how much it weighs: values without hosts.
 
-Legend: S sessions, R rows, one per token that is described, P payloads, one per round of a row.
+Where a k is learnt, what a token weighs and takes depends on the k that it begins with: it has a
+row for each of them, one after the other.
+
+Legend: S sessions, T tokens, R rows, one per token that is described and starting k, P payloads,
+one per round of a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +23,7 @@ from costeer.speculation import MOST_DRAFTS
 if TYPE_CHECKING:
     from actors.values.null import NullConfig
     from actors.values.profile import ProfilePart
+    from costeer.refinement import Ladder
 
     Integers = npt.NDArray[np.int64]
 
@@ -96,12 +101,14 @@ class Outcomes:
         payload_bytes_P: sizes.
         certified_R: whether proven to be the full-vocabulary token.
         margin_R: nats between the best and the second-best candidate.
-        first_rows: (S,) where each session begins, in the order of devices and their requests.
+        first_rows: (S,) which token each session begins with, in the order of devices and their
+            requests.
         lengths: (S,) how many tokens each session has.
         drafts: what is drafted; None where nothing is. There are rows up to each session's limit
             then, for texts that run on in a draft.
         doubts: of which tokens the cloud is sure; None where nobody asks.
         guesses: what the cloud drafts; None where it does not.
+        ladders: rows of a token: starting values of k, 1 where it is fixed.
     """
 
     token_R: Integers
@@ -114,6 +121,7 @@ class Outcomes:
     drafts: Drafts | None = None
     doubts: Doubts | None = None
     guesses: Guesses | None = None
+    ladders: int = 1
 
     def __getitem__(self, row: int) -> Outcome:
         """Return one row."""
@@ -131,9 +139,9 @@ class Outcomes:
         if drafts is None:
             raise LocalProtocolError(f"outcomes: session {session} drafts nothing")
         if drafts.token_R is not None:
-            return int(drafts.token_R[row + ahead])
+            return int(drafts.token_R[row + ahead * self.ladders])
         return drafted_token(
-            int(self.token_R[row + ahead]),
+            int(self.token_R[row + ahead * self.ladders]),
             drafts.acceptance,
             seed=drafts.seed,
             session=session,
@@ -170,6 +178,46 @@ class Outcomes:
         return cls.of_rows([row for each in sessions for row in each], first, lengths)
 
     @classmethod
+    def learnt(cls, parts: Sequence[Outcomes]) -> Outcomes:
+        """Return what sessions say whose k is learnt.
+
+        Args:
+            parts: what they say at each k that may be chosen, in ascending order.
+
+        Raises:
+            LocalProtocolError: they do not say the same.
+        """
+        first, count = parts[0], len(parts)
+        for each in parts:
+            if not np.array_equal(each.token_R, first.token_R) or not np.array_equal(
+                each.first_rows, first.first_rows
+            ):
+                raise LocalProtocolError("outcomes: another k says something else")
+        sizes_RK = np.stack([np.diff(each.first_payload_R1) for each in parts], axis=1)
+        starts_RK = np.stack([each.first_payload_R1[:-1] for each in parts], axis=1)
+        offsets_K = np.cumsum([0, *(len(each.payload_bytes_P) for each in parts[:-1])])
+        first_payload = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes_RK.reshape(-1))))
+        begun = np.repeat((starts_RK + offsets_K).reshape(-1) - first_payload[:-1], sizes_RK.flat)
+        at_P = begun + np.arange(first_payload[-1])
+        drafts, doubts = first.drafts, first.doubts
+        if drafts is not None and drafts.token_R is not None:
+            drafts = replace(drafts, token_R=np.repeat(drafts.token_R, count))
+        if doubts is not None and doubts.sure_R is not None:
+            doubts = replace(doubts, sure_R=np.repeat(doubts.sure_R, count))
+        return cls(
+            token_R=np.repeat(first.token_R, count),
+            first_payload_R1=first_payload,
+            payload_bytes_P=np.concatenate([each.payload_bytes_P for each in parts])[at_P],
+            certified_R=np.stack([each.certified_R for each in parts], axis=1).reshape(-1),
+            margin_R=np.stack([each.margin_R for each in parts], axis=1).reshape(-1),
+            first_rows=first.first_rows,
+            lengths=first.lengths,
+            drafts=drafts,
+            doubts=doubts,
+            ladders=count,
+        )
+
+    @classmethod
     def constant(
         cls,
         config: NullConfig,
@@ -179,6 +227,8 @@ class Outcomes:
         drafting: int | None = None,
         pausing: bool = False,
         guessing: bool = False,
+        ladders: Sequence[Ladder] = (),
+        size_of: Callable[[tuple[int, int]], int] | None = None,
     ) -> Outcomes:
         """Return what `null` values say: the same in every session, up to its limit.
 
@@ -189,17 +239,23 @@ class Outcomes:
             drafting: the run's seed, where devices draft.
             pausing: whether somebody asks how sure the cloud is.
             guessing: whether the cloud drafts for what it streams.
+            ladders: ranks per round, by the k that a token begins with; none where no choice needs
+                more than what is sent first, whatever that is.
+            size_of: what ranks weigh; None for what the constants say.
         """
+        said = [_constant(config, ladder, size_of) for ladder in ladders]
+        said = said or [Outcome(0, (config.payload_bytes,), certified=True, margin=1.0)]
         rows = []
         natural = most = int(limit_S.max(initial=0))
         for position in range(most):
             token = config.first_token + position % config.period
-            rows.append(Outcome(token, (config.payload_bytes,), certified=True, margin=1.0))
+            rows += [replace(each, token=token) for each in said]
             if token in eos:
                 natural = min(natural, position + 1)
                 if drafting is None:
                     break
         found = cls.of_rows(rows, np.zeros(len(limit_S), np.int64), np.minimum(limit_S, natural))
+        found = replace(found, ladders=len(said))
         if pausing:
             found = replace(found, doubts=Doubts(config.sure))
         if guessing:
@@ -282,6 +338,18 @@ class Outcomes:
             doubts=doubts,
             guesses=guesses,
         )
+
+
+def _constant(
+    config: NullConfig, ladder: Ladder, size_of: Callable[[tuple[int, int]], int] | None
+) -> Outcome:
+    """Return what becomes of every token that begins with a ladder's first ranks."""
+    rounds = 0
+    while ladder.ranks(rounds)[1] < config.needs_ranks and ladder.has(rounds + 1):
+        rounds += 1
+    ranks = [ladder.ranks(each) for each in range(rounds + 1)]
+    sizes = tuple(config.payload_bytes if size_of is None else size_of(each) for each in ranks)
+    return Outcome(0, sizes, certified=ranks[-1][1] >= config.needs_ranks, margin=1.0)
 
 
 def _runs(right_R: npt.NDArray[np.bool_]) -> Integers:

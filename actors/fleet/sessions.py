@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.layout import TROUBLED, Books, Fleet, Table
+from actors.fleet.layout import LEARNING, TROUBLED, Books, Fleet, Table
 from actors.plan import REQUEST_BITS
 
 
@@ -56,7 +56,16 @@ def length_of(fleet: Fleet, books: Books, device: int) -> int:
 
 def outcome_of(fleet: Fleet, books: Books, device: int, position: int) -> int:
     """Return what becomes of a token of a device's session."""
-    return int(fleet.session[session_row(fleet, books, device), col.FIRST_ROW]) + position
+    first = int(fleet.session[session_row(fleet, books, device), col.FIRST_ROW])
+    return row_of(fleet, books, device, first, position)
+
+
+def row_of(fleet: Fleet, books: Books, device: int, first_row: int, position: int) -> int:
+    """Return what becomes of a token whose session's outcomes begin at a row."""
+    if LEARNING and fleet.ladders.starts:
+        start = int(books.ladders[device, position % fleet.ladders.slots])
+        return (first_row + position) * fleet.ladders.starts + start
+    return first_row + position
 
 
 def rounds_of(fleet: Fleet, outcome: int) -> int:

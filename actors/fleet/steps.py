@@ -20,6 +20,7 @@ from actors.fleet.guessing import (
     propose,
 )
 from actors.fleet.histogram import bucket_of
+from actors.fleet.ladders import begin_ranks
 from actors.fleet.layout import (
     ADMITTED,
     ARMED,
@@ -38,6 +39,7 @@ from actors.fleet.layout import (
     GUESSING,
     GUIDING,
     HEADS,
+    LEARNING,
     PAUSING,
     PROMPTS,
     REFINING,
@@ -258,12 +260,15 @@ def start_select(fleet: Fleet, books: Books, now_ns: int) -> None:
     # Where sessions are evicted, one that was asked for MORE may come from a forward.
     known = 0 if fleet.preempts else rows - refined
     choices = chosen_rows(books) if GUESSING and fleet.guesses else known
-    duration_ns = fleet.select_ns[0, choices]
-    for round_ in range(1 if known else 0, len(fleet.select_ns) if known < rows else 0):
-        count = 0
-        for index in range(known, rows):
-            count += books.narrow[step[index, col.RUNNING_NOW], col.ROUND] == round_
-        duration_ns += fleet.select_ns[round_, count]
+    if LEARNING and fleet.ladders.starts:
+        duration_ns = begin_ranks(fleet, books)
+    else:
+        duration_ns = fleet.select_ns[0, choices]
+        for round_ in range(1 if known else 0, len(fleet.select_ns) if known < rows else 0):
+            count = 0
+            for index in range(known, rows):
+                count += books.narrow[step[index, col.RUNNING_NOW], col.ROUND] == round_
+            duration_ns += fleet.select_ns[round_, count]
     if PAUSING and fleet.pauses:
         duration_ns += choosing_ns(fleet, books, rows)
     start_op(fleet, engine, now_ns, duration_ns, SELECT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from actors.costs import Costs
@@ -9,12 +11,13 @@ from actors.fleet import columns as col
 from actors.fleet.cell import CellPlan
 from actors.fleet.classes import ClassLink, Plain, kinds_of, own_of
 from actors.fleet.events import MOST_DEVICES, MOST_SESSIONS
+from actors.fleet.ladder_tables import ladders_to_learn, learning_of, spans_of
 from actors.fleet.layout import LOCAL, NEVER, STEERED, STREAMED, VERIFYING, Array, Fleet
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.sharing import fluid_egress, shares
 from actors.fleet.trouble.plan import said_alone, trouble_of
 from actors.fleet.watching import Watch
-from actors.plan import ArmPlan, CodecTerms
+from actors.plan import ArmPlan, CodecTerms, learns_k
 from actors.values.doubts import thresholds
 from costeer.device_text import window_of
 from costeer.errors import ConfigError, LocalProtocolError
@@ -26,6 +29,8 @@ from costeer.varint import number_bytes
 from netsim.random import seed_word
 from netsim.wire import HTTP2_OVER_TLS
 
+Ranks = tuple[int, int]
+"""Ranks [first, last) of a payload."""
 _ROLES = {
     CloudRole.ABSENT: LOCAL,
     CloudRole.LOGITS: STEERED,
@@ -39,7 +44,7 @@ _LEAST_ROWS = 1024
 """Rows of one select that its costs are laid down for to begin with; they grow when needed."""
 
 
-def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
+def check_expressible(plan: ArmPlan, costs: Costs) -> None:
     """Refuse what the compiled way cannot carry out of an arm, whatever its devices are.
 
     Raises:
@@ -52,8 +57,6 @@ def check_expressible(plan: ArmPlan, terms: CodecTerms, costs: Costs) -> None:
             "cloud.when_full: preempt takes a session's cache away, and this arm keeps drafts or a"
             " second prompt in it; choose queue or reject"
         )
-    if terms.learner is not None:
-        raise ConfigError(f"codec.select: way: fleet has no adaptive k yet; {_WAY_OUT}, or top_k")
 
 
 def fleet_of(
@@ -80,10 +83,15 @@ def fleet_of(
     Raises:
         ConfigError: something that cannot be expressed, or a session that does not fit.
     """
-    check_expressible(plan, terms, costs)
+    check_expressible(plan, costs)
     _check_size(cell)
     drafts, ahead, window = _drafts(plan, outcomes)
     trouble = trouble_of(cell, plan, outcomes, silent=silent)
+    if trouble.on and learns_k(plan):
+        raise ConfigError(
+            "codec.select: way: fleet does not learn k where something may fail, or where frames of"
+            f" devices that draft may overtake each other; {_WAY_OUT}, or top_k"
+        )
     longest, outcome = int(outcomes.lengths.max(initial=1)), _outcomes(outcomes)
     if trouble.branch >= 0:
         longest = int(np.asarray(cell.new_tokens_S).max(initial=longest))
@@ -106,6 +114,11 @@ def fleet_of(
     if trouble.on:  # sessions may be more than devices
         rows = max(rows, 2 * limits.max_batch + 2)
     steered = method.steered
+    ladders = ladders_to_learn(plan, terms)
+    if outcomes.ladders != max(1, len(ladders)):
+        raise LocalProtocolError(
+            f"fleet: {len(ladders)} starting values of k, outcomes know {outcomes.ladders}"
+        )
     return Fleet(
         devices=cell.devices,
         sessions=cell.sessions,
@@ -165,6 +178,7 @@ def fleet_of(
             rounds if steered else 0,
             rows * max(window, guesses + 1),
             choosing=method.gated,
+            spans=spans_of(ladders)[0],
         ),
         window=window,
         drafts=drafts,
@@ -189,6 +203,7 @@ def fleet_of(
         found=_guessed(outcomes.guesses and outcomes.guesses.found_R),
         followed=_guessed(outcomes.guesses and outcomes.guesses.followed_R),
         trouble=trouble,
+        ladders=learning_of(cell, plan, terms, max(1, window)),
     )
 
 
@@ -241,7 +256,9 @@ def _sure_tokens(outcomes: Outcomes) -> Array:
     return _narrow([0] if doubts is None or doubts.sure_R is None else doubts.sure_R)
 
 
-def select_costs(costs: Costs, rounds: int, rows: int, *, choosing: bool = False) -> Array:
+def select_costs(
+    costs: Costs, rounds: int, rows: int, *, choosing: bool = False, spans: Collection[Ranks] = ()
+) -> Array:
     """Return what the cloud's selects cost, for rows below so many.
 
     Args:
@@ -250,13 +267,13 @@ def select_costs(costs: Costs, rounds: int, rows: int, *, choosing: bool = False
             cloud chooses.
         rows: how many.
         choosing: whether tokens are chosen as well: what that costs is the last row.
+        spans: the ranks of each row, where a k that is learnt decides which ones a round sends.
     """
     chosen = [costs.cloud_choose_ns(each) for each in range(rows)]
     if rounds == 0:
         return _integers([chosen])
-    sent = [
-        [costs.cloud_round_ns(round_, each) for each in range(rows)] for round_ in range(rounds)
-    ]
+    ranks = spans or [costs.round_ranks(round_) for round_ in range(rounds)]
+    sent = [[costs.cloud_send_ns(each, *span) for each in range(rows)] for span in ranks]
     return _integers([*sent, chosen] if choosing else sent)
 
 

@@ -13,6 +13,7 @@ from actors.fleet import columns as col
 from actors.fleet import texts
 from actors.fleet.admission import free, let_open
 from actors.fleet.events import push
+from actors.fleet.ladders import begin_ranks_of_drafts, forget_rows, learn_draft
 from actors.fleet.layout import (
     CLOSE,
     CLOUD,
@@ -20,6 +21,7 @@ from actors.fleet.layout import (
     DRAFT,
     FAULT,
     LANE_DOWN,
+    LEARNING,
     OPEN,
     OWN,
     PROMPTS,
@@ -36,7 +38,7 @@ from actors.fleet.layout import (
 from actors.fleet.links import send_down
 from actors.fleet.names import CLOUD_FIGURES
 from actors.fleet.queues import append, get_ready, move, take_out
-from actors.fleet.sessions import numbered, owner_of, sessions_begin
+from actors.fleet.sessions import numbered, owner_of, row_of, sessions_begin
 from actors.fleet.texts import begin_of, put, states_of, take
 from actors.fleet.trouble.frames import say_down
 from actors.plan import REQUEST_BITS
@@ -134,6 +136,8 @@ def take_draft(
     of[begin + texts.RUN_TO] = min(run_to, prompt + agreed)
     of[begin + texts.NEWEST_UPLINK] = uplink_ns
     of[begin + texts.NEWEST_ARRIVED] = arrived_ns
+    if LEARNING and fleet.ladders.starts:
+        learn_draft(fleet, books, device, position, agreed)
     rewrite(of[first:end], version, position, agreed)
 
 
@@ -143,6 +147,8 @@ def open_text(fleet: Fleet, books: Books, device: int, session: int, now_ns: int
     books.texts[begin_of(fleet.window, device) + texts.SEEN] = now_ns
     books.wide[device, col.READY] = now_ns
     books.wide[device, col.COMPUTE] = 0
+    if LEARNING and fleet.ladders.starts:
+        forget_rows(fleet, books, device)
     if let_open(fleet, books, device):
         return
     books.texts[begin_of(fleet.window, device) + texts.PROMPT] = 0
@@ -267,6 +273,8 @@ def begin_rows(fleet: Fleet, books: Books) -> int:
         fresh += of[first + served.FRESH_TO] - of[first + served.FRESH_FROM]
         asked += of[first + served.SENDING]
     books.under_way[0, texts.DUE] = rows + asked
+    if LEARNING and fleet.ladders.starts:
+        return begin_ranks_of_drafts(fleet, books)
     duration_ns = fleet.select_ns[0, fresh]
     for round_ in range(1, len(fleet.select_ns) if asked else 0):
         count = 0
@@ -327,9 +335,10 @@ def send(
     at = 0
     if len(fleet.session) > 1:
         at = sessions_begin(fleet, owner_of(books.narrow, device)) + session
-    outcome = int(fleet.session[at, col.FIRST_ROW]) + position
+    first_row = int(fleet.session[at, col.FIRST_ROW])
     body_bytes, payload_bytes = number_bytes(version), 0
-    for row in range(outcome, outcome + count):
+    for each in range(position, position + count):
+        row = row_of(fleet, books, device, first_row, each)
         if fleet.role == VERIFYING:
             size = number_bytes(int(fleet.outcome[row, col.OUTCOME_TOKEN]))
         else:

@@ -7,26 +7,33 @@ never an end token as long as those lie outside ``[first_token, first_token + pe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actors.values.doubts import doubts_of, drawn_sure
 from actors.values.drafts import drafted_token
 from actors.values.port import ArmSpec
 from costeer.certificate import Choice
-from costeer.codec.config import AnyCodecConfig
+from costeer.codec.config import AnyCodecConfig, is_adaptive
 from costeer.errors import ConfigError
 from costeer.machine import (
     CloudOp,
     CloudSelect,
     EdgeChoose,
+    EdgeDecode,
     EdgeOp,
     EdgeSteer,
+    EncodeItem,
     Release,
     Selected,
 )
 from costeer.proposal import CloudDraft, DraftItem
 
 _CHOICES = (EdgeSteer, EdgeChoose)
+RANKS_BYTES = 4
+"""Of a payload that tells a device's host how many ranks are known with it."""
+
+Weigh = Callable[[AnyCodecConfig, tuple[int, int] | None], int]
+"""Says what a payload weighs under a codec, with these ranks or those that it sends first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class NullConfig:
         period: positions after which the tokens repeat.
         acceptance: how often a draft is the token of its position.
         sure: how often the cloud is sure of a token.
+        needs_ranks: a choice is certified once so many ranks are known; 0: always.
     """
 
     payload_bytes: int = 165
@@ -48,6 +56,7 @@ class NullConfig:
     period: int = 1_000
     acceptance: float = 0.8
     sure: float = 0.8
+    needs_ranks: int = 0
 
     def __post_init__(self) -> None:
         if self.payload_bytes < 0 or self.period < 1 or self.first_token < 0:
@@ -61,6 +70,11 @@ class NullConfig:
             )
 
 
+def sent_ranks(codec: AnyCodecConfig, ranks: tuple[int, int]) -> tuple[int, int] | None:
+    """Return the ranks of a payload; None where the codec decides which ones it sends first."""
+    return ranks if ranks[0] or is_adaptive(codec) else None
+
+
 class NullCloudHost:
     """A large model that costs nothing.
 
@@ -69,19 +83,22 @@ class NullCloudHost:
         weigh: says what a payload weighs under an arm's codec; None for what the constants say.
     """
 
-    def __init__(
-        self, config: NullConfig, weigh: Callable[[AnyCodecConfig], int] | None = None
-    ) -> None:
+    def __init__(self, config: NullConfig, weigh: Weigh | None = None) -> None:
         self._config = config
         self._weigh = weigh
         self._payload = bytes(config.payload_bytes)
+        self._codec: AnyCodecConfig | None = None
+        self._of_ranks: dict[tuple[int, int], bytes] = {}
         self._seed = 0
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Weigh the arm's payloads; return the vocabulary's size."""
         self._seed = arm.seed
+        self._codec = None
+        self._of_ranks.clear()
         if self._weigh is not None and arm.method.steered:
-            self._payload = bytes(self._weigh(arm.codec))
+            self._payload = bytes(self._weigh(arm.codec, None))
+            self._codec = arm.codec
         return self._config.vocab_size
 
     def execute(self, ops: Sequence[CloudOp | Release]) -> list[object]:
@@ -99,7 +116,22 @@ class NullCloudHost:
         first, period = self._config.first_token, self._config.period
         tokens = tuple([first + position % period for _, position in op.choose])
         doubts = doubts_of(op.encode, self._is_sure, self._token)
+        if self._config.needs_ranks or is_adaptive(self._codec):
+            payloads = tuple(map(self._ranked, op.encode))
+            return Selected(payloads, tokens, (), doubts)
         return Selected((self._payload,) * len(op.encode), tokens, (), doubts)
+
+    def _ranked(self, item: EncodeItem) -> bytes:
+        """Return a payload that weighs what its ranks do, and tells how many are known with it."""
+        ranks = item.first_rank, item.last_rank
+        known = self._of_ranks.get(ranks)
+        if known is None:
+            size = len(self._payload)
+            if self._weigh is not None and self._codec is not None:
+                size = self._weigh(self._codec, sent_ranks(self._codec, ranks))
+            told = item.last_rank.to_bytes(RANKS_BYTES, "little")
+            known = self._of_ranks[ranks] = told.ljust(size, b"\0")[:size]
+        return known
 
     def _token(self, session: int, position: int) -> int:  # noqa: ARG002 - all say the same
         return self._config.first_token + position % self._config.period
@@ -138,16 +170,20 @@ class NullEdgeHost:
         ]
         self._seed = 0
         self._drafting = False
+        self._known: dict[int, dict[int, int]] = {}
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Take the arm's seed; return the vocabulary's size."""
         self._seed = arm.seed
+        self._known.clear()
         self._drafting = arm.method.steered or arm.method.verified
         return self._config.vocab_size
 
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
         """Values of the operations, in order."""
         choices, period = self._choices, self._config.period
+        if self._config.needs_ranks:
+            return [self._ranked(op) for op in ops]
         return [
             self._draft(op)
             if self._drafting and isinstance(op, EdgeChoose)
@@ -156,6 +192,21 @@ class NullEdgeHost:
             else None
             for op in ops
         ]
+
+    def _ranked(self, op: EdgeOp | Release) -> object:
+        if isinstance(op, Release):
+            self._known.pop(op.session, None)
+        elif isinstance(op, EdgeDecode):
+            known = int.from_bytes(op.payload[:RANKS_BYTES], "little")
+            self._known.setdefault(op.session, {})[op.position] = known
+        elif isinstance(op, EdgeSteer):
+            choice = self._choices[op.position % self._config.period]
+            enough = self._known[op.session][op.position] >= self._config.needs_ranks
+            return replace(choice, certified=enough)
+        elif isinstance(op, EdgeChoose):
+            alone = self._choices[op.position % self._config.period]
+            return self._draft(op) if self._drafting else alone
+        return None
 
     def _draft(self, op: EdgeChoose) -> Choice:
         config = self._config

@@ -10,17 +10,20 @@ _SEED = 0
 _ROWS = 9
 
 
-def typical_payload_bytes(config: GeneratedConfig, codec: AnyCodecConfig) -> int:
-    """Return the median size of a first payload, over a few generated rows that are encoded.
+def typical_payload_bytes(
+    config: GeneratedConfig, codec: AnyCodecConfig, ranks: tuple[int, int] | None = None
+) -> int:
+    """Return the median size of a payload, over a few generated rows that are encoded.
 
     Args:
         config: the shape of the rows.
         codec: how they go down.
+        ranks: [first, last) that it holds; None: those that the codec sends first.
 
     Raises:
         ConfigError: a codec that cannot be built for the vocabulary.
     """
     rows = RowSource(config, _SEED)
     made = build_codec(codec, config.vocab_size)
-    sizes = [len(made.encode(rows.logits(0, position))) for position in range(_ROWS)]
+    sizes = [len(made.encode(rows.logits(0, at), *(ranks or ()))) for at in range(_ROWS)]
     return sorted(sizes)[_ROWS // 2]

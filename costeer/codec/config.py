@@ -246,3 +246,8 @@ AnyCodecConfig: TypeAlias = Annotated[
     Discriminator(_variant),
 ]
 """The type of a scenario's `codec:` field."""
+
+
+def is_adaptive(codec: AnyCodecConfig | None) -> bool:
+    """Whether a codec leaves it to the engine how many ranks it sends first."""
+    return isinstance(codec, CodecConfig) and isinstance(codec.select, AdaptiveConfig)

@@ -296,5 +296,5 @@ def check_plan(scenario: Scenario) -> Workload:
         if scenario.way == "fleet" and not in_cells:
             from actors.fleet.tables import check_expressible  # noqa: PLC0415 - brings numpy in
 
-            check_expressible(plan, terms, costs)
+            check_expressible(plan, costs)
     return workload

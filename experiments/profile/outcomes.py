@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from actors.fleet.ladder_tables import ladders_to_learn
 from actors.fleet.outcomes import Outcomes
-from actors.plan import ArmPlan
-from experiments.host_makers import null_config
+from actors.plan import ArmPlan, codec_terms, learns_k
+from costeer.errors import ConfigError
+from experiments.host_makers import null_config, null_sizes
 from experiments.scenario import Scenario
 
 Integers = npt.NDArray[np.int64]
@@ -48,6 +50,10 @@ def outcomes_for(
         alone = plan.retry is not None and plan.retry.falls_back and plan.arm.method.steered
         drafting = plan.arm.seed if plan.speculation is not None or alone else None
         constants = null_config(scenario, codec)
+        terms = codec_terms(plan, constants.vocab_size)
+        ladders = ladders_to_learn(plan, terms)
+        if constants.needs_ranks and plan.arm.method.steered:
+            ladders = ladders or (terms.ladder,)
         return Outcomes.constant(
             constants,
             limit_S,
@@ -55,6 +61,14 @@ def outcomes_for(
             drafting=drafting,
             pausing=plan.gate is not None,
             guessing=plan.cloud_drafts is not None,
+            ladders=ladders,
+            size_of=null_sizes(scenario, plan.arm.codec),
+        )
+    if learns_k(plan):
+        raise ConfigError(
+            "codec.select: a profile holds what was sent at one k, and way: fleet needs it at each"
+            " that an adaptive k may choose; take values: null, top_k, or way: virtual with"
+            " values: models"
         )
     from experiments.profile.replay import (  # noqa: PLC0415 - brings pyarrow in
         open_profile,

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from costeer.codec.config import AdaptiveConfig, CodecConfig
+from costeer.codec.config import is_adaptive
 from costeer.errors import ConfigError
 from experiments.planning import plan_workload
 from experiments.profile.recode import Recoding, recoding
@@ -79,7 +79,7 @@ def check_same_tokens(recorded: Scenario, asked: Scenario) -> None:
         _refuse(".".join(map(str, path)), _REASONS.get(str(section), "it may change tokens"))
     if recorded.fleet != asked.fleet or recorded.cloud != asked.cloud:
         for index, arm in enumerate(asked.arms):
-            if _adaptive(arm.codec):
+            if is_adaptive(arm.codec):
                 _refuse(
                     f"arms.{index}.codec.select",
                     "k is learnt from what the link at hand asks for, so that other links send"
@@ -135,11 +135,7 @@ def _refuse(key: str, reason: str) -> NoReturn:
 
 
 def _learns(scenario: Scenario) -> bool:
-    return any(_adaptive(arm.codec) for arm in scenario.arms)
-
-
-def _adaptive(codec: object) -> bool:
-    return isinstance(codec, CodecConfig) and isinstance(codec.select, AdaptiveConfig)
+    return any(is_adaptive(arm.codec) for arm in scenario.arms)
 
 
 def _differing(

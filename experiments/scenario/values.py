@@ -47,6 +47,9 @@ class GeneratedValues(Section):
     constant_bytes: Annotated[int, Field(ge=0, le=1 << 24)] | Literal["codec"] = 165
     """Size of a constant (`null`) payload; `codec`: what the arm's codec makes of a generated row,
     the median of nine."""
+    needs_ranks: int = Field(default=0, ge=0, lt=2**31)
+    """Ranks that a choice of constant (`null`) values needs to be certified; 0: whatever is sent
+    first will do."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -16,6 +16,8 @@ from tests.actors.fleets import MS
 from tests.actors.test_fleet_drafts import constants, drafting_fleets
 from tests.actors.test_fleet_guesses import guessing_fleets
 from tests.actors.test_fleet_guesses import outcomes_of as guessed
+from tests.actors.test_fleet_ladders import Case, drafting_and_learning, learning_fleets
+from tests.actors.test_fleet_ladders import constants as learnt
 from tests.actors.test_fleet_orders import guided, reordered
 from tests.actors.test_fleet_pauses import outcomes_of as paused
 from tests.actors.test_fleet_pauses import pausing_fleets
@@ -48,6 +50,20 @@ def test_loop_of_devices_whose_steering_pauses(of: tuple[ArmPlan, float]) -> Non
 def test_loop_of_devices_that_share_a_way(plan: ArmPlan) -> None:
     _, outcomes = run_and_outcomes(plan)
     agree(plan, outcomes)
+
+
+@some
+@given(learning_fleets())
+def test_loop_of_clouds_that_learn_a_starting_k(of: Case) -> None:
+    plan, config = of
+    agree(plan, learnt(plan, config))
+
+
+@some
+@given(drafting_and_learning())
+def test_loop_of_drafts_and_a_starting_k_learnt_together(of: Case) -> None:
+    plan, config = of
+    agree(plan, learnt(plan, config))
 
 
 @some

@@ -102,9 +102,12 @@ def copy_of(rule: Any, file: str) -> Any:
 
 def test_few_loops_are_made_for_all_that_cells_do() -> None:
     every = itertools.product((False, True), repeat=len(Rules._fields))
-    assert len({advance_of(Rules(*each)) for each in every}) == 10
+    assert len({advance_of(Rules(*each)) for each in every}) == 12
     assert advance_of(Rules(sharing=True)) is advance_of(Rules(pausing=True))
     assert advance_of(Rules()) is not advance_of(Rules(sharing=True))
+    # A k that is learnt changes no other loop.
+    assert advance_of(Rules(learning=True)) is advance_of(Rules(learning=True, sharing=True))
+    assert advance_of(Rules(learning=True)) is not advance_of(Rules(sharing=True))
 
 
 def test_what_is_left_out_of_a_loop_may_change(monkeypatch: pytest.MonkeyPatch) -> None:

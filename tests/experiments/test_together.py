@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from costeer.speculation import Ledger
+from costeer.starting_k import worth
 from experiments.evaluation.bootstrap import Interval
 from experiments.speculation.together import LinkFound, table
 
@@ -19,9 +19,6 @@ def test_links_where_learning_comes_close_are_counted() -> None:
 
 
 def test_rows_in_vain_make_a_round_trip_cheaper() -> None:
-    ledger = Ledger.begun(0, 64)
-    assert ledger.used_share == 0.5
-    ledger.vain_rows = 8
-    assert ledger.used_share == 0.25
-    ledger.used_rows = 16
-    assert ledger.used_share == 0.625
+    assert worth(1_000, 0, 0) == 500
+    assert worth(1_000, 0, 8) == 250
+    assert worth(1_000, 16, 8) == 625

@@ -9,10 +9,12 @@ import pytest
 
 import actors.fleet.machine_code
 from actors.values.profile import Profile
+from costeer.errors import ConfigError
 from costeer.methods import ALL
 from experiments.planning.members import as_it_is
 from experiments.profile.record import record_profile
 from experiments.profile.replay import open_profile
+from experiments.results.run import load
 from experiments.scenario import load_scenario
 from tests.experiments.small_runs import digests, random_pair, run, scenario
 
@@ -75,3 +77,32 @@ def test_the_shipped_profile_of_all_methods_is_replayed(tmp_path: Path) -> None:
         run(small.model_copy(update={"way": way}), tmp_path / way) for way in ("virtual", "fleet")
     )
     assert digests(simulated) == digests(compiled)
+
+
+@pytest.mark.parametrize("size", [60, "codec"])
+def test_a_learnt_k_of_constant_values(tmp_path: Path, size: Any) -> None:
+    learnt = {"method": "costeer", "codec": "adaptive4to32-bf16-packed"}
+    drafting = learnt | {"speculation": {"drafts": "adaptive"}}
+    values = {"vocab_size": 400, "prompt_tokens": 9, "context_tokens": 11}
+    given = SETTING | {
+        "values": "null",
+        "generated": values | {"needs_ranks": 11, "constant_bytes": size},
+        "arms": [learnt, drafting, {"method": "costeer", "codec": "top8-bf16-packed"}],
+    }
+    simulated, compiled = (
+        run(scenario(**given, way=way), tmp_path / way) for way in ("virtual", "fleet")
+    )
+    assert digests(simulated) == digests(compiled)
+    tokens = load(tmp_path / "fleet").tokens
+    assert (tokens[tokens["arm"] == 2]["rounds"] == 1).all()
+    assert tokens["certified"].all()
+
+
+def test_a_profile_does_not_tell_what_a_learnt_k_sends(tmp_path: Path) -> None:
+    arm = {"method": "costeer", "codec": "adaptive8to64-bf16-packed"}
+    run(scenario(arms=[arm]), tmp_path / "run")
+    record_profile(tmp_path / "run", tmp_path / "profile.parquet")
+    profile = {"path": str(tmp_path / "profile.parquet")}
+    given = scenario(values="profile", profile=profile, arms=[arm], way="fleet")
+    with pytest.raises(ConfigError, match=r"adaptive k may choose; take values: null"):
+        run(given, tmp_path / "again")
