@@ -25,6 +25,7 @@ from tests.actors.test_fleet_replicas import failing_replicas, spread
 from tests.actors.test_fleet_trouble import METHODS, troubled
 
 some = settings(max_examples=25, deadline=None)
+few = settings(max_examples=6, deadline=None)
 
 
 def agree(plan: ArmPlan, outcomes: Outcomes) -> None:
@@ -52,14 +53,14 @@ def test_loop_of_devices_that_share_a_way(plan: ArmPlan) -> None:
     agree(plan, outcomes)
 
 
-@some
+@few
 @given(learning_fleets())
 def test_loop_of_clouds_that_learn_a_starting_k(of: Case) -> None:
     plan, config = of
     agree(plan, learnt(plan, config))
 
 
-@some
+@few
 @given(drafting_and_learning())
 def test_loop_of_drafts_and_a_starting_k_learnt_together(of: Case) -> None:
     plan, config = of
