@@ -16,13 +16,14 @@ from actors.values.doubts import doubts_of
 from actors.values.drafts import draft_for
 from actors.values.order import ReplayOrder
 from actors.values.port import ArmSpec
-from actors.values.profile import Profile, ProfilePart
+from actors.values.profile import Profile
 from costeer.certificate import Choice
 from costeer.errors import LocalProtocolError
 from costeer.machine import (
     CloudOp,
     CloudSelect,
     EdgeChoose,
+    EdgeDecode,
     EdgeOp,
     EdgeSteer,
     EncodeItem,
@@ -33,42 +34,57 @@ from costeer.proposal import CloudDraft, DraftItem
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """What one arm replays.
+
+    Args:
+        parts: of the profile: one, or where k is learnt one for each that may be chosen.
+        starts: those k, ascending; empty where k is fixed.
+    """
+
+    parts: tuple[int, ...]
+    starts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ReplaySpec:
     """What is replayed.
 
     Args:
         path: of the profile.
         order: which session a session replays.
-        parts: which part of it each arm replays.
+        arms: what each of them replays.
     """
 
     path: str
     order: ReplayOrder
-    parts: tuple[tuple[ArmSpec, int], ...]
+    arms: tuple[tuple[ArmSpec, Replayed], ...]
 
-    def part_of(self, arm: ArmSpec) -> int:
-        """Return which part an arm replays.
+    def of(self, arm: ArmSpec) -> Replayed:
+        """Return what an arm replays.
 
         Raises:
-            LocalProtocolError: none was planned for it.
+            LocalProtocolError: nothing was planned for it.
         """
-        for known, part in self.parts:
+        for known, replayed in self.arms:
             if known == arm:
-                return part
+                return replayed
         raise LocalProtocolError(f"replay: no part of the profile was planned for {arm}")
 
 
 class _Replay:
     """The rows that the sessions of one arm read."""
 
-    def __init__(
-        self, profile: Profile, order: ReplayOrder, part: ProfilePart, seed: int, *, beside: bool
-    ) -> None:
-        self._beside = beside
+    def __init__(self, profile: Profile, spec: ReplaySpec, arm: ArmSpec) -> None:
+        replayed = spec.of(arm)
+        self.starts = replayed.starts
+        self._beside = arm.beside
         self._profile = profile
-        self._order = order
-        self._part = part
-        self._seed = seed
+        self._order = spec.order
+        self._parts = [profile.parts[part] for part in replayed.parts]
+        # All parts say the same: they differ in what was sent, and in what that proved.
+        self._part = self._parts[0]
+        self._seed = arm.seed
 
     def row(self, session: int, position: int) -> int:
         owner = device_and_request(session)
@@ -78,14 +94,14 @@ class _Replay:
     def token(self, session: int, position: int) -> int:
         return int(self._part.token_R[self.row(session, position)])
 
-    def payload_bytes(self, session: int, position: int, round_: int) -> int:
-        row = self.row(session, position)
-        first, end = self._part.first_payload_R1[row : row + 2]
+    def payload_bytes(self, session: int, position: int, round_: int, start: int) -> int:
+        part, row = self._parts[start], self.row(session, position)
+        first, end = part.first_payload_R1[row : row + 2]
         if round_ >= end - first:
             raise LocalProtocolError(
                 f"session {session}, position {position}: the profile has no round {round_}"
             )
-        return int(self._part.payload_bytes_P[first + round_])
+        return int(part.payload_bytes_P[first + round_])
 
     def is_sure(self, session: int, position: int) -> bool:
         sure_R = self._part.sure_R
@@ -125,8 +141,8 @@ class _Replay:
             draft_for(token, vocab_size, right=bool(right_R[row])), certified=True, margin=0.0
         )
 
-    def choice(self, session: int, position: int, round_: int) -> Choice:
-        row, part = self.row(session, position), self._part
+    def choice(self, session: int, position: int, round_: int, start: int = 0) -> Choice:
+        row, part = self.row(session, position), self._parts[start]
         if round_ < part.first_payload_R1[row + 1] - part.first_payload_R1[row] - 1:
             return Choice(int(part.token_R[row]), certified=False, margin=0.0)
         certified, margin = bool(part.certified_R[row]), float(part.margin_R[row])
@@ -145,9 +161,7 @@ class _Host:
     def begin_arm(self, arm: ArmSpec) -> int:
         """Take the arm's part of the profile; return the vocabulary's size."""
         self._drafts = arm.method.steered or arm.method.verified
-        part = self._profile.parts[self._spec.part_of(arm)]
-        order, beside = self._spec.order, arm.beside
-        self._replay = _Replay(self._profile, order, part, arm.seed, beside=beside)
+        self._replay = _Replay(self._profile, self._spec, arm)
         return self._profile.origin.vocab_size
 
     @property
@@ -167,7 +181,7 @@ class ReplayCloudHost(_Host):
 
     def __init__(self, spec: ReplaySpec) -> None:
         super().__init__(spec)
-        self._rounds: dict[int, dict[int, int]] = {}
+        self._rounds: dict[int, dict[int, tuple[int, int]]] = {}
 
     def begin_arm(self, arm: ArmSpec) -> int:
         """Forget every session, take the arm's part; return the vocabulary's size."""
@@ -194,11 +208,19 @@ class ReplayCloudHost(_Host):
         return None
 
     def _payload(self, item: EncodeItem) -> bytes:
-        """Return the next round's payload: an item names ranks, not its round."""
-        rounds = self._rounds.setdefault(item.session, {})
-        round_ = rounds.get(item.position, -1) + 1 if item.first_rank else 0
-        rounds[item.position] = round_
-        return bytes(self.replay.payload_bytes(item.session, item.position, round_))
+        """Return the next round's payload: an item names ranks, not its round.
+
+        Where k is learnt, its first byte tells the device's host which of them it began with.
+        """
+        rounds, starts = self._rounds.setdefault(item.session, {}), self.replay.starts
+        if item.first_rank:
+            round_, start = rounds.get(item.position, (-1, 0))
+            round_ += 1
+        else:
+            round_, start = 0, starts.index(item.last_rank) if starts else 0
+        rounds[item.position] = round_, start
+        size = self.replay.payload_bytes(item.session, item.position, round_, start)
+        return bytes([start]).ljust(size, b"\0")[:size]
 
 
 class ReplayEdgeHost(_Host):
@@ -208,13 +230,27 @@ class ReplayEdgeHost(_Host):
         spec: what is replayed.
     """
 
+    def __init__(self, spec: ReplaySpec) -> None:
+        super().__init__(spec)
+        self._starts: dict[int, dict[int, int]] = {}
+
+    def begin_arm(self, arm: ArmSpec) -> int:
+        """Forget every session, take the arm's part; return the vocabulary's size."""
+        self._starts.clear()
+        return super().begin_arm(arm)
+
     def execute(self, ops: Sequence[EdgeOp | Release]) -> list[object]:
         """Values of the operations, in order."""
         return [self._execute(op) for op in ops]
 
     def _execute(self, op: EdgeOp | Release) -> object:
+        if isinstance(op, EdgeDecode) and self.replay.starts:
+            self._starts.setdefault(op.session, {})[op.position] = op.payload[0]
+        if isinstance(op, Release) and op.over:
+            self._starts.pop(op.session, None)
         if isinstance(op, EdgeSteer):
-            return self.replay.choice(op.session, op.position, op.round)
+            start = self._starts[op.session][op.position] if self.replay.starts else 0
+            return self.replay.choice(op.session, op.position, op.round, start)
         if isinstance(op, EdgeChoose) and self._drafts:
             return self.replay.draft(op.session, op.position)
         if isinstance(op, EdgeChoose):

@@ -7,8 +7,7 @@ import numpy.typing as npt
 
 from actors.fleet.ladder_tables import ladders_to_learn
 from actors.fleet.outcomes import Outcomes
-from actors.plan import ArmPlan, codec_terms, learns_k
-from costeer.errors import ConfigError
+from actors.plan import ArmPlan, codec_terms
 from experiments.host_makers import null_config, null_sizes
 from experiments.scenario import Scenario
 
@@ -64,12 +63,6 @@ def outcomes_for(
             ladders=ladders,
             size_of=null_sizes(scenario, plan.arm.codec),
         )
-    if learns_k(plan):
-        raise ConfigError(
-            "codec.select: a profile holds what was sent at one k, and way: fleet needs it at each"
-            " that an adaptive k may choose; take values: null, top_k, or way: virtual with"
-            " values: models"
-        )
     from experiments.profile.replay import (  # noqa: PLC0415 - brings pyarrow in
         open_profile,
         order_of,
@@ -77,15 +70,19 @@ def outcomes_for(
     )
 
     profile = open_profile(scenario)
-    part = profile.parts[replay_spec(scenario, profile).part_of(plan.arm)]
+    replayed = replay_spec(scenario, profile).of(plan.arm)
     session_S = profile.sessions_of(order_of(scenario), plan.arm.seed, device_S, request_S)
-    return Outcomes.replayed(
-        part,
-        session_S,
-        limit_S,
-        to_the_limit=not plan.eos,
-        drafting=profile.origin.vocab_size if plan.speculation is not None else None,
-        pausing=plan.gate is not None,
-        guessing=plan.cloud_drafts is not None,
-        beside=plan.arm.beside,
-    )
+    parts = [
+        Outcomes.replayed(
+            profile.parts[part],
+            session_S,
+            limit_S,
+            to_the_limit=not plan.eos,
+            drafting=profile.origin.vocab_size if plan.speculation is not None else None,
+            pausing=plan.gate is not None,
+            guessing=plan.cloud_drafts is not None,
+            beside=plan.arm.beside,
+        )
+        for part in replayed.parts
+    ]
+    return Outcomes.learnt(parts) if replayed.starts else parts[0]

@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from actors.plan import learner_spec
 from actors.values.order import ReplayOrder
 from actors.values.port import ArmSpec
-from actors.values.profile import Profile
-from actors.values.replayed import ReplaySpec
+from actors.values.profile import Profile, ProfilePart
+from actors.values.replayed import Replayed, ReplaySpec
+from costeer.codec.config import CodecConfig, TopKConfig
 from costeer.codec.core import build_codec
 from costeer.errors import ConfigError, LocalProtocolError
+from costeer.learning import ladders_of
 from costeer.lookup import CloudDraftsConfig
+from costeer.methods import method_named
 from costeer.refinement import RefineConfig
 from experiments.planning.arms import arm_spec
 from experiments.planning.sizes import Sizes
@@ -48,33 +52,89 @@ def replay_spec(scenario: Scenario, profile: Profile | None = None) -> ReplaySpe
         ConfigError: the profile has no such arm, or two arms cannot be told apart.
     """
     profile = profile or open_profile(scenario)
-    measured = [ArmConfig.model_validate(arm) for arm in profile.origin.arms]
-    found_by: list[tuple[ArmSpec, list[int]]] = []
+    found_by: list[tuple[ArmSpec, tuple[int, ...], list[list[int]]]] = []
     for index, config in enumerate(scenario.arms):
-        found = [part for part, arm in enumerate(measured) if _serves(arm, config)]
-        if config.cloud_drafts is not None:
-            found = _that_draft(index, config.cloud_drafts, found, profile)
-        if not found:
-            _check_drafts(index, config, measured)
-            held = "; ".join(dict.fromkeys(arm_words(profile)))
+        starts = starts_of(config, profile.origin.vocab_size)
+        fixed = [_at(config, start) for start in starts] or [config]
+        found = [_parts_for(index, each, profile, starts) for each in fixed]
+        found_by.append((arm_spec(scenario, config), starts, found))
+    arms = []
+    for index, (spec, starts, found) in enumerate(found_by):
+        parts = []
+        for place, each in enumerate(found):
+            # Arms that differ in how they draft alone share a part: one with drafts serves all.
+            both = [set(other[place]) for same, _, other in found_by if same == spec]
+            shared = sorted(set(each).intersection(*both))
+            if not shared:
+                raise ConfigError(
+                    f"arms.{index}: differs from another arm in refinement or in the drafting"
+                    " branch alone, which a replay cannot tell apart; run them as two scenarios"
+                )
+            parts.append(shared[0])
+        _check_same(index, [profile.parts[each] for each in parts])
+        arms.append((spec, Replayed(tuple(parts), starts)))
+    return ReplaySpec(str(profile.path), order_of(scenario), tuple(arms))
+
+
+def _check_same(index: int, parts: list[ProfilePart]) -> None:
+    """Raise a ConfigError unless all parts say the same."""
+    first = parts[0]
+    for each in parts[1:]:
+        if not np.array_equal(each.token_R, first.token_R):
             raise ConfigError(
-                f"arms.{index}: profile {profile.path} has no {_words(config, profile)};"
-                f" it has {held}."
-                " Choose one of these, or record a run that has it"
+                f"arms.{index}.codec: the profile says something else at another k, so a learnt k"
+                " cannot be replayed; record arms whose `refine` proves every token (the default)"
             )
-        found_by.append((arm_spec(scenario, config), found))
-    parts = []
-    for index, (spec, found) in enumerate(found_by):
-        # Arms that differ in how they draft alone share a part: one with drafts serves them all.
-        both = [set(other) for same, other in found_by if same == spec]
-        shared = sorted(set(found).intersection(*both))
-        if not shared:
-            raise ConfigError(
-                f"arms.{index}: differs from another arm in refinement or in the drafting branch"
-                " alone, which a replay cannot tell apart; run them as two scenarios"
-            )
-        parts.append((spec, shared[0]))
-    return ReplaySpec(str(profile.path), order_of(scenario), tuple(parts))
+
+
+def starts_of(config: ArmConfig, vocab_size: int) -> tuple[int, ...]:
+    """Return every k that an arm may begin with, ascending; empty where it does not learn k."""
+    if config.codec is None or not method_named(config.method).steered:
+        return ()
+    spec = learner_spec(config.codec, config.refine or RefineConfig(), vocab_size)
+    return () if spec is None else tuple(ladder.first_k for ladder in ladders_of(spec))
+
+
+def _at(config: ArmConfig, start: int) -> ArmConfig:
+    """Return the arm that always begins with this k."""
+    if not isinstance(config.codec, CodecConfig):
+        raise LocalProtocolError(f"{config.codec}: no codec whose k is learnt")
+    codec = config.codec.model_copy(update={"select": TopKConfig(k=start)})
+    return config.model_copy(update={"codec": codec})
+
+
+def _parts_for(
+    index: int, config: ArmConfig, profile: Profile, starts: tuple[int, ...]
+) -> list[int]:
+    """Return the parts that say what an arm of a fixed k says.
+
+    Args:
+        index: of the arm, for messages.
+        config: the arm.
+        profile: what was measured.
+        starts: each k that it may begin with, where it is learnt.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    measured = [ArmConfig.model_validate(arm) for arm in profile.origin.arms]
+    found = [part for part, arm in enumerate(measured) if _serves(arm, config)]
+    if config.cloud_drafts is not None:
+        found = _that_draft(index, config.cloud_drafts, found, profile)
+    if found:
+        return found
+    _check_drafts(index, config, measured)
+    held = "; ".join(dict.fromkeys(arm_words(profile)))
+    way_out = "Choose one of these, or record a run that has it"
+    if starts:
+        way_out = (
+            "A learnt k needs an arm for each k that it may choose; record a run with top_k of"
+            f" k = {', '.join(map(str, starts))}"
+        )
+    raise ConfigError(
+        f"arms.{index}: profile {profile.path} has no {_words(config, profile)};"
+        f" it has {held}. {way_out}"
+    )
 
 
 def replayed_sizes(scenario: Scenario, device_S: Integers, request_S: Integers) -> Sizes:

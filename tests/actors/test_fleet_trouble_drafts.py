@@ -16,7 +16,7 @@ from actors.fleet.outcomes import Outcomes
 from actors.plan import ArmPlan
 from actors.values.order import ReplayOrder
 from actors.values.profile import Profile
-from actors.values.replayed import ReplayCloudHost, ReplayEdgeHost, ReplaySpec
+from actors.values.replayed import ReplayCloudHost, Replayed, ReplayEdgeHost, ReplaySpec
 from costeer.codec.config import CodecConfig
 from costeer.methods import method_named
 from costeer.refinement import RefineConfig
@@ -68,7 +68,7 @@ def test_so_do_those_that_refine(
     codec = CodecConfig.model_validate("top8-bf16-packed")
     method = method_named("costeer")  # what the cloud chooses itself is not refined
     plan = replace(plan, arm=replace(plan.arm, codec=codec, method=method))
-    spec = ReplaySpec(str(measured), ReplayOrder.DRAWN, ((plan.arm, 0),))
+    spec = ReplaySpec(str(measured), ReplayOrder.DRAWN, ((plan.arm, Replayed((0,))),))
 
     plan = data.draw(troubled(plan, 800 * MS))
     hosts = hosts_of(lambda: ReplayCloudHost(spec), lambda: ReplayEdgeHost(spec))

@@ -16,7 +16,7 @@ from actors.plan import session_id
 from actors.values.order import ReplayOrder
 from actors.values.profile import Profile
 from actors.values.profile_file import ProfiledSession
-from actors.values.replayed import ReplayCloudHost, ReplayEdgeHost, ReplaySpec
+from actors.values.replayed import ReplayCloudHost, Replayed, ReplayEdgeHost, ReplaySpec
 from costeer.certificate import Choice
 from costeer.errors import ConfigError, LocalProtocolError
 from costeer.machine import (
@@ -155,11 +155,11 @@ def test_a_session_ends_where_the_measured_one_does_or_reads_on(path: Path) -> N
 def test_hosts_say_what_outcomes_say(path: Path) -> None:
     read = profile(path)
     steered = arm()
-    spec = ReplaySpec(str(path), ReplayOrder.DRAWN, ((steered, 0),))
+    spec = ReplaySpec(str(path), ReplayOrder.DRAWN, ((steered, Replayed((0,))),))
     cloud, edge = ReplayCloudHost(spec), ReplayEdgeHost(spec)
     assert cloud.begin_arm(steered) == edge.begin_arm(steered) == VOCAB
     by_itself = replace(steered, method=method_named("slm_with"))
-    alone = ReplayEdgeHost(ReplaySpec(str(path), ReplayOrder.DRAWN, ((by_itself, 0),)))
+    alone = ReplayEdgeHost(ReplaySpec(str(path), ReplayOrder.DRAWN, ((by_itself, Replayed((0,))),)))
     alone.begin_arm(by_itself)
     for device, request in ((0, 0), (1, 0), (1, 1), (7, 2)):
         name = session_id(device, request)
@@ -194,7 +194,7 @@ def test_hosts_say_what_outcomes_say(path: Path) -> None:
 def test_what_no_profile_holds_is_not_made_up(path: Path) -> None:
     profile(path)
     steered = arm()
-    cloud = ReplayCloudHost(ReplaySpec(str(path), ReplayOrder.DRAWN, ((steered, 0),)))
+    cloud = ReplayCloudHost(ReplaySpec(str(path), ReplayOrder.DRAWN, ((steered, Replayed((0,))),)))
     with pytest.raises(LocalProtocolError, match="before begin_arm"):
         cloud.execute([CloudSelect((), ((0, 0),))])
     with pytest.raises(LocalProtocolError, match="no part"):

@@ -98,11 +98,42 @@ def test_a_learnt_k_of_constant_values(tmp_path: Path, size: Any) -> None:
     assert tokens["certified"].all()
 
 
-def test_a_profile_does_not_tell_what_a_learnt_k_sends(tmp_path: Path) -> None:
-    arm = {"method": "costeer", "codec": "adaptive8to64-bf16-packed"}
-    run(scenario(arms=[arm]), tmp_path / "run")
+LEARNT = {"method": "costeer", "codec": "adaptive8to64-bf16-packed"}
+FIXED = [
+    {"method": "costeer", "codec": f"top{start}-bf16-packed"}
+    for start in (8, 11, 16, 23, 32, 45, 64)
+]
+"""An arm for each k that may be chosen."""
+
+
+@pytest.mark.parametrize("more", [{}, {"speculation": {"drafts": "adaptive"}}])
+def test_what_was_measured_at_each_k_is_what_a_learnt_k_brings(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """The replay learns as the real run did, and takes as long, to the nanosecond.
+
+    Of drafts a profile knows which are right, not which wrong ones a small model makes.
+    """
+    drafting = [arm | {"speculation": {"drafts": 1, "ahead": 24}} for arm in FIXED if more]
+    given = SETTING | {"values": "models", "models": random_pair()}
+    run(scenario(**given, arms=[*FIXED, *drafting]), tmp_path / "run")
+    real = run(scenario(**given, arms=[LEARNT | more]), tmp_path / "real")
+    record_profile(tmp_path / "run", tmp_path / "profile.parquet")
+    profile = {"path": str(tmp_path / "profile.parquet"), "order": "own"}
+    given = SETTING | {"values": "profile", "profile": profile, "arms": [LEARNT | more]}
+    simulated, compiled = (
+        run(scenario(**given, way=way), tmp_path / way) for way in ("virtual", "fleet")
+    )
+    assert digests(compiled) == digests(simulated)
+    told = slice(0, 1 if more else 2)
+    assert digests(simulated)[0][told] == digests(real)[0][told]
+
+
+def test_a_learnt_k_needs_every_k_that_it_may_choose(tmp_path: Path) -> None:
+    run(scenario(arms=[*FIXED[:-1], LEARNT]), tmp_path / "run")
     record_profile(tmp_path / "run", tmp_path / "profile.parquet")
     profile = {"path": str(tmp_path / "profile.parquet")}
-    given = scenario(values="profile", profile=profile, arms=[arm], way="fleet")
-    with pytest.raises(ConfigError, match=r"adaptive k may choose; take values: null"):
-        run(given, tmp_path / "again")
+    for way in ("virtual", "fleet"):
+        given = scenario(values="profile", profile=profile, arms=[LEARNT], way=way)
+        with pytest.raises(ConfigError, match=r"no costeer.*top64.* top_k of k = 8, 11, 16, 23"):
+            run(given, tmp_path / way)
