@@ -193,12 +193,15 @@ class KLearner:
         """Learn from a step of this ladder that was decided after ``rounds`` MORE requests.
 
         Raises:
-            LocalProtocolError: a ladder that it never chose.
+            LocalProtocolError: a ladder that it never chose, or a round that this has not.
         """
         start = self._start_of.get(ladder.first_k)
         if start is None:
-            raise LocalProtocolError(f"a learner that never chose {ladder}")
-        bracket = self._tables.bracket_KR[start, rounds]
+            raise LocalProtocolError(f"learner: it never chose {ladder}")
+        brackets_R = self._tables.bracket_KR[start]
+        bracket = brackets_R[rounds] if rounds < len(brackets_R) else -1
+        if bracket < 0:
+            raise LocalProtocolError(f"learner: {ladder} has no round {rounds}")
         self._log_weight_H -= self._log_weight_H >> FORGET_BITS
         self._log_weight_H += self._tables.log_BH[bracket]
 

@@ -40,6 +40,7 @@ from actors.fleet.names import HISTOGRAMS, SERIES
 from actors.fleet.replicas.plan import lay_out_engines
 from actors.fleet.texts import DUE, FRAME_FIGURES, FREE, FREE_HEAD, NEXT, block_of
 from actors.fleet.trouble.plan import lay_out, with_slots
+from actors.fleet.trouble.slots import opened_rows
 from actors.fleet.watching import Watch
 
 PIECE_EVENTS = 100_000
@@ -74,12 +75,15 @@ def books_of(cell: CellPlan, fleet: Fleet, hubs: Array, watch: Watch) -> Books:
     of_device[:, col.SESSION] = -1
     if fleet.shared:
         of_device[:, col.RADIO] = cell.radio_D
+    opened: Array = np.zeros((0, 0), np.int32)
     trouble, of_session = zeros(1), zeros(devices, _wide_figures(fleet, bursts=bursts))
     air_figures = col.AIR_FIGURES
     if fleet.trouble.on:
         trouble, of_device, of_session = lay_out(fleet, of_device, of_session)
         air_figures = col.AIR_FIGURES_WITH_TROUBLE
-    engines, opened = lay_out_engines(fleet, cell, of_device)
+        overtaking = any(not each.link.transport.ordered for each in cell.classes)
+        opened = opened_rows(fleet, overtaking=overtaking)
+    engines = lay_out_engines(fleet, cell, of_device)
     if fleet.trouble.replicas:
         air_figures = col.AIR_FIGURES_WITH_REPLICAS
     in_air = _SPARE_EVENTS if fleet.shared or fleet.trouble.on else 0

@@ -137,32 +137,32 @@ as far as they are the text's."""
 # Where anything may fail, of a device (D) or of a session at the cloud, which have rows behind them
 # (S): counts and times.
 (
-    (OWNER, QUEUED, AWAY, OVER, SESSIONS, EPOCH, LAST_OPENED),
+    (OWNER, QUEUED, AWAY, OVER, SESSIONS, EPOCH),
     (ASKING, RECEIVED, SOLO, TURN, CHOOSING, HOLDS, REPEATS, TRIES),
     (QUESTION, QUESTION_BYTES, QUESTION_POSITION, QUESTION_ROUND),
     (UP_FIRST, UP_LAST, DOWN_FIRST, DOWN_LAST, EARLY),
     (QUESTION_COUNT, AWAITED_ROUND, AWAITED_AT),
 ) = (
-    (24, 25, 26, 27, 28, 29, 30),
-    (31, 32, 33, 34, 35, 36, 37, 38),
-    (39, 40, 41, 42),
-    (43, 44, 45, 46, 47),
-    (48, 49, 50),
+    (24, 25, 26, 27, 28, 29),
+    (30, 31, 32, 33, 34, 35, 36, 37),
+    (38, 39, 40, 41),
+    (42, 43, 44, 45, 46),
+    (47, 48, 49),
 )
-NARROW_FIGURES_WITH_TROUBLE = 51
+NARROW_FIGURES_WITH_TROUBLE = 50
 """The device whose session it is, itself of a device (D, S); 1 more than the queue that it is in, 1
 while its device has the word, 1 while it is over and in a step (S); the first of its sessions (D)
-or the next one of its device (S), plus 1; epoch (D, S); the last session whose OPEN came, with its
-epoch (D). Then of a device: 1 while it is in a request, 1 once its answer has come, 1 since it goes
-on alone and 2 since it has said so; what its choices under way are told from earlier ones by; the
-row of the answer that it chooses from, plus 1; 1 while it holds stages; frames sent again for this
-token, and waits that are over; the frame that asked last, plus 1, its bytes, position and round;
-rows of frames under way, the first and the last in either direction, and of what came before its
-turn, plus 1. Of one that drafts: tokens of the text that the frame makes which asked last, and the
-round that is waited for, plus 1, and of which position."""
+or the next one of its device (S), plus 1; epoch (D, S). Then of a device: 1 while it is in a
+request, 1 once its answer has come, 1 since it goes on alone and 2 since it has said so; what its
+choices under way are told from earlier ones by; the row of the answer that it chooses from, plus 1;
+1 while it holds stages; frames sent again for this token, and waits that are over; the frame that
+asked last, plus 1, its bytes, position and round; rows of frames under way, the first and the last
+in either direction, and of what came before its turn, plus 1. Of one that drafts: tokens of the
+text that the frame makes which asked last, and the round that is waited for, plus 1, and of which
+position."""
 
-SERVED, HOME, OWN_REPLICA, HOMELESS, TAKEN_NOW, GUIDE_READ, AGAIN = range(51, 58)
-NARROW_FIGURES_WITH_REPLICAS = 58
+SERVED, HOME, OWN_REPLICA, HOMELESS, TAKEN_NOW, GUIDE_READ, AGAIN = range(50, 57)
+NARROW_FIGURES_WITH_REPLICAS = 57
 """Where a cell has several replicas: which one serves it (D, S; -1 of a row that no session has);
 which one is to serve the next session, -1 for none, and which one does if all are there, -1 of a
 device that has left (D); 1 while it waits for one to begin at, 2 to go on at (D); tokens that

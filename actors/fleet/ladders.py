@@ -90,7 +90,7 @@ def count_span(fleet: Fleet, books: Books, device: int, position: int, round_: i
     books.learner[ladders.shapes + ladders.bins + ladders.span[start, round_]] += 1
 
 
-def sending_ns(fleet: Fleet, books: Books) -> int:
+def sent_select_ns(fleet: Fleet, books: Books) -> int:
     """Return what a select costs whose ranks were counted: rows of the same ones are one batch."""
     first, took_ns = fleet.ladders.shapes + fleet.ladders.bins, 0
     for span in range(len(books.learner) - first):
@@ -110,7 +110,7 @@ def begin_ranks(fleet: Fleet, books: Books) -> int:
         if narrow[device, col.ROUND] == 0:
             books.ladders[device, 0] = start_for(fleet, books, device)
         count_span(fleet, books, device, 0, int(narrow[device, col.ROUND]))
-    return sending_ns(fleet, books)
+    return sent_select_ns(fleet, books)
 
 
 def begin_ranks_of_drafts(fleet: Fleet, books: Books) -> int:
@@ -128,4 +128,4 @@ def begin_ranks_of_drafts(fleet: Fleet, books: Books) -> int:
             position = asked_at(state, at)
             round_ = state[slot_of(state, position) + served.ROUND]
             count_span(fleet, books, device, position, round_)
-    return sending_ns(fleet, books)
+    return sent_select_ns(fleet, books)

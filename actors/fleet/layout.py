@@ -402,7 +402,8 @@ class Books(NamedTuple):
         requests: books of each sampled device, and behind them the sessions that ended.
         trouble: what is kept where anything may fail, see ``trouble.slots``.
         engines: of each replica, where there are several: figures of its engine, see ``replicas``.
-        opened: of each device and replica: the last session whose OPEN came there.
+        opened: of each replica, where anything may fail: of each device the last epoch that came
+            there of its last session; of each session where frames may overtake each other.
         ladders: of each device the starting k of each position under way, where it is learnt; and
             behind these how many of its rows were used, and how many sent in vain.
         learner: what a cloud has learnt of it, and scratch; see ``Ladders``.

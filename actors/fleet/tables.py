@@ -87,6 +87,11 @@ def fleet_of(
     _check_size(cell)
     drafts, ahead, window = _drafts(plan, outcomes)
     trouble = trouble_of(cell, plan, outcomes, silent=silent)
+    if silent and learns_k(plan):
+        raise ConfigError(
+            "cloud.idle_timeout_s: a device is silent for longer, and way: fleet does not learn k"
+            f" (codec.select) where sessions end for that; raise it, {_WAY_OUT}, or take top_k"
+        )
     if trouble.on and learns_k(plan):
         raise ConfigError(
             "codec.select: way: fleet does not learn k where something may fail, or where frames of"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from netsim.hardware.cost import check_rows
 from netsim.hardware.roofline import ForwardTerms
+from netsim.hardware.variation import check_variation
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class Fixed:
     """KV-cache bytes of one token."""
     kv_tokens: int = 1 << 40
     """Tokens of context that fit."""
+
+    def __post_init__(self) -> None:
+        check_variation(self.forward_variation)
 
     @property
     def origin(self) -> str:

@@ -26,9 +26,13 @@ def variation_of(ratios: Sequence[float]) -> tuple[int, ...]:
     Raises NetsimError without a ratio, or for one that is negative.
     """
     ascending = sorted(ratios)
-    if not ascending or not 0 <= ascending[0] <= ascending[-1] < _MOST / _WHOLE:
+    if not ascending or ascending[0] < 0 or round(_WHOLE * ascending[-1]) >= _MOST:
+        told = (
+            f"one took {ascending[-1]:.4g} times what others of its shape did" if ascending else ""
+        )
         raise NetsimError(
-            f"variation of {len(ascending)} forwards: give ratios from 0 to {_MOST // _WHOLE}"
+            f"variation of {len(ascending)} forwards: {told or 'there are none'}; measure again,"
+            f" with nothing else on the machine (factors lie from 0 to below {_MOST // _WHOLE})"
         )
     last = len(ascending) - 1
     factors = []

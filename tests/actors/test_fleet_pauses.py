@@ -28,9 +28,11 @@ def constants(share: float) -> NullConfig:
     return NullConfig(vocab_size=VOCAB, first_token=10, period=100, sure=share)
 
 
-def outcomes_of(plan: ArmPlan, share: float) -> Outcomes:
+def outcomes_of(plan: ArmPlan, share: float, drafting: int | None = None) -> Outcomes:
+    """What sessions say; with a seed, what small models say alone as well."""
     limits = [plan.new_tokens(each) for device in plan.devices for each in device.requests]
-    return Outcomes.constant(constants(share), np.array(limits, np.int64), plan.eos, pausing=True)
+    limit_S = np.array(limits, np.int64)
+    return Outcomes.constant(constants(share), limit_S, plan.eos, drafting=drafting, pausing=True)
 
 
 def hosts(share: float) -> Hosts:

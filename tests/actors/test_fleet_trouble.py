@@ -156,7 +156,7 @@ def test_devices_whose_steering_pauses_fail_as_in_virtual(
         plan = replace(plan, retry=replace(plan.retry, falls_back=data.draw(st.booleans())))
     if percent < 100:
         plan = replace(plan, until_ns=max(1, calm.end_ns * percent // 100))
-    outcomes = replace(paused(plan, share), drafts=constants(plan, 0.8).drafts)
+    outcomes = paused(plan, share, drafting=plan.arm.seed)
     same(run_fleet(plan, outcomes), driver_of(plan, doubting(share)).run())
 
 
@@ -241,7 +241,7 @@ def test_devices_go_on_alone_where_steering_paused(
     take(forward_ns, monkeypatch)
     retry = RetryPolicy(timeout_ns, 1, falls_back=True)
     plan = stalled("adacosteer", gate=GateConfig(after=1), retry=retry)
-    outcomes = replace(paused(plan, 0.95), drafts=constants(plan, 0.8).drafts)
+    outcomes = paused(plan, 0.95, drafting=plan.arm.seed)
     run = run_fleet(plan, outcomes)
     same(run, driver_of(plan, doubting(0.95)).run())
     assert {row.record.fallback for row in run.tokens} == {False, True}

@@ -82,5 +82,5 @@ def clear_bank(fleet: Fleet, books: Books) -> None:
         engine[LINE_FREE] = row
         engine[LINE_LEFT] += 1
         row = older
-    for device in range(fleet.devices):
-        books.opened[device, replica] = -1
+    for row in range(len(books.opened)):
+        books.opened[row, replica] = -1

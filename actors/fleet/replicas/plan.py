@@ -77,18 +77,18 @@ def happenings_of(cell: CellPlan, plan: ArmPlan) -> Array:
     return np.array(found, np.int64).reshape(-1, 3)
 
 
-def lay_out_engines(fleet: Fleet, cell: CellPlan, narrow: Array) -> tuple[Array, Array]:
-    """Return the replicas' engines, and what each was opened; the devices' homes are set."""
+def lay_out_engines(fleet: Fleet, cell: CellPlan, narrow: Array) -> Array:
+    """Return the replicas' engines; the devices' homes are set."""
     replicas = fleet.trouble.replicas
     engines = np.zeros((replicas, col.REPLICA_FIGURES), np.int64)
     if replicas == 0:
-        return engines, np.zeros((0, 0), np.int32)
+        return engines
     engines[:, FREE_TOKENS] = fleet.kv_tokens
     engines[:, col.STANDS] = 1
     engines[:, col.HOMES] = np.bincount(cell.replica_D, minlength=replicas)
     for figure in (col.SERVED, col.HOME, col.OWN_REPLICA):
         narrow[: fleet.devices, figure] = cell.replica_D
-    return engines, np.full((fleet.devices, replicas), -1, np.int32)
+    return engines
 
 
 def incidents_of(cell: CellPlan, fleet: Fleet, trouble: Array) -> list[Incident]:

@@ -115,7 +115,6 @@ def lay_out(fleet: Fleet, narrow: Array, wide: Array) -> tuple[Array, Array, Arr
     trouble = np.zeros(TROUBLE_FIGURES + 2 * len(happenings), np.int64)
     devices = fleet.devices
     narrow[:, col.OWNER] = np.arange(devices)
-    narrow[:, col.LAST_OPENED] = -1
     wide[:, [col.DUE, col.TIMER_AT, col.IDLE_AT, col.LEAVES]] = NEVER
     leaving = happenings[happenings[:, WHAT] == LEAVES]
     wide[leaving[:, WHO], col.LEAVES] = leaving[:, AT_NS]

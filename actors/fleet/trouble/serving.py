@@ -77,17 +77,17 @@ def hear_frame(fleet: Fleet, books: Books, device: int, number: int, now_ns: int
     slot = find_slot(narrow, device, session, epoch)
     fresh = True
     if what == OPEN:
-        fresh = key > last_opened(books, device)
+        fresh = key > last_opened(fleet, books, device, session)
         if fresh:
-            note_opened(books, device, key)
+            note_opened(fleet, books, device, session, key)
             open_session(fleet, books, device, row, now_ns)
     elif what == CLOSE:
         if slot >= 0:
             release(fleet, books, slot)
         else:
-            fresh = key > last_opened(books, device)
+            fresh = key > last_opened(fleet, books, device, session)
             if fresh:
-                note_opened(books, device, key)
+                note_opened(fleet, books, device, session, key)
     elif DRAFTING and fleet.window:
         fresh = slot >= 0 and hear_text(fleet, books, slot, row, now_ns)
     else:

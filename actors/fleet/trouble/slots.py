@@ -7,21 +7,23 @@ the oldest first. A row is told by its place, and in chains by its place plus 1.
 
 from __future__ import annotations
 
+import numpy as np
+
 from actors.fleet import columns as col
 from actors.fleet.admission import free, let_in
 from actors.fleet.layout import (
     EVICTED,
     REPLICA,
     SEVERAL,
-    SINGLE,
     WAITING,
+    Array,
     Books,
     Column,
     Fleet,
     Table,
 )
 from actors.fleet.queues import take_out
-from actors.fleet.sessions import template_of
+from actors.fleet.sessions import sessions_begin, template_of
 from actors.plan import REQUEST_BITS
 
 FREE_SLOT, SLOTS_LEFT, NEXT_HAPPENING, NEXT_DEVICE, LAST_FAILURE = range(5)
@@ -68,19 +70,32 @@ def find_slot(narrow: Table, device: int, session: int, epoch: int) -> int:
     return row - 1
 
 
-def last_opened(books: Books, device: int) -> int:
-    """Return the last of a device's sessions whose OPEN came to this replica."""
-    if SEVERAL:
-        return books.opened[device, books.engine[REPLICA]]
-    return int(books.narrow[device, col.LAST_OPENED])
+def last_opened(fleet: Fleet, books: Books, device: int, session: int) -> int:
+    """Return the last epoch of a session that came to this replica, or of those before it."""
+    return int(books.opened[_opened_row(fleet, books, device, session), books.engine[REPLICA]])
 
 
-def note_opened(books: Books, device: int, key: int) -> None:
+def note_opened(fleet: Fleet, books: Books, device: int, session: int, key: int) -> None:
     """Note it."""
-    if SEVERAL:
-        books.opened[device, books.engine[REPLICA]] = key
-    if SINGLE:
-        books.narrow[device, col.LAST_OPENED] = key
+    books.opened[_opened_row(fleet, books, device, session), books.engine[REPLICA]] = key
+
+
+def _opened_row(fleet: Fleet, books: Books, device: int, session: int) -> int:
+    """Return a device's row; where a later session may overtake it, the session's own."""
+    if len(books.opened) > fleet.devices:
+        return sessions_begin(fleet, device) + session
+    return device
+
+
+def opened_rows(fleet: Fleet, *, overtaking: bool) -> Array:
+    """Return what nothing has come of, for each replica.
+
+    Args:
+        fleet: fixed figures.
+        overtaking: whether frames may overtake each other on a link of the cell.
+    """
+    rows = max(fleet.sessions, fleet.devices + 1) if overtaking else fleet.devices
+    return np.full((rows, max(1, fleet.trouble.replicas)), -1, np.int32)
 
 
 def is_away(narrow: Table, slot: int) -> bool:
