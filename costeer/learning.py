@@ -17,9 +17,9 @@ and the next k is the one of least expected cost, refinement included, under the
 the shapes. A row of successes moves weight to smaller medians, and k with it; how fast depends on
 what a failure would cost.
 
-All of it is integers, logarithms in 2⁻³² nats and probabilities in 2⁻³⁰, so the order of sums and
-the machine do not matter: ``costeer.starting_k`` does the same as loops, which numba compiles, and
-a test holds the two equal.
+Every step of it is integers, logarithms in 2⁻³² nats and probabilities in 2⁻³⁰, so the order of
+sums does not matter: ``costeer.starting_k`` does the same as loops, which numba compiles, and a
+test holds the two equal. Its tables come of floating point and are rounded to these units.
 
 It runs in the cloud engine, one for all sessions of an arm, since they share models and strength
 and so what is needed. It is told MORE counts and nothing else of a device. The device need not know

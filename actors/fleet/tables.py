@@ -14,8 +14,9 @@ from actors.fleet.events import MOST_DEVICES, MOST_SESSIONS
 from actors.fleet.ladder_tables import ladders_to_learn, learning_of, spans_of
 from actors.fleet.layout import LOCAL, NEVER, STEERED, STREAMED, VERIFYING, Array, Fleet
 from actors.fleet.outcomes import Outcomes
+from actors.fleet.replicas.plan import check_replicas
 from actors.fleet.sharing import fluid_egress, shares
-from actors.fleet.trouble.plan import said_alone, trouble_of
+from actors.fleet.trouble.plan import may_fail, said_alone, trouble_of
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms, learns_k
 from actors.values.doubts import thresholds
@@ -57,6 +58,12 @@ def check_expressible(plan: ArmPlan, costs: Costs) -> None:
             "cloud.when_full: preempt takes a session's cache away, and this arm keeps drafts or a"
             " second prompt in it; choose queue or reject"
         )
+    if learns_k(plan) and may_fail(plan, ()):
+        raise ConfigError(
+            "codec.select: way: fleet does not learn k where something may fail (events,"
+            f" cloud.retry); {_WAY_OUT}, or take top_k"
+        )
+    check_replicas(plan)
 
 
 def fleet_of(
@@ -94,8 +101,8 @@ def fleet_of(
         )
     if trouble.on and learns_k(plan):
         raise ConfigError(
-            "codec.select: way: fleet does not learn k where something may fail, or where frames of"
-            f" devices that draft may overtake each other; {_WAY_OUT}, or top_k"
+            "codec.select: way: fleet does not learn k where frames of devices that draft may"
+            f" overtake each other; {_WAY_OUT}, take top_k, or an ordered transport"
         )
     longest, outcome = int(outcomes.lengths.max(initial=1)), _outcomes(outcomes)
     if trouble.branch >= 0:

@@ -3,7 +3,8 @@
 That a host is there again is not all: a moved session's cache is rebuilt from its tokens first, and
 then its next token takes a forward and its links. So the time runs from the moment that the driver
 knows of the death until it hears of the first such token: one clock, and at most a poll too long. A
-token is such a one by its ``device_queue``, which no other after a session's first has. Sessions
+token is such a one by its ``device_queue``, which no other after a session's first has but those
+whose replica failed as an event of the scenario. Sessions
 without a token yet are not looked at: of their first one nobody can say whether it was late.
 """
 

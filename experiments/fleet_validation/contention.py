@@ -66,7 +66,8 @@ def cloud_costs(timed: Sequence[Timed], *, streamed: bool, saturated: bool) -> F
     own_ns = engine_ns(timed, saturated=saturated)
     said_ns = [base_ns + per_row_ns * each.rows + per_token_ns * each.tokens for each in forwards]
     ratios = [each.took_ns / said for each, said in zip(forwards, said_ns, strict=True)]
-    # The lines are means, and stay what forwards take on average.
+    # The lines are means, and stay what forwards take on average. What is added to a forward below
+    # (the engine's own work, a select's rows) is varied with it, as if it were slow when it is.
     usual = mean(ratios)
     variation = variation_of([each / usual for each in ratios])
     if streamed:

@@ -293,7 +293,7 @@ def check_plan(scenario: Scenario) -> Workload:
         if scenario.way == "live":
             continue
         costs = plan_costs(scenario, terms, beside=plan.arm.beside)
-        if scenario.way == "fleet" and not in_cells:
+        if scenario.way == "fleet":
             from actors.fleet.tables import check_expressible  # noqa: PLC0415 - brings numpy in
 
             check_expressible(plan, costs)

@@ -27,12 +27,10 @@ def variation_of(ratios: Sequence[float]) -> tuple[int, ...]:
     """
     ascending = sorted(ratios)
     if not ascending or ascending[0] < 0 or round(_WHOLE * ascending[-1]) >= _MOST:
-        told = (
-            f"one took {ascending[-1]:.4g} times what others of its shape did" if ascending else ""
-        )
+        told = f"times {ascending[0]:.4g} to {ascending[-1]:.4g} of" if ascending else "none with"
         raise NetsimError(
-            f"variation of {len(ascending)} forwards: {told or 'there are none'}; measure again,"
-            f" with nothing else on the machine (factors lie from 0 to below {_MOST // _WHOLE})"
+            f"variation of forwards: {told} what their shape takes; measure again, with nothing"
+            f" else on the machine (from 0 to below {_MOST // _WHOLE})"
         )
     last = len(ascending) - 1
     factors = []

@@ -206,6 +206,9 @@ def test_what_of_it_cannot_be_expressed_is_refused() -> None:
     leaving = replace(plan, departures=(Departure(0, MS),))
     with pytest.raises(ConfigError, match="does not learn k where something may fail"):
         run_fleet(leaving, constants(leaving, config))
+    silent = replace(plan, limits=replace(plan.limits, idle_timeout_ns=1))
+    with pytest.raises(ConfigError, match=r"cloud\.idle_timeout_s: a device is silent for longer"):
+        run_fleet(silent, constants(silent, config))
 
 
 def test_a_device_keeps_a_few_bytes_for_it() -> None:

@@ -46,7 +46,7 @@ def test_forwards_that_do_not_differ_take_what_the_model_says(
 
 @pytest.mark.parametrize("bad", [[], [-0.1], [2000.0]])
 def test_ratios_that_are_none_are_refused(bad: list[float]) -> None:
-    with pytest.raises(NetsimError, match="measure again.*from 0 to below 1000"):
+    with pytest.raises(NetsimError, match=r"measure again.*from 0 to below 1000"):
         variation_of(bad)
 
 

@@ -39,19 +39,30 @@ def replicas_of(cell: CellPlan, plan: ArmPlan) -> int:
         raise ConfigError(
             f"events: {len(failing)} failures among {len(cell.replicas)} replicas that stand in for"
             f" one another, {MOST_FAILURES} among {MOST_REPLICAS} are the most in way: fleet;"
-            " choose way: virtual, or place devices by regions (fleet.placement: sticky)"
+            " choose way: virtual, or place devices by regions (fleet.placement: sticky) of which"
+            " each keeps a replica"
         )
+    return len(cell.replicas)
+
+
+def check_replicas(plan: ArmPlan) -> None:
+    """Refuse what the compiled way does not know together with replicas that fail.
+
+    Raises:
+        ConfigError: what, and the way out.
+    """
+    if plan.arm.method.cloud is CloudRole.ABSENT or not plan.failures:
+        return
     if plan.speculation is not None:
         raise ConfigError(
-            "events: way: fleet does not know replicas that fail together with drafts of devices;"
-            " choose way: virtual, or leave one of them out"
+            "events: way: fleet does not know replicas that fail (replica_fails) together with"
+            " drafts of devices (arms' speculation); choose way: virtual, or leave one of them out"
         )
     if fluid_egress(plan):
         raise ConfigError(
             "events: way: fleet has no replicas that fail where frames leave the cloud at the same"
             " time; choose way: virtual, or fifo for cloud.egress_sharing"
         )
-    return len(cell.replicas)
 
 
 def happenings_of(cell: CellPlan, plan: ArmPlan) -> Array:
