@@ -16,7 +16,7 @@ from actors.fleet.layout import LOCAL, NEVER, STEERED, STREAMED, VERIFYING, Arra
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.replicas.plan import check_replicas
 from actors.fleet.sharing import fluid_egress, shares
-from actors.fleet.trouble.plan import may_fail, said_alone, trouble_of
+from actors.fleet.trouble.plan import is_troubled, said_alone, trouble_of
 from actors.fleet.watching import Watch
 from actors.plan import ArmPlan, CodecTerms, learns_k
 from actors.values.doubts import thresholds
@@ -58,7 +58,7 @@ def check_expressible(plan: ArmPlan, costs: Costs) -> None:
             "cloud.when_full: preempt takes a session's cache away, and this arm keeps drafts or a"
             " second prompt in it; choose queue or reject"
         )
-    if learns_k(plan) and may_fail(plan, ()):
+    if learns_k(plan) and is_troubled(plan, ()):
         raise ConfigError(
             "codec.select: way: fleet does not learn k where something may fail (events,"
             f" cloud.retry); {_WAY_OUT}, or take top_k"

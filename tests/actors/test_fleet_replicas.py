@@ -190,7 +190,7 @@ def two_replicas(*failing: ReplicaFailure, **changes: object) -> ArmPlan:
         for number in range(4)
     ]
     plan = replace(arm_plan(devices=devices, max_new_tokens=8), replicas=2, failures=failing)
-    return replace(plan, **changes)  # type: ignore[arg-type] - each test changes what it names
+    return replace(plan, **changes)  # type: ignore[arg-type] # what a test names
 
 
 def test_sessions_go_on_at_the_other_replica_and_the_next_ones_at_home() -> None:

@@ -193,7 +193,7 @@ def stalled(method: str = "costeer", **changes: object) -> ArmPlan:
     retry = RetryPolicy(60 * MS, 3, jitter=0.1, falls_back=method == "costeer")
     stall = Stall(100 * MS, 900 * MS, loses=True)
     plan = replace(plan, retry=retry, stalls=(stall,))
-    return replace(plan, **changes)  # type: ignore[arg-type] - each test changes what it names
+    return replace(plan, **changes)  # type: ignore[arg-type] # what a test names
 
 
 @pytest.mark.parametrize("method", ["costeer", "llm_without"])

@@ -70,7 +70,7 @@ class Host:
 
     def searches(self, objects: int) -> int:
         """How often everything is searched for circles while so many objects are made and kept."""
-        before = gc.get_stats()[-1]["collections"]
+        before = int(gc.get_stats()[-1]["collections"])
         self.kept = [[number] for number in range(objects)]
         return int(gc.get_stats()[-1]["collections"]) - before
 
