@@ -43,10 +43,11 @@ lint: $(STAMP) ## Style, types and the import contract
 	$(VENV)/bin/lint-imports
 
 # One thread per process: the tests start several, and they share the cores. A file's tests stay
-# together: they share what is dear to make.
+# together: they share what is dear to make. Files come in their own order, not those of the most
+# tests first: the longest have few.
 test: export OMP_NUM_THREADS := 1
 test: lint ## Linters, types, import contract and tests (in TESTERS=2 processes)
-	$(PY) -m pytest --numprocesses $(TESTERS) --dist loadfile
+	$(PY) -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP) ## Measure; results go to bench.json
 	$(VENV)/bin/costeer bench --out $(BENCH)
