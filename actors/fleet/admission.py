@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
+from actors.fleet.array_types import Column
 from actors.fleet.layout import (
     ADMITTED,
     ASKED,
@@ -16,7 +17,6 @@ from actors.fleet.layout import (
     PEAKS,
     WAITING,
     Books,
-    Column,
     Fleet,
 )
 from actors.fleet.line import join, leave

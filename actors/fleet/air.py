@@ -11,6 +11,7 @@ booked, and what is open is when it has crossed the hub.
 from __future__ import annotations
 
 from actors.fleet import columns as col
+from actors.fleet.array_types import Column, Table
 from actors.fleet.columns import DOWN
 from actors.fleet.events import push
 from actors.fleet.layout import (
@@ -24,9 +25,7 @@ from actors.fleet.layout import (
     SHARES,
     SINGLE,
     Books,
-    Column,
     Fleet,
-    Table,
 )
 from actors.fleet.names import CLOUD_FIGURES, SERIES
 from actors.fleet.tally import bin_of

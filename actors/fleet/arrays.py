@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from actors.fleet import columns as col
+from actors.fleet.array_types import Array
 from actors.fleet.cell import CellPlan
 from actors.fleet.histogram import NONE_YET
 from actors.fleet.ladder_tables import learner_of
@@ -32,7 +33,6 @@ from actors.fleet.layout import (
     RUNNING,
     SPARE,
     WAITING,
-    Array,
     Books,
     Fleet,
 )

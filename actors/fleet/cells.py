@@ -11,6 +11,7 @@ import numpy as np
 from actors.costs import Costs
 from actors.failures import Incident
 from actors.fleet import columns as col
+from actors.fleet.array_types import Array
 from actors.fleet.arrays import PIECE_EVENTS, books_of, bytes_per_device, roomier
 from actors.fleet.cell import CellPlan
 from actors.fleet.ladder_tables import ladders_to_learn, spans_of
@@ -37,7 +38,6 @@ from actors.fleet.layout import (
     TOKENS_OUT,
     TOKENS_TOLD,
     WAITING,
-    Array,
     Books,
     Fleet,
 )

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from actors.costs import Costs
+from actors.fleet.array_types import Array
 from actors.fleet.cell import CellPlan
-from actors.fleet.layout import Array
 from costeer.errors import ConfigError
 from costeer.machine import EdgeChoose, EdgeDecode, EdgeDelta, EdgeSteer
 from costeer.overlap import OverlapConfig

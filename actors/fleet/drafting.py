@@ -11,6 +11,7 @@ from collections.abc import MutableSequence
 
 from actors.fleet import columns as col
 from actors.fleet import texts
+from actors.fleet.array_types import Table
 from actors.fleet.devices import choose, finish, speak
 from actors.fleet.events import push
 from actors.fleet.forwards import extend_by_one, tell_work
@@ -33,7 +34,6 @@ from actors.fleet.layout import (
     VERIFYING,
     Books,
     Fleet,
-    Table,
 )
 from actors.fleet.links import send_up
 from actors.fleet.names import CLASS_FIGURES

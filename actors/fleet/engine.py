@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from actors.fleet import columns as col
 from actors.fleet.admission import free, let_open
+from actors.fleet.array_types import Column, Table
 from actors.fleet.devices import be_refused, begin, finish
 from actors.fleet.drafting import hear_own
 from actors.fleet.events import device_of, drop_first, kind_of, lane_of, session_of
@@ -56,9 +57,7 @@ from actors.fleet.layout import (
     TOKENS_OUT,
     TROUBLED,
     Books,
-    Column,
     Fleet,
-    Table,
 )
 from actors.fleet.replicas.failing import happens
 from actors.fleet.replicas.steps import arm_step, turn_to_next

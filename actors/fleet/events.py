@@ -6,7 +6,8 @@ them stand kind and session, which never decide: an order is had by one event al
 
 from __future__ import annotations
 
-from actors.fleet.layout import EVENTS, FAULT, MANY_FRAMES, Column, Table
+from actors.fleet.array_types import Column, Table
+from actors.fleet.layout import EVENTS, FAULT, MANY_FRAMES
 
 LANE_BIT = 59
 MOST_DEVICES = 1 << 20

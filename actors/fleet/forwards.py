@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.layout import CLOUD, OVERLAPPING, REPLICA, Books, Column, Fleet, Table
+from actors.fleet.array_types import Column, Table
+from actors.fleet.layout import CLOUD, OVERLAPPING, REPLICA, Books, Fleet
 from actors.fleet.names import CLASS_FIGURES, CLOUD_FIGURES
 from actors.fleet.sessions import template_of
 from actors.fleet.tally import counts

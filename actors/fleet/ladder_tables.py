@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from actors.fleet.array_types import Array
 from actors.fleet.cell import CellPlan
-from actors.fleet.layout import Array, Fleet, Ladders
+from actors.fleet.layout import Fleet
+from actors.fleet.seldom import Ladders
 from actors.plan import ArmPlan, CodecTerms
 from costeer.learning import LearnerTables, ladders_of
 from costeer.refinement import Ladder

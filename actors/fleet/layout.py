@@ -15,61 +15,16 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, overload
+from typing import NamedTuple
 
 import numpy as np
 
+from actors.fleet.array_types import Column, Shares, Table, Words
 from actors.fleet.names import CLOUD_FIGURES, CLOUD_PEAKS
+from actors.fleet.seldom import Ladders, Trouble
 from costeer.token_record import STAGES
 from netsim.hardware.roofline import ForwardTerms
 from netsim.wire import WireTerms
-
-Array: TypeAlias = Any
-"""An array of numpy, which stands for any of the following."""
-
-
-class Column(Protocol):
-    """One-dimensional array of integers."""
-
-    def __len__(self) -> int: ...
-    @overload
-    def __getitem__(self, at: int) -> int: ...
-    @overload
-    def __getitem__(self, at: slice) -> MutableSequence[int]: ...
-    def __setitem__(self, at: int, value: int) -> None: ...
-
-
-class Table(Protocol):
-    """Two-dimensional array of integers."""
-
-    def __len__(self) -> int: ...
-    @overload
-    def __getitem__(self, at: tuple[int, int]) -> int: ...
-    @overload
-    def __getitem__(self, at: tuple[int, slice] | tuple[slice, int]) -> MutableSequence[int]: ...
-    def __setitem__(self, at: tuple[int, int], value: int) -> None: ...
-
-
-class Words(Protocol):
-    """One-dimensional array of unsigned integers, which wrap."""
-
-    def __getitem__(self, at: int) -> np.uint64: ...
-    def __setitem__(self, at: int, value: np.uint64) -> None: ...
-
-
-class Reals(Protocol):
-    """One-dimensional array of real numbers."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, at: int) -> float: ...
-
-
-class Shares(Protocol):
-    """Two-dimensional array of real numbers."""
-
-    def __getitem__(self, at: tuple[int, int]) -> float: ...
-
 
 LOCAL, STEERED, STREAMED, VERIFYING = range(4)
 """What the cloud does for a fleet."""
@@ -155,76 +110,6 @@ SPARE = 8
 NO_FAULT, SILENT, MANY_FRAMES = 0, 1, 2
 """What a cell cannot go on with: a device silent for too long, more frames than an event can tell
 apart."""
-
-
-class Trouble(NamedTuple):
-    """What may fail in a cell; see ``actors.fleet.trouble``.
-
-    Args:
-        on: 1 where each step of a device is an event, since something may come between.
-        stalls: of each while in which a replica does nothing: when it begins, when it ends, 1 if
-            frames that come meanwhile are lost, and which one.
-        happenings: what fails, in order: when, what, and who, see ``trouble.plan``.
-        waits: how long a device waits for an answer, after its frame and after each repeat; empty
-            where it waits for ever.
-        jitter: a wait is longer or shorter by at most this share of it.
-        branch: of the small model, that a device goes on with alone; -1 where it gives up.
-        most: the most requests of one device.
-        replicas: how many a cell has that may fail; 0 where there is one that does not.
-        regions: where each of them is.
-        weights: its part of the devices is to be its part of the sum.
-    """
-
-    on: int
-    stalls: Table
-    happenings: Table
-    waits: Reals
-    jitter: float
-    branch: int
-    most: int
-    replicas: int
-    regions: Column
-    weights: Reals
-
-
-class Ladders(NamedTuple):
-    """How the starting k of a token's ranks is learnt; see ``actors.fleet.ladders``.
-
-    Each outcome has a row for each starting k, one after the other.
-
-    Args:
-        starts: K, the starting values; 0 where k is fixed.
-        slots: positions of a device whose ranks may be under way.
-        shapes: H, and the first figures of ``Books.learner``.
-        bins: N, and the next ones.
-        prior: logarithm of each shape's weight, and so on, see ``LearnerTables``.
-        chance: ...
-        bracket: ...
-        log: ...
-        bytes: ...
-        rounds: ...
-        coarse: ...
-        fine: ...
-        span: which row of ``Fleet.select_ns`` each starting k's rounds are; the rest of
-            ``Books.learner`` counts rows by it.
-        carried: bytes that each device's link could carry in a round trip; one alone where all are
-            the same.
-    """
-
-    starts: int
-    slots: int
-    shapes: int
-    bins: int
-    prior: Column
-    chance: Table
-    bracket: Table
-    log: Table
-    bytes: Table
-    rounds: Table
-    coarse: Column
-    fine: Column
-    span: Table
-    carried: Column
 
 
 class Fleet(NamedTuple):

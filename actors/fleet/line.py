@@ -7,7 +7,8 @@ while the next session may have begun. Rows are told by their number plus 1; 0 i
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.layout import LINE_FREE, LINE_LEFT, YOUNGEST, Column, Table
+from actors.fleet.array_types import Column, Table
+from actors.fleet.layout import LINE_FREE, LINE_LEFT, YOUNGEST
 
 
 def join(engine: Column, line: Table, narrow: Table, device: int, tokens: int) -> None:

@@ -9,19 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from actors.fleet import columns as col
+from actors.fleet.array_types import Column, Shares, Table
 from actors.fleet.columns import DOWN, UP
 from actors.fleet.crossing import cross_down, cross_up
-from actors.fleet.layout import (
-    CLOUD,
-    EGRESS_UNTIL,
-    SHARING,
-    TROUBLED,
-    Books,
-    Column,
-    Fleet,
-    Shares,
-    Table,
-)
+from actors.fleet.layout import CLOUD, EGRESS_UNTIL, SHARING, TROUBLED, Books, Fleet
 from actors.fleet.names import CLOUD_FIGURES, SERIES
 from actors.fleet.tally import bin_of
 from actors.fleet.traffic import tell_down, tell_up

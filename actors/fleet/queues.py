@@ -7,6 +7,7 @@ of each, so what it merges is bounded by the batch, not by the fleet.
 from __future__ import annotations
 
 from actors.fleet import columns as col
+from actors.fleet.array_types import Column, Table
 from actors.fleet.layout import (
     COUNTS,
     DECODING,
@@ -16,8 +17,6 @@ from actors.fleet.layout import (
     PROMPTS,
     TAILS,
     TROUBLED,
-    Column,
-    Table,
 )
 
 

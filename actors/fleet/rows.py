@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from actors import records
 from actors.fleet import columns as col
+from actors.fleet.array_types import Array
 from actors.fleet.cell import CellPlan
-from actors.fleet.layout import LEFT, REFUSED, SILENCED, STALLED, Array
+from actors.fleet.layout import LEFT, REFUSED, SILENCED, STALLED
 from actors.fleet.outcomes import Outcome, Outcomes
 from actors.plan import ArmPlan
 from actors.records import NO_REPLICA, ByteMeter, TokenRow

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.layout import LEARNING, TROUBLED, Books, Fleet, Table
+from actors.fleet.array_types import Table
+from actors.fleet.layout import LEARNING, TROUBLED, Books, Fleet
 from actors.plan import REQUEST_BITS
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from actors.fleet import columns as col
-from actors.fleet.layout import BIN_NS, NETWORK_NOW, Array, Books
+from actors.fleet.array_types import Array
+from actors.fleet.layout import BIN_NS, NETWORK_NOW, Books
 from actors.fleet.names import SERIES
 from actors.fleet.tally import bin_of
 

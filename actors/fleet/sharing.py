@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from actors.fleet import columns as col
+from actors.fleet.array_types import Array
 from actors.fleet.cell import CellPlan
 from actors.fleet.columns import DOWN, UP
 from actors.fleet.events import MOST_DEVICES
-from actors.fleet.layout import Array
 from actors.plan import ArmPlan
 from costeer.errors import ConfigError
 from netsim.carriage import UNLIMITED

@@ -9,8 +9,9 @@ import numpy as np
 
 from actors.fleet import columns as col
 from actors.fleet import texts
+from actors.fleet.array_types import Array
 from actors.fleet.columns import UP
-from actors.fleet.layout import AIR_FREE, COUNTS, HEADS, WAITING, Array, Books, Fleet
+from actors.fleet.layout import AIR_FREE, COUNTS, HEADS, WAITING, Books, Fleet
 
 
 def is_silent(fleet: Fleet, books: Books, end_ns: int) -> bool:

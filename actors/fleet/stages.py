@@ -7,7 +7,8 @@ token that is refined comes back to those of its first answer, so they are held 
 from __future__ import annotations
 
 from actors.fleet import columns as col
-from actors.fleet.layout import HELD_FREE, HELD_HEAD, STAGE, Books, Column, Fleet, Table
+from actors.fleet.array_types import Column, Table
+from actors.fleet.layout import HELD_FREE, HELD_HEAD, STAGE, Books, Fleet
 from costeer.critical_path import walk_back
 from costeer.token_record import STAGES
 

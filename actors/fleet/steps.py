@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from actors.fleet import columns as col
 from actors.fleet.admission import free
+from actors.fleet.array_types import Column
 from actors.fleet.eviction import extend_text, make_room
 from actors.fleet.exchanges import take_logits, take_streamed
 from actors.fleet.forwards import cloud_forward_ns
@@ -55,7 +56,6 @@ from actors.fleet.layout import (
     TROUBLED,
     WAITING,
     Books,
-    Column,
     Fleet,
 )
 from actors.fleet.names import CLOUD_FIGURES, SERIES

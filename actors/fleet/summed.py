@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from actors.fleet import columns as col
+from actors.fleet.array_types import Array
 from actors.fleet.cell import CellPlan
 from actors.fleet.histogram import BUCKETS, NONE_YET, Histogram, middle_of
 from actors.fleet.layout import (
@@ -18,7 +19,6 @@ from actors.fleet.layout import (
     STAGE,
     TOKENS_TOLD,
     WAITING,
-    Array,
     Books,
     Fleet,
 )

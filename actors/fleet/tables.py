@@ -8,11 +8,12 @@ import numpy as np
 
 from actors.costs import Costs
 from actors.fleet import columns as col
+from actors.fleet.array_types import Array
 from actors.fleet.cell import CellPlan
 from actors.fleet.classes import ClassLink, Plain, kinds_of, own_of
 from actors.fleet.events import MOST_DEVICES, MOST_SESSIONS
 from actors.fleet.ladder_tables import ladders_to_learn, learning_of, spans_of
-from actors.fleet.layout import LOCAL, NEVER, STEERED, STREAMED, VERIFYING, Array, Fleet
+from actors.fleet.layout import LOCAL, NEVER, STEERED, STREAMED, VERIFYING, Fleet
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.replicas.plan import check_replicas
 from actors.fleet.sharing import fluid_egress, shares

@@ -9,19 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from actors.fleet import columns as col
+from actors.fleet.array_types import Column, Table
 from actors.fleet.histogram import bucket_of
-from actors.fleet.layout import (
-    BIN_NS,
-    DIGEST,
-    OUTPUT,
-    PAUSING,
-    STAGE,
-    TOKENS_TOLD,
-    Books,
-    Column,
-    Fleet,
-    Table,
-)
+from actors.fleet.layout import BIN_NS, DIGEST, OUTPUT, PAUSING, STAGE, TOKENS_TOLD, Books, Fleet
 from actors.fleet.names import CLASS_FIGURES, HISTOGRAMS, SERIES
 from actors.fleet.sampled import write_request, write_token
 from costeer.token_record import STAGES

@@ -9,8 +9,9 @@ is there where no arm drafts.
 from __future__ import annotations
 
 from actors.fleet import columns as col
+from actors.fleet.array_types import Column, Table
 from actors.fleet.events import push
-from actors.fleet.layout import LANE_FORWARD, OWN, Books, Column, Fleet, Table
+from actors.fleet.layout import LANE_FORWARD, OWN, Books, Fleet
 from actors.fleet.sessions import outcome_of, session_number, template_of
 from actors.plan import REQUEST_BITS
 from costeer import device_text

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from actors.fleet import columns as col
-from actors.fleet.layout import Array, Books, Fleet
+from actors.fleet.array_types import Array
+from actors.fleet.layout import Books, Fleet
 from actors.fleet.sampled import book_accepted
 from actors.fleet.sessions import sessions_begin
 

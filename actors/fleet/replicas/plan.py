@@ -6,8 +6,9 @@ import numpy as np
 
 from actors.failures import Incident, IncidentKind
 from actors.fleet import columns as col
+from actors.fleet.array_types import Array
 from actors.fleet.cell import CellPlan
-from actors.fleet.layout import FREE_TOKENS, Array, Fleet
+from actors.fleet.layout import FREE_TOKENS, Fleet
 from actors.fleet.replicas.banks import MOST_REPLICAS
 from actors.fleet.replicas.failing import FAILS, LEAVES, NOTICED, RETURNS
 from actors.fleet.replicas.homes import MOVED, WAITED

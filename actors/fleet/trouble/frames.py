@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from actors.fleet import columns as col
 from actors.fleet.air import give_row, landing_ns, take_row
+from actors.fleet.array_types import Table
 from actors.fleet.columns import DOWN, UP
 from actors.fleet.events import push
 from actors.fleet.layout import (
@@ -20,7 +21,6 @@ from actors.fleet.layout import (
     SHARING,
     Books,
     Fleet,
-    Table,
 )
 from actors.fleet.links import send_down, send_up
 from actors.fleet.trouble.stalls import gate_ns, loses

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from actors.fleet import columns as col
+from actors.fleet.array_types import Array
 from actors.fleet.cell import CellPlan
-from actors.fleet.layout import NEVER, Array, Books, Fleet, Trouble
+from actors.fleet.layout import NEVER, Books, Fleet
 from actors.fleet.outcomes import Outcomes
 from actors.fleet.replicas.failing import AT_NS, LEAVES, WHAT, WHO
 from actors.fleet.replicas.plan import happenings_of, replicas_of
+from actors.fleet.seldom import Trouble
 from actors.fleet.texts import block_of
 from actors.fleet.trouble.slots import FREE_SLOT, SLOTS_LEFT, TROUBLE_FIGURES
 from actors.plan import ArmPlan

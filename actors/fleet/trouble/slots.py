@@ -11,17 +11,8 @@ import numpy as np
 
 from actors.fleet import columns as col
 from actors.fleet.admission import free, let_in
-from actors.fleet.layout import (
-    EVICTED,
-    REPLICA,
-    SEVERAL,
-    WAITING,
-    Array,
-    Books,
-    Column,
-    Fleet,
-    Table,
-)
+from actors.fleet.array_types import Array, Column, Table
+from actors.fleet.layout import EVICTED, REPLICA, SEVERAL, WAITING, Books, Fleet
 from actors.fleet.queues import take_out
 from actors.fleet.sessions import sessions_begin, template_of
 from actors.plan import REQUEST_BITS

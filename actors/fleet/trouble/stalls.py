@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.fleet.layout import Table
+from actors.fleet.array_types import Table
 
 FROM, UNTIL, LOSES, WHOSE = range(4)
 """Of a stall: when it begins, when it is over, 1 if frames that come meanwhile are lost, and the
